@@ -1,0 +1,105 @@
+"""Audio files: what their headers say, and samples out of the middle of them."""
+
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from datamodules.errors import DataError
+
+
+class AudioInfo(NamedTuple):
+    """Length in frames (samples per channel) and sample rate in Hz of a file."""
+
+    frames: int
+    sample_rate: int
+
+
+def read_info(path: Path) -> AudioInfo:
+    """Length and sample rate of an audio file, without decoding it.
+
+    Raises:
+        DataError: the file is no audio, holds no samples, or ends before its header says it does.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            info = AudioInfo(file.frames, file.samplerate)
+            if info.frames > 0 and file.seekable():
+                file.seek(info.frames - 1)
+                whole = len(file.read(1)) == 1
+            else:
+                whole = True
+    except (soundfile.LibsndfileError, OSError) as error:
+        if not path.exists():
+            raise DataError(f"{path}: no such audio file") from error
+        size = path.stat().st_size
+        cause = "is empty (0 bytes)" if size == 0 else "is not an audio file that can be read, or is damaged"
+        raise DataError(f"{path}: {cause}; {_REMEDY}") from error
+    if info.frames <= 0:
+        raise DataError(f"{path}: holds no samples; {_REMEDY}")
+    if not whole or _wav_is_truncated(path):
+        raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
+    return info
+
+
+def read_audio(
+    path: Path,
+    info: AudioInfo,
+    sample_rate: int,
+    *,
+    max_seconds: float | None = None,
+    position: float = 0.0,
+) -> npt.NDArray[np.float32]:
+    """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
+
+    Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the room
+    that a crop of that length has in the file (0 the first possible crop, 1 the last).
+
+    Raises:
+        DataError: the file cannot be decoded, or holds NaN or infinite samples.
+    """
+    wanted = info.frames if max_seconds is None else min(info.frames, round(max_seconds * info.sample_rate))
+    start = int(position * (info.frames - wanted + 1))
+    start = min(start, info.frames - wanted)
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(start)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DataError(f"{path}: cannot be decoded ({error}); {_REMEDY}") from error
+    if len(samples) < wanted:
+        raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY}")
+    if info.sample_rate != sample_rate:
+        mono = soxr.resample(mono, info.sample_rate, sample_rate)
+    if max_seconds is not None:
+        mono = mono[: round(max_seconds * sample_rate)]
+    if len(mono) == 0:
+        raise DataError(f"{path}: too short to hold one sample at {sample_rate} Hz; {_REMEDY}")
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+_REMEDY = "get the file anew, or delete it to go on without it"
+
+
+def _wav_is_truncated(path: Path) -> bool:
+    """Whether a RIFF file's data chunk claims more bytes than there are (libsndfile silently reads what is there)."""
+    size = os.path.getsize(path)
+    with path.open("rb") as file:
+        riff = file.read(12)
+        if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
+            return False
+        while len(header := file.read(8)) == 8:
+            name, length = header[:4], struct.unpack("<I", header[4:])[0]
+            if name == b"data":
+                # 0xFFFFFFFF is what a program writes that did not know the length when it began.
+                return bool(length != 0xFFFFFFFF and file.tell() + length > size)
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return False

@@ -1,0 +1,88 @@
+"""The table of a split: its recordings and captions, in Arrow columns that worker processes share without copying."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from datamodules.audio import AudioInfo
+
+
+@dataclass(frozen=True)
+class SplitTable:
+    """Recordings of one split that are present, and their captions.
+
+    Ids are running numbers over *all* rows of a data set's annotation files, so they do not depend on which audio files
+    happen to be there.
+
+    Attributes:
+        audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32.
+        captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
+            audio_row.
+        missing: file names that the annotations name and the folder lacks.
+    """
+
+    audio: pa.Table
+    captions: pa.Table
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # First caption row of each recording, and one past the last: (A + 1,)
+        bounds = np.searchsorted(self.captions["audio_row"].to_numpy(), np.arange(len(self.audio) + 1))
+        object.__setattr__(self, "_bounds", bounds)
+
+    def caption_rows(self, audio_row: int) -> range:
+        """Rows of `captions` that describe recording `audio_row`."""
+        bounds: npt.NDArray[np.int64] = self._bounds  # type: ignore[attr-defined]
+        return range(int(bounds[audio_row]), int(bounds[audio_row + 1]))
+
+    def info(self, audio_row: int) -> AudioInfo:
+        """Length and sample rate of a recording."""
+        return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
+
+    def manifest(self) -> dict[str, Any]:
+        """What of the official split is here: counts, the share, and a hash of the ids and names present."""
+        names = self.audio["name"].to_pylist()
+        digest = hashlib.sha256()
+        for audio_id, name in zip(self.audio["audio_id"].to_pylist(), names, strict=True):
+            digest.update(f"{audio_id}\t{name}\n".encode())
+        official = len(names) + len(self.missing)
+        return {
+            "clips": len(names),
+            "captions": len(self.captions),
+            "official_clips": official,
+            "share_present": len(names) / official if official else 0.0,
+            "sha256": digest.hexdigest(),
+            "missing": list(self.missing),
+        }
+
+
+def split_table(
+    rows: Sequence[tuple[int, str, Path, AudioInfo]],
+    captions: Sequence[tuple[int, int, str]],
+    missing: Sequence[str] = (),
+) -> SplitTable:
+    """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
+    audio = pa.table(
+        {
+            "audio_id": pa.array([row[0] for row in rows], pa.int64()),
+            "name": pa.array([row[1] for row in rows], pa.string()),
+            "path": pa.array([str(row[2]) for row in rows], pa.string()),
+            "frames": pa.array([row[3].frames for row in rows], pa.int64()),
+            "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
+        }
+    )
+    ordered = sorted(captions, key=lambda caption: caption[1])
+    table = pa.table(
+        {
+            "caption_id": pa.array([caption[0] for caption in ordered], pa.int64()),
+            "audio_row": pa.array([caption[1] for caption in ordered], pa.int64()),
+            "caption": pa.array([caption[2] for caption in ordered], pa.string()),
+        }
+    )
+    return SplitTable(audio, table, tuple(missing))

@@ -1,0 +1,1 @@
+"""What is learned: spectrograms, encoders, the dual encoder and its steps. (Knows not where data lie.)"""

@@ -1,0 +1,6 @@
+"""Audio encoders: padded waveforms in, one vector a clip out."""
+
+from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.audio_encoders.passt import PaSST
+
+__all__ = ["AudioEncoder", "PaSST"]

@@ -1,0 +1,38 @@
+"""What every audio encoder is: a module that turns padded waveforms into one vector a clip."""
+
+import torch
+from torch import Tensor, nn
+
+
+class AudioEncoder(nn.Module):
+    """Base of all audio encoders.
+
+    Attributes:
+        sample_rate: samples a second that `forward` expects.
+        dim: size of the embeddings.
+    """
+
+    sample_rate: int
+    dim: int
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Embed clips; in eval mode the embedding of a clip does not depend on the others in the batch.
+
+        Args:
+            waveforms: `(B, T)` float32 mono at `sample_rate`; what lies beyond a clip's length is ignored.
+            lengths: `(B,)` int64 samples of each clip, at most T.
+
+        Returns:
+            `(B, dim)`, not normalised; float32, or the autocast type.
+        """
+        raise NotImplementedError
+
+
+def silence_padding(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Set everything beyond a clip's length to zero: `(B, T)`, `(B,)` -> `(B, T)`.
+
+    >>> silence_padding(torch.ones(2, 3), torch.tensor([1, 3])).tolist()
+    [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    positions = torch.arange(waveforms.shape[1], device=waveforms.device)
+    return waveforms.masked_fill(positions >= lengths[:, None], 0.0)

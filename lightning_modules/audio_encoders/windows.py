@@ -1,0 +1,58 @@
+"""Long clips as non-overlapping windows, for models that hear only a few seconds at once.
+
+A clip's embedding is the mean over its windows (Xie et al. 2024: windows of 10 s). Only windows that exist are handed
+on, in one flat batch, so that no time is spent on padding.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.audio_encoders.base import silence_padding
+
+SHORTEST_TAIL = 0.016
+"""A last window shorter than this part of a window is dropped: as a mean it would count as much as a full one."""
+
+
+def count_windows(lengths: Tensor, window: int) -> Tensor:
+    """Windows of each clip, at least one: `(B,)` int64 samples -> `(B,)` int64.
+
+    >>> count_windows(torch.tensor([0, 400, 1000, 1010, 1100]), window=1000).tolist()
+    [1, 1, 1, 1, 2]
+    """
+    shortest_tail = round(SHORTEST_TAIL * window)
+    return ((lengths - shortest_tail).clamp(min=1) + window - 1) // window
+
+
+def cut_windows(
+    waveforms: Tensor, lengths: Tensor, window: int, keep_padding: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut clips into windows of `window` samples; the last one of a clip is filled up with zeros.
+
+    Args:
+        waveforms: `(B, T)` float32.
+        lengths: `(B,)` int64 samples of each clip.
+        window: samples in a window.
+        keep_padding: also hand out the windows that hold only padding, up to T.
+
+    Returns:
+        windows `(N, window)` float32, clip after clip; the samples of audio in each, `(N,)` int64; and which windows of
+        which clip they are, `(B, W)` bool with N true entries.
+    """
+    counts = count_windows(lengths, window)
+    if keep_padding:
+        counts = count_windows(torch.full_like(lengths, waveforms.shape[1]), window)
+    most = int(counts.max())
+    waveforms = silence_padding(waveforms, lengths)[:, : most * window]
+    waveforms = F.pad(waveforms, (0, most * window - waveforms.shape[1]))
+    starts = torch.arange(most, device=lengths.device)
+    present = starts < counts[:, None]  # (B, W)
+    samples = (lengths[:, None] - starts * window).clamp(0, window)  # (B, W)
+    return waveforms.reshape(len(lengths), most, window)[present], samples[present], present
+
+
+def average_windows(embeddings: Tensor, present: Tensor) -> Tensor:
+    """Mean over the windows of each clip: `(N, D)` and `present` of `cut_windows` -> `(B, D)`."""
+    per_clip = embeddings.new_zeros(*present.shape, embeddings.shape[1])  # (B, W, D)
+    per_clip[present] = embeddings
+    return per_clip.sum(1) / present.sum(1, keepdim=True)

@@ -1,0 +1,267 @@
+"""The dual encoder: audio and captions in one space, trained on relevance, judged by ranking."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from datamodules.batch import Batch
+from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.errors import ModelError
+from lightning_modules.gathering import gather_ids, gather_with_gradient
+from lightning_modules.heads import Head, projection_head
+from lightning_modules.pool import Pool, PoolCollector, caption_slots
+from lightning_modules.schedule import Schedule, WarmupCosine
+from lightning_modules.text_encoders import TextEncoder
+from lightning_modules.weights import load_weights
+from relevance.base import Relevance
+from relevance.metrics import RankingResult, retrieval_metrics
+from relevance.ndcg import ndcg_from_embeddings
+from relevance.objectives import Objective, check_targets, target_distribution, target_entropy
+
+Split = Literal["validation", "test"]
+
+
+class DualEncoder(L.LightningModule):
+    """Two encoders with projection heads and L2 norm; cosine scores; an objective on scores and relevance.
+
+    Args:
+        audio_encoder: waveforms to vectors.
+        text_encoder: captions to vectors.
+        relevance: what counts as relevant, looked up by caption id; makes the targets.
+        objective: the loss, and the directions it is taken in.
+        embedding_dim: of the shared space.
+        head: projection of both encoders.
+        optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
+        schedule: factor on the learning rate over time.
+        loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
+            other batch sizes or device counts can be compared.
+        init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+
+    Source of the defaults: Xie et al. 2024, section III-B; Adam 2e-5, one epoch of warm-up, cosine to 1e-7.
+    """
+
+    def __init__(
+        self,
+        audio_encoder: AudioEncoder,
+        text_encoder: TextEncoder,
+        relevance: Relevance,
+        objective: Objective,
+        embedding_dim: int = 1024,
+        head: Head = "mlp",
+        optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5),
+        schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
+        loss_batch: int = 32,
+        init_from: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.audio_encoder = audio_encoder
+        self.text_encoder = text_encoder
+        self.audio_head = projection_head(head, audio_encoder.dim, embedding_dim)
+        self.text_head = projection_head(head, text_encoder.dim, embedding_dim)
+        self.relevance = relevance
+        self.objective = objective
+        self.optimizer_of = optimizer
+        self.schedule = schedule
+        self.loss_batch = loss_batch
+        self.collector = PoolCollector()
+        self.pool: Pool | None = None
+        self.results: dict[str, RankingResult] = {}
+        self.graded: dict[str, Tensor] = {}
+        self.graded_chance: dict[str, float] = {}
+        self._targets_checked = False
+        if init_from is not None:
+            load_weights(self, init_from)
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz that the audio encoder wants."""
+        return self.audio_encoder.sample_rate
+
+    # ------------------------------------------------------------------------------------------------ embedding
+
+    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Unit vectors (A, D) float32 of recordings (A, T) with lengths (A,)."""
+        return F.normalize(self.audio_head(self.audio_encoder(waveforms, lengths)).float(), dim=1)
+
+    def embed_text(self, captions: list[str]) -> Tensor:
+        """Unit vectors (C, D) float32 of C captions."""
+        return F.normalize(self.text_head(self.text_encoder(captions)).float(), dim=1)
+
+    # ------------------------------------------------------------------------------------------------ preparing
+
+    def prepare_data(self) -> None:
+        """Let the relevance do its slow work once (one process calls this)."""
+        if self._needs_targets():
+            captions, _ = self._datamodule().read_captions()
+            self.relevance.encode(captions)
+
+    def setup(self, stage: str) -> None:
+        """Let the relevance look up by id (every process calls this)."""
+        if self._needs_targets():
+            self.relevance.prepare(*self._datamodule().read_captions())
+
+    def _needs_targets(self) -> bool:
+        return self.trainer.state.fn in ("fit", "validate")
+
+    def _datamodule(self) -> Any:
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if not hasattr(datamodule, "read_captions"):
+            raise ModelError("DualEncoder needs a data module with read_captions() to make its targets from")
+        return datamodule
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of this rank's queries against the items of all ranks."""
+        audio = self.embed_audio(batch.waveforms, batch.lengths)[batch.caption_audio]  # (b, D)
+        text = self.embed_text(batch.captions)  # (b, D)
+        item_ids = gather_ids(batch.caption_ids)  # (W b,)
+        relevance = self.relevance(batch.caption_ids, item_ids)  # (b, W b)
+        if not self._targets_checked:
+            check_targets(relevance, self.objective.omega)
+            self._targets_checked = True
+        losses = []
+        for direction in self.objective.directions:
+            queries, items = (text, audio) if direction == "text_to_audio" else (audio, text)
+            scores = queries @ gather_with_gradient(items).T  # (b, W b)
+            losses.append(self.objective(scores, relevance))
+        loss = torch.stack(losses).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
+        self.log("train/tau", float(self.objective.tau), batch_size=len(text))
+        self.log("train/target_entropy", target_entropy(target_distribution(relevance, self.objective.omega)))
+        return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate of this step."""
+        epoch = self.current_epoch + (batch_idx + 1) / self.trainer.num_training_batches
+        factor = self.schedule(epoch, self.trainer.max_epochs or self.current_epoch + 1)
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.log("train/lr", optimizer.param_groups[0]["lr"], batch_size=len(batch.captions))
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimiser over all trained parameters; the schedule is applied at every step."""
+        optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    # ------------------------------------------------------------------------------------------------ judging
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin an empty pool."""
+        self.collector.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin an empty pool."""
+        self.collector.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Embed a batch into the pool."""
+        self._collect(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Embed a batch into the pool."""
+        self._collect(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings."""
+        return {
+            "names": batch.names,
+            "audio_ids": batch.audio_ids,
+            "embeddings": self.embed_audio(batch.waveforms, batch.lengths),
+        }
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss and the ranking metrics of the validation split."""
+        self._judge("validation", "val")
+        assert self.pool is not None
+        self.log("val/loss", self.pool_loss(self.pool), prog_bar=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the ranking metrics of the test split."""
+        self._judge("test", "test")
+
+    def _collect(self, batch: Batch) -> None:
+        self.collector.update(
+            self.embed_audio(batch.waveforms, batch.lengths),
+            batch.audio_ids,
+            self.embed_text(batch.captions),
+            batch.caption_ids,
+            batch.audio_ids[batch.caption_audio],
+        )
+
+    def _judge(self, split: Split, prefix: str) -> None:
+        self.pool = self.collector.compute()
+        self.collector.reset()
+        text, audio, described = self.pool.text, self.pool.audio, self.pool.caption_audio
+        rows = torch.arange(len(text), device=text.device)
+        self.results = {
+            "text_to_audio": retrieval_metrics(text, audio, rows, described),
+            "audio_to_text": retrieval_metrics(audio, text, described, rows),
+        }
+        self.graded, self.graded_chance = self._graded_ndcg(split)
+        for direction, result in self.results.items():
+            metrics = result.summary()
+            if direction in self.graded:
+                metrics["nDCG@10"] = float(self.graded[direction].nanmean())
+            show = {"text_to_audio": "mAP@10"}.get(direction)
+            for name, value in metrics.items():
+                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=split == "validation" and name == show)
+
+    def _graded_ndcg(self, split: Split) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """NDCG@10 (Q,) of each direction against known relevance between recordings, and its mean for a blind scorer.
+
+        Empty where the data module knows none, or where only a part of the split was run.
+        """
+        known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
+        assert self.pool is not None
+        text, audio, described = self.pool.text, self.pool.audio, self.pool.caption_audio
+        if known is None or len(known) != len(audio):
+            return {}, {}
+        truth = torch.as_tensor(np.asarray(known), device=audio.device)  # (A, A)
+        sides = {
+            "text_to_audio": (text, audio, lambda rows: truth[described[rows]]),
+            "audio_to_text": (audio, text, lambda rows: truth[rows][:, described]),
+        }
+        graded = {name: ndcg_from_embeddings(*side) for name, side in sides.items()}
+        blind = {
+            name: float(ndcg_from_embeddings(queries, torch.zeros_like(items), gains_of).nanmean())
+            for name, (queries, items, gains_of) in sides.items()
+        }
+        return graded, blind
+
+    def pool_loss(self, pool: Pool) -> Tensor:
+        """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
+
+        Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
+        second ones, and so on. So it does not depend on how the pool was computed.
+        """
+        total, count = torch.zeros((), device=pool.audio.device), 0
+        for captions in self._loss_batches(pool):
+            text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
+            ids = pool.caption_ids[captions]
+            relevance = self.relevance(ids, ids)
+            scores = text @ audio.T
+            losses = [
+                self.objective(scores if direction == "text_to_audio" else scores.T, relevance)
+                for direction in self.objective.directions
+            ]
+            total += torch.stack(losses).mean() * len(captions)
+            count += len(captions)
+        return total / max(count, 1)
+
+    def _loss_batches(self, pool: Pool) -> Iterator[Tensor]:
+        slots = caption_slots(pool.caption_audio.cpu().numpy())
+        for slot in range(int(slots.max()) + 1):
+            rows = torch.from_numpy(np.flatnonzero(slots == slot)).to(pool.audio.device)
+            yield from rows.split(self.loss_batch)

@@ -1,0 +1,52 @@
+"""Tensors from all ranks, with gradients: what a contrastive loss over several devices needs.
+
+Rank r of W scores its own b queries against the items of all ranks, in rank order:
+
+    rank 0: queries 0 .. b-1        |  items 0 .. Wb-1  (its own among them, with gradient)
+    rank 1: queries b .. 2b-1       |  the same items
+
+The mean over ranks of the local losses is the loss of one process with the whole batch. An item's gradient is the sum
+over ranks of what their losses say of it; DDP then averages parameter gradients, which makes them those of the whole.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All ranks' tensors in rank order; backward sums the ranks' gradients and hands each rank its own part."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        ctx.rows = len(tensor)
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous()  # (W b, ...)
+        dist.all_reduce(gradient)
+        start = dist.get_rank() * ctx.rows
+        return gradient[start : start + ctx.rows]
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """(b, ...) of each rank to (W b, ...), every rank with equal b; the tensor itself where there is one process."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return tensor
+    gathered: Tensor = _GatherWithGradient.apply(tensor)
+    return gathered
+
+
+@torch.no_grad()
+def gather_ids(ids: Tensor) -> Tensor:
+    """Like `gather_with_gradient` for int64 ids (b,) -> (W b,), which have none."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return ids
+    parts = [torch.empty_like(ids) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, ids.contiguous())
+    return torch.cat(parts)

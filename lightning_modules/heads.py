@@ -1,0 +1,17 @@
+"""Projection heads: from an encoder's space into the one that audio and text share."""
+
+from typing import Literal
+
+from torch import nn
+
+Head = Literal["mlp", "linear"]
+
+
+def projection_head(kind: Head, dim: int, embedding_dim: int) -> nn.Module:
+    """Map (B, dim) to (B, embedding_dim).
+
+    "mlp" is Linear, ReLU, Linear (code of Xie et al. 2024); "linear" is one Linear (DCASE 2024 and 2025 systems).
+    """
+    if kind == "linear":
+        return nn.Linear(dim, embedding_dim)
+    return nn.Sequential(nn.Linear(dim, embedding_dim), nn.ReLU(), nn.Linear(embedding_dim, embedding_dim))

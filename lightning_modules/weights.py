@@ -1,0 +1,60 @@
+"""Weights out of a file, without trusting it: safetensors, or torch checkpoints read with `weights_only`."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lightning_modules.errors import ModelError
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`).
+
+    Raises:
+        ModelError: no such file, another kind of file, or one that holds more than tensors and plain values.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelError(f"{path}: no such weights file; check the path")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise ModelError(
+            f"{path}: not a weights file that can be read safely ({str(error).splitlines()[0][:120]}); give a "
+            ".safetensors file or a checkpoint of tensors"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{path}: holds no table of tensors; give a checkpoint or a state_dict")
+    return dict(state)
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load weights that fit `module` exactly.
+
+    Raises:
+        ModelError: as `read_weights`, or the weights are of another model: names missing, unknown or of other shapes.
+    """
+    state = read_weights(path)
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    reshaped = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
+    if missing or unknown or reshaped:
+        parts = [
+            f"{len(names)} {what} (e.g. {names[0]})"
+            for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
+            if names
+        ]
+        raise ModelError(
+            f"{path}: weights of another model: {', '.join(parts)} of {len(own)} names; use the config it was trained "
+            "with"
+        )
+    module.load_state_dict(state)

@@ -1,0 +1,30 @@
+"""What counts as relevant: the interface that everything in this room gives or takes.
+
+A pair (recording, caption) is known by its caption's id alone, since a caption describes one recording. A relevance
+therefore maps caption ids to graded values, and only ids have to travel between devices.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+
+class Relevance(nn.Module):
+    """Graded relevance between annotated pairs, looked up by caption id.
+
+    Life of an object: built from a config; `encode` once, by one process (slow work that leaves a cache behind);
+    `prepare` in every process (quick); then called with ids as often as needed. It has no trainable parameters.
+    """
+
+    def encode(self, captions: Sequence[str]) -> None:
+        """Do the slow work for `captions`, caption id i being `captions[i]`, and leave it in a cache."""
+
+    def prepare(self, captions: Sequence[str], audio_ids: npt.NDArray[np.int64]) -> None:
+        """Make look-ups possible: `audio_ids[i]`, (C,) int64, is the recording that `captions[i]` describes."""
+        raise NotImplementedError
+
+    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+        """Relevance (Q, N) float32 in [0, 1] of pairs `item_ids` (N,) int64 for pairs `query_ids` (Q,) int64."""
+        raise NotImplementedError

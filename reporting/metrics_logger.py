@@ -1,0 +1,88 @@
+"""A Lightning logger that keeps one csv file: a row for each time something was logged, empty cells elsewhere."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from reporting.files import replacing
+
+
+class MetricsLogger(Logger):
+    """Writes `folder/file_name`; the file is replaced as a whole, so it is readable whenever a run dies.
+
+    Args:
+        folder: the run folder.
+        file_name: of the csv file.
+        resume: keep the rows that are there already.
+        flush_every: rows between two writings; values of an evaluation are written at once.
+    """
+
+    def __init__(self, folder: Path, file_name: str, *, resume: bool = False, flush_every: int = 100) -> None:
+        super().__init__()
+        self.folder = folder
+        self.path = folder / file_name
+        self.flush_every = flush_every
+        self.rows: list[dict[str, Any]] = read_rows(self.path) if resume and self.path.exists() else []
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return self.folder.parent.name
+
+    @property
+    def version(self) -> str:
+        """Seed of the run."""
+        return self.folder.name
+
+    @property
+    def log_dir(self) -> str:
+        """The run folder."""
+        return str(self.folder)
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.folder)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "MetricsLogger":
+        """The logger itself."""
+        return self
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the resolved config is written beside."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Add a row."""
+        self.rows.append({"step": step, **{name: float(value) for name, value in metrics.items()}})
+        if len(self.rows) % self.flush_every == 0 or any(name.startswith(("val/", "test/")) for name in metrics):
+            self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the file."""
+        if not self.rows:
+            return
+        columns = list(dict.fromkeys(["epoch", "step", *sorted({name for row in self.rows for name in row})]))
+        with replacing(self.path) as path, path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write the file."""
+        self.save()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics file, without empty cells; numbers as float."""
+    with path.open(newline="") as file:
+        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]

@@ -1,0 +1,105 @@
+"""The run folder `runs/<experiment>/<seed>/`: where things lie in it, and what happens to one that is there already."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reporting.errors import RunError
+
+
+@dataclass
+class RunOptions:
+    """What becomes of a run's results.
+
+    Args:
+        experiment: name of the run's folder; default: the names of its configs, joined by "+".
+        root: the folder of all runs.
+        overwrite: whether `fit` may delete an earlier run of the same experiment and seed.
+        resume: go on with an earlier run of the same experiment and seed from its last checkpoint.
+        monitor: which checkpoint is best: lowest "val/loss" (the paper) or highest "val/text_to_audio/mAP@10".
+        test_after_fit: whether `fit` ends with a test of the best checkpoint.
+        wandb: log to Weights & Biases too; offline where there is no account.
+        wandb_project: the project there.
+    """
+
+    experiment: str | None = None
+    root: str = "runs"
+    overwrite: bool = False
+    resume: bool = False
+    monitor: str = "val/loss"
+    test_after_fit: bool = True
+    wandb: bool = False
+    wandb_project: str = "audio-relevance"
+
+    @property
+    def monitor_mode(self) -> str:
+        """Whether the best checkpoint has the "min" or the "max" of what is monitored."""
+        return "min" if self.monitor.endswith(("loss", "rank")) else "max"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of best.ckpt and last.ckpt."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best monitored value."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """All logged values of `fit`, by step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def figure(self) -> Path:
+        """Learning curve and example queries."""
+        return self.path / "figure.png"
+
+    def queries(self, split: str) -> Path:
+        """Per-query results of a split."""
+        return self.path / f"queries_{split}.parquet"
+
+    def begin_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
+        """Make the folder ready for `fit`; return the checkpoint to resume from, None for a new run.
+
+        Raises:
+            RunError: an earlier run is there and neither flag is set, or both are, or there is nothing to resume.
+        """
+        if overwrite and resume:
+            raise RunError("run.overwrite and run.resume exclude each other; give one of them")
+        if resume:
+            if not self.last.is_file():
+                raise RunError(f"{self.path}: nothing to resume (no {self.last.name}); leave run.resume out")
+            return self.last
+        if self.path.exists() and any(self.path.iterdir()):
+            if not overwrite:
+                raise RunError(
+                    f"{self.path}: holds an earlier run; go on with --run.resume true, replace it with --run.overwrite "
+                    "true, or choose another --seed_everything or --run.experiment"
+                )
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        return None
+
+
+def experiment_name(config_paths: Sequence[str | Path]) -> str:
+    """Name of an experiment by its configs: `clotho_listnet+small` for clotho_listnet.yaml and small.yaml.
+
+    >>> experiment_name(["configs/clotho_listnet.yaml", "small.yaml"])
+    'clotho_listnet+small'
+    """
+    return "+".join(Path(path).stem for path in config_paths) or "experiment"

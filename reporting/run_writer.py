@@ -1,0 +1,145 @@
+"""The callback that fills a run folder after each test: per-query results, provenance, and the table on the screen."""
+
+import time
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pyarrow as pa
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from reporting.provenance import git_state, package_versions, update_provenance
+from reporting.query_table import query_table, write_queries
+from reporting.run_folder import RunFolder
+
+SPLITS = {"test": "test", "validate": "validation"}
+NOTE = (
+    "mAP@10 divides by the relevant items found in the top 10, mAP@10_all by all relevant items; R@k is the share of "
+    "relevant items found, hit@k whether any was; ties count at their expected rank."
+)
+
+
+class RunWriter(L.Callback):
+    """Writes `queries_<split>.parquet` and `provenance.json` and prints the results beside their chance level.
+
+    It reads what the model left of its last evaluation: `results` (a ranking for each direction), `graded` (nDCG) and
+    `pool` (ids in order), and the data module's `tables`.
+    """
+
+    def __init__(self, folder: RunFolder, code: Any, seed: int) -> None:
+        self.folder, self.code, self.seed = folder, code, seed
+        self._began = time.monotonic()
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write what is known of the training."""
+        self._write_provenance(trainer, "fit", steps=trainer.global_step, epochs=trainer.current_epoch)
+
+    @rank_zero_only
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write and print the test's results."""
+        self._report(trainer, pl_module, "test")
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write and print the results of `validate`; not those of the validations inside `fit`."""
+        if trainer.state.fn == "validate":
+            self._report(trainer, pl_module, "validate")
+
+    def _report(self, trainer: L.Trainer, model: Any, stage: str) -> None:
+        split = SPLITS[stage]
+        table = trainer.datamodule.tables[split]  # type: ignore[attr-defined]
+        metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
+        write_queries(self.folder.queries(split), query_tables(model, table), metadata)
+        self._write_provenance(trainer, stage, checkpoint=str(trainer.ckpt_path or ""))
+        print_results(model, split, self.folder)
+
+    def _write_provenance(self, trainer: L.Trainer, stage: str, **facts: Any) -> None:
+        tables = trainer.datamodule.tables  # type: ignore[attr-defined]
+        update_provenance(
+            self.folder.path / "provenance.json",
+            stage,
+            {
+                "git": git_state(self.code),
+                "versions": package_versions(),
+                "seed": self.seed,
+                "device": str(trainer.strategy.root_device),
+                "devices": trainer.world_size,
+                "precision": str(trainer.precision),
+                "wall_seconds": round(time.monotonic() - self._began, 1),
+                "data": {split: table.manifest() for split, table in tables.items()},
+                **facts,
+            },
+        )
+
+
+def query_tables(model: Any, table: Any) -> list[pa.Table]:
+    """The per-query tables of both directions of a model's last evaluation on the split that `table` describes."""
+    pool = model.pool
+    audio_ids, caption_ids = pool.audio_ids.tolist(), pool.caption_ids.tolist()
+    described = pool.caption_audio.cpu().numpy()
+    names = dict(zip(table.audio["audio_id"].to_pylist(), table.audio["name"].to_pylist(), strict=True))
+    texts = dict(zip(table.captions["caption_id"].to_pylist(), table.captions["caption"].to_pylist(), strict=True))
+    audio_names, captions = [names[i] for i in audio_ids], [texts[i] for i in caption_ids]
+    clip_of_caption = [audio_ids[row] for row in described]
+    captions_of = [[caption_ids[i] for i in np.flatnonzero(described == row)] for row in range(len(audio_ids))]
+    extra = {direction: {"nDCG@10": values.cpu().numpy()} for direction, values in model.graded.items()}
+    return [
+        query_table(
+            "text_to_audio",
+            model.results["text_to_audio"],
+            caption_ids,
+            captions,
+            clip_of_caption,
+            audio_ids,
+            audio_names,
+            [[clip] for clip in clip_of_caption],
+            extra.get("text_to_audio"),
+        ),
+        query_table(
+            "audio_to_text",
+            model.results["audio_to_text"],
+            audio_ids,
+            audio_names,
+            audio_ids,
+            caption_ids,
+            captions,
+            captions_of,
+            extra.get("audio_to_text"),
+        ),
+    ]
+
+
+def print_results(model: Any, split: str, folder: RunFolder) -> None:
+    """Print every metric of both directions with its chance level."""
+    columns = {}
+    for direction, result in model.results.items():
+        values, chance = result.summary(), result.chance()
+        if direction in model.graded:
+            values["nDCG@10"] = float(model.graded[direction].nanmean())
+            chance["nDCG@10"] = model.graded_chance[direction]
+        columns[direction] = (values, chance)
+    table = Table(title=f"{folder.path} ({split} split)", title_justify="left", title_style="bold")
+    table.add_column("metric")
+    for direction, (values, _) in columns.items():
+        name = direction.replace("_", " ")
+        table.add_column(f"{name}\n{values['queries']:.0f} in {values['items']:.0f}", justify="right")
+        table.add_column("chance", justify="right", style="dim")
+    for metric in [name for name in columns["text_to_audio"][0] if name not in ("queries", "items", "tie_rate")]:
+        cells = [_format(metric, side[metric]) for pair in columns.values() for side in pair]
+        table.add_row(metric, *cells)
+    ties = [cell for values, _ in columns.values() for cell in (_format("tie_rate", values["tie_rate"]), "")]
+    table.add_row("tie_rate", *ties)
+    console = Console()
+    console.print(table)
+    console.print(NOTE, style="dim")
+
+
+def _format(metric: str, value: float) -> str:
+    return f"{value:.1f}" if metric.endswith("rank") else f"{100 * value:.1f} %"
