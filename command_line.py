@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -40,11 +41,36 @@ def find_config(name: str) -> str:
 
 
 class ConfigFile(ActionConfigFile):
-    """`--config` that also looks in configs/."""
+    """`--config` that also looks in configs/, and applies the configs that a file names under `base:` before it."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Like `ActionConfigFile.__call__`."""
-        super().__call__(parser, cfg, find_config(values), option_string)
+        """Like `ActionConfigFile.__call__`; of the files only the ones the user named are remembered."""
+        path = find_config(values)
+        named = list(cfg.get(self.dest) or [])
+        for base in bases_of(path):
+            self(parser, cfg, base, option_string)
+            cfg[self.dest] = list(named)
+        super().__call__(parser, cfg, path, option_string)
+        cfg["base"] = None
+
+
+def bases_of(path: str) -> list[str]:
+    """What a config file names under `base:`, one name or a list; empty for inline YAML.
+
+    Raises:
+        TypeError: the file is not YAML, or `base` is something else.
+    """
+    if not Path(path).is_file():
+        return []
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TypeError(f"config {path} is not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
+    base = content.get("base") if isinstance(content, dict) else None
+    bases = [base] if isinstance(base, str) else base or []
+    if not (isinstance(bases, list) and all(isinstance(name, str) for name in bases)):
+        raise TypeError(f"config {path}: base must be the name of a config or a list of names")
+    return bases
 
 
 class OneLineParser(LightningArgumentParser):

@@ -35,7 +35,10 @@ from reporting.run_writer import RunWriter
 HERE = Path(__file__).parent
 PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
-    "model.audio_encoder": {"class_path": "lightning_modules.audio_encoders.passt.PaSST"},
+    "model.audio_encoder": {
+        "class_path": "lightning_modules.audio_encoders.passt.PaSST",
+        "init_args": {"checkpoint": "weights/passt-s-f128-p16-s16-ap.468.pt"},
+    },
     "model.text_encoder": {"class_path": "lightning_modules.text_encoders.HuggingFaceText"},
     "model.relevance": {"class_path": "relevance.similarity.CaptionSimilarity"},
     "model.objective": {"class_path": "relevance.objectives.ListNet"},
@@ -71,11 +74,20 @@ class RetrievalCLI(LightningCLI):
         """Use a `--config` that looks in configs/."""
         parser: LightningArgumentParser = self.parser_class(**{"dump_header": None, "allow_abbrev": False, **kwargs})
         parser.add_argument("-c", "--config", action=ConfigFile, help="Config file, or the name of one in configs/.")
+        parser.add_argument(
+            "--base", default=None, type=str | list[str] | None, help="In a config: those it builds on."
+        )
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's options and the paper's defaults."""
         parser.add_class_arguments(RunOptions, "run")
+        parser.add_argument(
+            "--sentence_bert",
+            type=str | None,
+            default=None,
+            help="Sentence-BERT for whatever relevance is chosen, if it uses one; stands above its own `model`.",
+        )
         parser.set_defaults(PAPER)
 
     @property
@@ -84,6 +96,7 @@ class RetrievalCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
+        self._apply_sentence_bert()
         run = self._options.run
         configs = [str(path) for path in self._options.config or []]
         self.seed = int(self._options.seed_everything)
@@ -94,6 +107,11 @@ class RetrievalCLI(LightningCLI):
             self.resume_from = self.folder.begin_fit(overwrite=run.overwrite, resume=run.resume)
         elif run.resume:
             self.resume_from = self.folder.last
+
+    def _apply_sentence_bert(self) -> None:
+        arguments = self._options.model.relevance.get("init_args") or {}
+        if self._options.sentence_bert is not None and "model" in arguments:
+            arguments["model"] = self._options.sentence_bert
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run folder's loggers and callbacks to those of the config."""

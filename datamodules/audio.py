@@ -1,5 +1,6 @@
 """Audio files: what their headers say, and samples out of the middle of them."""
 
+import math
 import os
 import struct
 from pathlib import Path
@@ -21,24 +22,21 @@ class AudioInfo(NamedTuple):
 
 
 def read_info(path: Path) -> AudioInfo:
-    """Length and sample rate of an audio file, without decoding it.
+    """Length and sample rate of an audio file, decoding no more than its last sample.
 
     Raises:
-        DataError: the file is no audio, holds no samples, or ends before its header says it does.
+        DataError: there is no such file, it is no audio, holds no samples, or ends before its header says it does
+            (noticed in wav, flac and mp3; an ogg file has no length in its header).
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such audio file; {_REMEDY}")
     try:
         with soundfile.SoundFile(path) as file:
             info = AudioInfo(file.frames, file.samplerate)
-            if info.frames > 0 and file.seekable():
-                file.seek(info.frames - 1)
-                whole = len(file.read(1)) == 1
-            else:
-                whole = True
-    except (soundfile.LibsndfileError, OSError) as error:
-        if not path.exists():
-            raise DataError(f"{path}: no such audio file") from error
-        size = path.stat().st_size
-        cause = "is empty (0 bytes)" if size == 0 else "is not an audio file that can be read, or is damaged"
+            whole = info.frames <= 0 or _has_last_sample(file)
+    except _UNREADABLE as error:
+        empty = path.stat().st_size == 0
+        cause = "is empty (0 bytes)" if empty else "is not an audio file that can be read, or is damaged"
         raise DataError(f"{path}: {cause}; {_REMEDY}") from error
     if info.frames <= 0:
         raise DataError(f"{path}: holds no samples; {_REMEDY}")
@@ -58,20 +56,21 @@ def read_audio(
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
 
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the room
-    that a crop of that length has in the file (0 the first possible crop, 1 the last).
+    that a crop of that length has in the file (0 the first possible crop, 1 the last). A file longer than that gives
+    exactly round(max_seconds * sample_rate) samples.
 
     Raises:
         DataError: the file cannot be decoded, or holds NaN or infinite samples.
     """
-    wanted = info.frames if max_seconds is None else min(info.frames, round(max_seconds * info.sample_rate))
+    wanted = info.frames if max_seconds is None else min(info.frames, math.ceil(max_seconds * info.sample_rate))
     start = int(position * (info.frames - wanted + 1))
     start = min(start, info.frames - wanted)
     try:
         with soundfile.SoundFile(path) as file:
             file.seek(start)
             samples = file.read(wanted, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); {_REMEDY}") from error
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY}") from error
     if len(samples) < wanted:
         raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
@@ -87,6 +86,16 @@ def read_audio(
 
 
 _REMEDY = "get the file anew, or delete it to go on without it"
+# TypeError: soundfile wants to be told the format of a file called .raw.
+_UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
+
+
+def _has_last_sample(file: soundfile.SoundFile) -> bool:
+    try:
+        file.seek(file.frames - 1)
+        return len(file.read(1)) == 1
+    except soundfile.SoundFileError:
+        return False
 
 
 def _wav_is_truncated(path: Path) -> bool:

@@ -1,13 +1,14 @@
 """What all data modules share: from a split's table to batches."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from datamodules.audio import read_audio
 from datamodules.batch import Batch, Example, collate
@@ -101,8 +102,14 @@ class AudioCaptionDataModule(L.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise DataError(f"data.batch_size must be at least 1, got {batch_size}")
-        if max_seconds is not None and max_seconds <= 0:
+        if max_seconds is not None and not (math.isfinite(max_seconds) and max_seconds > 0):
             raise DataError(f"data.max_seconds must be positive or null, got {max_seconds}")
+        if sample_rate is not None and sample_rate < 1:
+            raise DataError(f"data.sample_rate must be at least 1 Hz, got {sample_rate}")
+        if num_workers < 0:
+            raise DataError(f"data.num_workers must be at least 0, got {num_workers}")
+        if seed is not None and seed < 0:
+            raise DataError(f"data.seed must be at least 0, got {seed}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
         self.unique_audio = unique_audio
@@ -179,15 +186,15 @@ class AudioCaptionDataModule(L.LightningDataModule):
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
         table = self.tables[split]
         rank, world_size = self._ranks()
-        rows = rank_share(len(table.audio), rank, world_size)
-        batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
+        rows = rank_share(len(table.audio), rank, world_size).tolist()
         dataset = RecordingDataset(table, self.sample_rate, self.max_seconds)
-        return self._loader(dataset, batch_sampler=batches)
+        # PyTorch's own batch sampler, because Lightning wraps it in `predict`; hence the rank's share is a subset.
+        return self._loader(Subset(dataset, rows), batch_size=self.batch_size)
 
-    def _loader(self, dataset: Dataset[Example], batch_sampler: Any) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Example], **batching: Any) -> DataLoader[Batch]:
         return DataLoader(
             cast(Dataset[Batch], dataset),  # `collate_fn` makes batches of its examples
-            batch_sampler=batch_sampler,
+            **batching,
             num_workers=self.num_workers,
             collate_fn=collate,
             pin_memory=self.trainer is not None and _on_gpu(self.trainer),

@@ -119,8 +119,8 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
     """(file name, captions) of each row of a Clotho caption file (UTF-8), names exactly as written.
 
     Raises:
-        DataError: no such file, another encoding, a missing column, an empty name, a repeated name, a row without
-            captions.
+        DataError: no such file, another encoding, a missing column, a row with too many cells, without a name or
+            without captions, a repeated name.
     """
     rows: list[tuple[str, list[str]]] = []
     seen: set[str] = set()
@@ -129,8 +129,8 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
         captions = [text for column in CAPTION_COLUMNS if (text := row[column].strip())]
         if not name.strip():
             raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; mend or delete the row")
-        if Path(name).name != name:
-            raise DataError(f"{path}, line {line}: file_name '{name}' is not a plain file name; mend the row")
+        if Path(name).name != name or name == ".." or any(char in name for char in "\r\n\0"):
+            raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; mend the row")
         if name in seen:
             raise DataError(f"{path}, line {line}: file_name '{name}' comes twice; delete one of the rows")
         if not captions:
@@ -146,7 +146,7 @@ def read_metadata_csv(path: Path) -> dict[str, dict[str, str]]:
     """Metadata of each recording by file name (ISO-8859-1; keywords separated by `;`).
 
     Raises:
-        DataError: no such file, or a missing column.
+        DataError: no such file, a missing column, or a row with too many cells.
     """
     return {row["file_name"]: row for _, row in read_csv(path, METADATA_COLUMNS, "iso-8859-1")}
 
@@ -155,16 +155,27 @@ def read_csv(path: Path, columns: Sequence[str], encoding: str) -> list[tuple[in
     """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
 
     Raises:
-        DataError: no such file, another encoding, or a missing column.
+        DataError: no such file, another encoding, a missing column, a quote that is never closed, or a row with more
+            cells than columns.
     """
     try:
         with path.open(encoding=encoding, newline="") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file, restval="", strict=True)
             if lacking := [column for column in columns if column not in (reader.fieldnames or [])]:
                 found = ", ".join(reader.fieldnames or []) or "none"
                 raise DataError(f"{path}: column '{lacking[0]}' is missing (found: {found}); get the file anew")
-            return [(reader.line_num, row) for row in reader]
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a csv file in {encoding} ({error}); get the file anew") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
+    except csv.Error as error:
+        raise DataError(f"{path}: is not a csv file ({error}); mend its quotes, or get the file anew") from error
+    for line, row in rows:
+        if None in row:
+            raise DataError(
+                f"{path}, line {line}: has more cells than the header; put text that holds commas in double quotes"
+            )
+    return rows

@@ -23,7 +23,8 @@ def epoch_batches(
     """Shuffled batches (B, batch_size), B = P // batch_size, of pair indices; no pair comes twice.
 
     With `unique_audio` no batch holds two pairs of one recording: where the shuffle put two together, one of them
-    changes places with a pair of another batch.
+    changes places with a pair of another batch. Pairs beyond the B-th of one recording are left out first. This
+    succeeds whenever such batches exist at all, that is when sum_r min(pairs of r, B) >= B * batch_size.
 
     Args:
         audio_of_pair: (P,) recording of each pair.
@@ -42,36 +43,57 @@ def epoch_batches(
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(audio_of_pair))
     if unique_audio:
-        _separate(order, audio_of_pair[order], batch_size, rng)
-    return order[: count * batch_size].reshape(count, batch_size)
+        order = order[_occurrence(audio_of_pair[order]) < count]
+        if len(order) < count * batch_size:
+            raise DataError(
+                f"{count} batches of {batch_size} without a repeated recording cannot be made from "
+                f"{len(np.unique(audio_of_pair))} recordings; lower data.batch_size or set data.unique_audio to false"
+            )
+    batches = order[: count * batch_size].reshape(count, batch_size)
+    if unique_audio:
+        _separate(batches, audio_of_pair[batches], rng)
+    return batches
 
 
-def _separate(
-    order: npt.NDArray[np.int64], audio: npt.NDArray[np.int64], batch_size: int, rng: np.random.Generator
-) -> None:
-    """Swap entries of `order` (and of `audio`, which follows it) until no full batch repeats a recording.
+def _occurrence(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How often the recording of each entry of (P,) came before it."""
+    by_audio = np.argsort(audio, kind="stable")
+    first = np.searchsorted(audio[by_audio], audio[by_audio])  # (P,) where each recording begins
+    occurrence = np.empty_like(by_audio)
+    occurrence[by_audio] = np.arange(len(audio)) - first
+    return occurrence
 
-    The remainder behind the last full batch may hold anything: it is not used.
+
+def _separate(batches: npt.NDArray[np.int64], audio: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
+    """Swap entries of `batches` (B, b), and of `audio`, which follows it, until no batch repeats a recording.
+
+    No recording may come more than B times. Then some repeat can always be swapped away: its recording is absent from
+    some batch, and either that batch holds a recording that the first one lacks, or it has fewer distinct recordings
+    than the first one and so a repeat of its own, of which the same holds. A repeat that must wait for others has its
+    turn in the next pass.
     """
-    full = len(order) // batch_size * batch_size
-    for start in range(0, full, batch_size):
-        batch = slice(start, start + batch_size)
-        _, first = np.unique(audio[batch], return_index=True)
-        for place in start + np.setdiff1d(np.arange(batch_size), first):
-            for other in rng.permutation(len(order)):
-                other_start = other // batch_size * batch_size
-                if other_start == start or audio[other] in audio[batch]:
+    while len(repeats := _repeats(audio)):
+        for row, column in repeats:
+            recording = audio[row, column]
+            if np.count_nonzero(audio[row] == recording) == 1:  # an earlier swap has mended it
+                continue
+            for other in rng.permutation(len(audio)):
+                if recording in audio[other]:
                     continue
-                other_batch = audio[other_start : other_start + batch_size]
-                if other >= full or audio[place] not in other_batch:
-                    order[[place, other]] = order[[other, place]]
-                    audio[[place, other]] = audio[[other, place]]
+                free = np.flatnonzero(~np.isin(audio[other], audio[row]))
+                if len(free):
+                    here, there = (row, column), (other, rng.choice(free))
+                    batches[here], batches[there] = batches[there], batches[here]
+                    audio[here], audio[there] = audio[there], audio[here]
                     break
-            else:
-                raise DataError(
-                    f"batches of {batch_size} without a repeated recording cannot be made from {len(np.unique(audio))} "
-                    "recordings; lower data.batch_size or set data.unique_audio to false"
-                )
+
+
+def _repeats(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(row, column) of each entry of (B, b) that an earlier entry of its row equals: (R, 2)."""
+    order = np.argsort(audio, axis=1, kind="stable")
+    ordered = np.take_along_axis(audio, order, axis=1)
+    rows, places = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+    return np.stack([rows, order[rows, places + 1]], axis=1)
 
 
 class PairBatchSampler(Sampler[list[Draw]]):
@@ -99,6 +121,11 @@ class PairBatchSampler(Sampler[list[Draw]]):
         self.world_size = world_size
         self.epoch = 0
         self._batches: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def sampler(self) -> "PairBatchSampler":
+        """Itself: of a batch sampler, Lightning calls `set_epoch` on its `sampler` only."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the shuffle of this epoch."""

@@ -1,5 +1,6 @@
 """The dual encoder: audio and captions in one space, trained on relevance, judged by ranking."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -28,6 +29,12 @@ from relevance.objectives import Objective, check_targets, target_distribution, 
 Split = Literal["validation", "test"]
 
 
+def cosine_scores(queries: Tensor, items: Tensor) -> Tensor:
+    """Scores (Q, N) float32 of unit vectors (Q, D) and (N, D), whatever autocast does outside: in bf16 they tie."""
+    with torch.autocast(queries.device.type, enabled=False):
+        return queries.float() @ items.float().T
+
+
 class DualEncoder(L.LightningModule):
     """Two encoders with projection heads and L2 norm; cosine scores; an objective on scores and relevance.
 
@@ -43,6 +50,9 @@ class DualEncoder(L.LightningModule):
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+
+    Raises:
+        ModelError: arguments that make no model, or weights (`init_from`) of another one.
 
     Source of the defaults: Xie et al. 2024, section III-B; Adam 2e-5, one epoch of warm-up, cosine to 1e-7.
     """
@@ -61,6 +71,8 @@ class DualEncoder(L.LightningModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__()
+        if loss_batch < 2:
+            raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_head = projection_head(head, audio_encoder.dim, embedding_dim)
@@ -130,23 +142,23 @@ class DualEncoder(L.LightningModule):
         losses = []
         for direction in self.objective.directions:
             queries, items = (text, audio) if direction == "text_to_audio" else (audio, text)
-            scores = queries @ gather_with_gradient(items).T  # (b, W b)
-            losses.append(self.objective(scores, relevance))
+            losses.append(self.objective(cosine_scores(queries, gather_with_gradient(items)), relevance))
         loss = torch.stack(losses).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
-        self.log("train/tau", float(self.objective.tau), batch_size=len(text))
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/tau", self.objective.tau)
         self.log("train/target_entropy", target_entropy(target_distribution(relevance, self.objective.omega)))
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step."""
         epoch = self.current_epoch + (batch_idx + 1) / self.trainer.num_training_batches
-        factor = self.schedule(epoch, self.trainer.max_epochs or self.current_epoch + 1)
+        epochs = self.trainer.max_epochs
+        factor = self.schedule(epoch, math.inf if epochs in (None, -1) else epochs)
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        self.log("train/lr", optimizer.param_groups[0]["lr"], batch_size=len(batch.captions))
+        self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Optimizer:
         """One optimiser over all trained parameters; the schedule is applied at every step."""
@@ -214,9 +226,9 @@ class DualEncoder(L.LightningModule):
             metrics = result.summary()
             if direction in self.graded:
                 metrics["nDCG@10"] = float(self.graded[direction].nanmean())
-            show = {"text_to_audio": "mAP@10"}.get(direction)
             for name, value in metrics.items():
-                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=split == "validation" and name == show)
+                shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
+                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
 
     def _graded_ndcg(self, split: Split) -> tuple[dict[str, Tensor], dict[str, float]]:
         """NDCG@10 (Q,) of each direction against known relevance between recordings, and its mean for a blind scorer.
@@ -251,7 +263,7 @@ class DualEncoder(L.LightningModule):
             text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
             ids = pool.caption_ids[captions]
             relevance = self.relevance(ids, ids)
-            scores = text @ audio.T
+            scores = cosine_scores(text, audio)
             losses = [
                 self.objective(scores if direction == "text_to_audio" else scores.T, relevance)
                 for direction in self.objective.directions

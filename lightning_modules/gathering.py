@@ -22,13 +22,12 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
         ctx.rows = len(tensor)
-        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
+        return _all_gather(tensor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].contiguous()  # (W b, ...)
+        # A copy: the gradient may be another node's too, and all_reduce writes into its argument.
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)  # (W b, ...)
         dist.all_reduce(gradient)
         start = dist.get_rank() * ctx.rows
         return gradient[start : start + ctx.rows]
@@ -36,17 +35,23 @@ class _GatherWithGradient(torch.autograd.Function):
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """(b, ...) of each rank to (W b, ...), every rank with equal b; the tensor itself where there is one process."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if _is_alone():
         return tensor
     gathered: Tensor = _GatherWithGradient.apply(tensor)
     return gathered
 
 
-@torch.no_grad()
 def gather_ids(ids: Tensor) -> Tensor:
     """Like `gather_with_gradient` for int64 ids (b,) -> (W b,), which have none."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return ids
-    parts = [torch.empty_like(ids) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, ids.contiguous())
+    return ids if _is_alone() else _all_gather(ids)
+
+
+def _is_alone() -> bool:
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+
+
+def _all_gather(tensor: Tensor) -> Tensor:
+    tensor = tensor.contiguous()
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor)
     return torch.cat(parts)

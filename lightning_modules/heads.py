@@ -1,8 +1,10 @@
 """Projection heads: from an encoder's space into the one that audio and text share."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
+
+from lightning_modules.errors import ModelError
 
 Head = Literal["mlp", "linear"]
 
@@ -11,7 +13,12 @@ def projection_head(kind: Head, dim: int, embedding_dim: int) -> nn.Module:
     """Map (B, dim) to (B, embedding_dim).
 
     "mlp" is Linear, ReLU, Linear (code of Xie et al. 2024); "linear" is one Linear (DCASE 2024 and 2025 systems).
+
+    Raises:
+        ModelError: another kind.
     """
+    if kind not in get_args(Head):
+        raise ModelError(f"model.head is '{kind}': give one of {', '.join(get_args(Head))}")
     if kind == "linear":
         return nn.Linear(dim, embedding_dim)
     return nn.Sequential(nn.Linear(dim, embedding_dim), nn.ReLU(), nn.Linear(embedding_dim, embedding_dim))

@@ -1,6 +1,6 @@
 """The pool: every recording and caption of a split, embedded once, gathered over devices."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 
-class Pool(NamedTuple):
+class Pool:
     """Embeddings of a whole split, in order of ids, without repeats.
 
     Attributes:
@@ -18,11 +18,15 @@ class Pool(NamedTuple):
         text: (C, D) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
     """
 
-    audio: Tensor
-    audio_ids: Tensor
-    text: Tensor
-    caption_ids: Tensor
-    caption_audio: Tensor
+    # Neither a tuple nor a dataclass: of those torchmetrics would turn each (1,) tensor into a scalar.
+    def __init__(
+        self, audio: Tensor, audio_ids: Tensor, text: Tensor, caption_ids: Tensor, caption_audio: Tensor
+    ) -> None:
+        self.audio = audio
+        self.audio_ids = audio_ids
+        self.text = text
+        self.caption_ids = caption_ids
+        self.caption_audio = caption_audio
 
 
 class PoolCollector(Metric):

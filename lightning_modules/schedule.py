@@ -7,12 +7,14 @@ cannot fall out of step, and a change of batch size or device count changes noth
 import math
 from dataclasses import dataclass
 
+from lightning_modules.errors import ModelError
+
 
 class Schedule:
     """Base of the schedules: `schedule(epoch, epochs) -> factor` on the optimiser's own learning rate."""
 
     def __call__(self, epoch: float, epochs: float) -> float:
-        """Factor at `epoch` (1.5: half of the second epoch is done) of `epochs` in all."""
+        """Factor at `epoch` (1.5: half of the second epoch is done) of `epochs` in all (inf: no end is known)."""
         raise NotImplementedError
 
 
@@ -34,6 +36,9 @@ class WarmupCosine(Schedule):
         floor: the last factor.
         until: epoch at which the floor is reached; default the end of training. (The authors' code: 20 of 25.)
 
+    Raises:
+        ModelError: values that make no schedule; no end of training, and no `until`.
+
     >>> schedule = WarmupCosine(warmup=1, floor=0.1)
     >>> [round(schedule(epoch, 3), 3) for epoch in (0, 0.5, 1, 2, 3)]
     [0.0, 0.5, 1.0, 0.55, 0.1]
@@ -43,10 +48,16 @@ class WarmupCosine(Schedule):
     floor: float = 0.005
     until: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or not 0 <= self.floor <= 1 or (self.until is not None and self.until < self.warmup):
+            raise ModelError(f"{self}: give warmup >= 0, floor in [0, 1] and until >= warmup")
+
     def __call__(self, epoch: float, epochs: float) -> float:
         """Like `Schedule.__call__`."""
         if epoch < self.warmup:
             return epoch / self.warmup
         end = self.until if self.until is not None else epochs
+        if math.isinf(end):
+            raise ModelError("WarmupCosine has to know the last epoch: set trainer.max_epochs, or the schedule's until")
         progress = min((epoch - self.warmup) / max(end - self.warmup, 1e-9), 1.0)
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2

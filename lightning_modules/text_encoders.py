@@ -2,14 +2,20 @@
 
 import inspect
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
+import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from lightning_modules.errors import ModelError
 from relevance.errors import RelevanceError
-from relevance.model_source import explain_unavailable, find_model
+from relevance.model_source import find_model
+
+Pooling = Literal["first", "mean"]
+DROPOUT = ("hidden_dropout_prob", "dropout", "dropout_rate")
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+"""Names that configurations give to the two; the first that is there counts."""
 
 
 class TextEncoder(nn.Module):
@@ -27,15 +33,15 @@ class TextEncoder(nn.Module):
 
 
 def normalise_caption(caption: str) -> str:
-    """Lower case, no punctuation, single spaces.
+    """Lower case, no punctuation but apostrophes, single spaces.
 
-    >>> normalise_caption("A dog barks, while  rain falls.")
-    'a dog barks while rain falls'
+    >>> normalise_caption("A dog's bark, while  rain falls.")
+    "a dog's bark while rain falls"
     """
-    return " ".join(re.sub(r"[^\w\s']", " ", caption.lower()).split())
+    return " ".join(re.sub(r"[^\w\s']|_", " ", caption.lower()).split())
 
 
-def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Literal["first", "mean"]) -> Tensor:
+def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     """One vector a caption, (C, D), out of token states (C, L, D) and mask (C, L), 1 for tokens and 0 for padding."""
     if pooling == "first":
         return hidden[:, 0]
@@ -51,13 +57,16 @@ class HuggingFaceText(TextEncoder):
         pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT models).
         max_tokens: longer captions are cut.
         normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
-        dropout, attention_dropout: of the model in training; null keeps what its config says.
+        dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
+            without such a setting needs.
+        trained_layers: how many of the last layers are trained; the others and the token embeddings stay as they are,
+            without dropout. null trains all, 0 none.
         revision: of a hub model.
         config: build the model from this configuration with random weights (keys of its Hugging Face config,
             `model_type` among them); `model` then gives the tokenizer alone. For tests of size and speed.
 
     Raises:
-        ModelError: the model cannot be found or loaded.
+        ModelError: the model cannot be found or loaded, or does not go with the other arguments.
 
     Source of the defaults: Xie et al. 2024, section III-B, and the authors' code (dropout .2, 32 tokens).
     """
@@ -65,59 +74,137 @@ class HuggingFaceText(TextEncoder):
     def __init__(
         self,
         model: str = "FacebookAI/roberta-large",
-        pooling: Literal["first", "mean"] = "first",
+        pooling: Pooling = "first",
         max_tokens: int = 32,
         normalise_captions: bool = False,
         dropout: float | None = 0.2,
         attention_dropout: float | None = 0.2,
+        trained_layers: int | None = None,
         revision: str | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if pooling not in get_args(Pooling):
+            raise ModelError(f"text encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
         try:
             source = find_model(model, revision)
-            hub = {"revision": revision, "local_files_only": source.local_files_only}
+        except RelevanceError as error:
+            raise ModelError(f"text encoder: {error}") from error
+        hub = {"revision": revision, "local_files_only": source.local_files_only}
+        try:
             self.tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **hub)
             if config is None:
                 settings = AutoConfig.from_pretrained(source.name_or_path, **hub)
             else:
                 settings = AutoConfig.for_model(**config)
-            for key, value in (("hidden_dropout_prob", dropout), ("attention_probs_dropout_prob", attention_dropout)):
-                if value is not None and hasattr(settings, key):
-                    setattr(settings, key, value)
+            _set_dropout(settings, "dropout", DROPOUT, dropout)
+            _set_dropout(settings, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
             # Some models carry an unused head ("pooler"); its parameters would get no gradient, which DDP refuses.
-            without_pooler = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
+            options: dict[str, Any] = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
+            missing = []
             if config is None:
-                self.model = AutoModel.from_pretrained(source.name_or_path, config=settings, **hub, **without_pooler)
+                self.model, report = AutoModel.from_pretrained(
+                    source.name_or_path,
+                    config=settings,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    **hub,
+                    **options,
+                )
+                missing = sorted(report["missing_keys"])
             else:
-                self.model = AutoModel.from_config(settings, **without_pooler)
-        except RelevanceError as error:
-            raise ModelError(f"text encoder: {error}") from error
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError("text encoder " + explain_unavailable(model, error)) from error
-        if len(self.tokenizer) > settings.vocab_size:
+                self.model = AutoModel.from_config(settings, dtype=torch.float32, **options)
+        except ModelError:
+            raise
+        except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
+            what = f"'{model}'" if config is None else f"config {config} with the tokenizer of '{model}'"
+            cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
-                f"text encoder: the tokenizer of '{model}' has {len(self.tokenizer)} tokens, but config.vocab_size is "
-                f"{settings.vocab_size}; raise it"
+                f"text encoder: {what} cannot be loaded ({cause}); it takes the config (with model_type), the "
+                "tokenizer and the weights of a Hugging Face text model"
+            ) from error
+        if missing:
+            raise ModelError(
+                f"text encoder: the weights of '{model}' lack {len(missing)} tensors of its model (e.g. {missing[0]}); "
+                "give the model as its authors published it"
             )
-        self.model.train()
+        self._check_tokens(model, max_tokens)
+        self.frozen = frozen_parts(self.model, trained_layers, settings.num_hidden_layers)
+        for part in self.frozen:
+            part.requires_grad_(False)
+        self.train()  # from_pretrained leaves the model in eval mode
         self.dim = int(settings.hidden_size)
-        self.pooling: Literal["first", "mean"] = pooling
+        self.pooling: Pooling = pooling
         self.max_tokens = max_tokens
         self.normalise_captions = normalise_captions
+
+    def _check_tokens(self, name: str, max_tokens: int) -> None:
+        """Whether tokenizer, model and `max_tokens` go together; else captions would be lost without a word."""
+        tokens, settings = len(self.tokenizer), self.model.config
+        if tokens > settings.vocab_size:
+            raise ModelError(
+                f"text encoder: the tokenizer of '{name}' has {tokens} tokens, but config.vocab_size is "
+                f"{settings.vocab_size}; raise it"
+            )
+        if tokens <= len(self.tokenizer.all_special_tokens):
+            raise ModelError(f"text encoder: '{name}' holds no tokenizer; add its tokenizer.json (or vocab.txt)")
+        longest = min(self.tokenizer.model_max_length, getattr(settings, "max_position_embeddings", max_tokens))
+        if not 3 <= max_tokens <= longest:  # two tokens mark the beginning and the end
+            raise ModelError(f"text encoder: max_tokens is {max_tokens}: '{name}' takes 3 to {longest}")
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout on or off, but never on in the frozen parts."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, captions: list[str]) -> Tensor:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
         if self.normalise_captions:
             captions = [normalise_caption(caption) for caption in captions]
         tokens = self.tokenizer(
-            captions, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            captions,
+            padding=True,
+            padding_side="right",  # the first token has to be the first
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
         ).to(self.model.device)
         hidden = self.model(**tokens).last_hidden_state  # (C, L, D)
         return pool_tokens(hidden, tokens["attention_mask"], self.pooling)
 
 
+def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
+    """Set a probability under the name that the configuration knows it by."""
+    if value is None:
+        return
+    name = next((name for name in names if hasattr(settings, name)), None)
+    if name is None:
+        raise ModelError(f"text encoder: {type(settings).__name__} has no {option} to set; give {option}: null")
+    setattr(settings, name, value)
+
+
+def frozen_parts(model: nn.Module, trained_layers: int | None, layers: int) -> list[nn.Module]:
+    """The parts of a transformer of `layers` layers that are not trained when only the last `trained_layers` are.
+
+    Raises:
+        ModelError: the model does not have so many layers, or keeps them where they cannot be found.
+    """
+    if trained_layers is None:
+        return []
+    if not 0 <= trained_layers <= layers:
+        raise ModelError(f"text encoder: trained_layers is {trained_layers}; give 0 to {layers}, or null for all")
+    if trained_layers == 0:
+        return [model]
+    stacks = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == layers]
+    embeddings = getattr(model, "embeddings", None)
+    if not stacks or embeddings is None:
+        raise ModelError("text encoder: this model's layers cannot be told apart; set trained_layers to 0 or null")
+    return [embeddings, *stacks[0][: layers - trained_layers]]
+
+
 def _takes_pooling_flag(settings: Any) -> bool:
     """Whether the model's constructor knows `add_pooling_layer`."""
     model_class: Any = MODEL_MAPPING.get(type(settings), None)
-    return model_class is not None and "add_pooling_layer" in inspect.signature(model_class).parameters
+    return inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters

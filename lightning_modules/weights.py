@@ -1,11 +1,9 @@
 """Weights out of a file, without trusting it: safetensors, or torch checkpoints read with `weights_only`."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,15 +23,23 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # what a broken pickle raises has no common base
         raise ModelError(
-            f"{path}: not a weights file that can be read safely ({str(error).splitlines()[0][:120]}); give a "
-            ".safetensors file or a checkpoint of tensors"
+            f"{path}: not a weights file that can be read safely ({_cause(error)}); give a .safetensors file or a "
+            "checkpoint of tensors"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise ModelError(f"{path}: holds no table of tensors; give a checkpoint or a state_dict")
     return dict(state)
+
+
+def _cause(error: Exception) -> str:
+    """First sentence of what went wrong, without torch's advice on how to load unsafely."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2]
+    return f"{type(error).__name__}: {' '.join(text.split()).split('. ')[0][:120]}"
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:

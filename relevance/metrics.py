@@ -179,7 +179,8 @@ def _hypergeometric(x: int, size: Ints, relevant: Ints, draws: Ints) -> Floats:
     """P(x of the relevant among `size` items are in `draws` of them): C(r, x) C(n-r, d-x) / C(n, d), as products."""
     probability = np.ones(len(size))
     for i in range(x):
-        probability *= (draws - i) * (relevant - i) / ((i + 1) * (size - i))
+        # Where size <= i a former factor was 0 already (draws, relevant <= size); the maximum only avoids 0 / 0.
+        probability *= (draws - i) * (relevant - i) / ((i + 1) * np.maximum(size - i, 1))
     for j in range(int(draws.max(initial=0)) - x):
         probability *= np.where(j < draws - x, (size - relevant - j) / np.maximum(size - x - j, 1), 1)
     return probability

@@ -256,27 +256,29 @@ def _compare(scores: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
 def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Columns (b, k) int64 and values of the k largest scores (b, N), N in whole tiles; ties: smaller column first.
 
-    The k largest lie within the k tiles of largest maxima, so one pass for the maxima leaves k tiles to be sought.
+    The k largest lie within the k tiles of largest maxima: so the search goes from tiles of 64 to 8 to single scores,
+    and only the first of the three takes a pass over all scores.
     """
-    columns = torch.empty(len(scores), k, dtype=torch.int64, device=scores.device)
-    inside = torch.arange(_ITEM_TILE, device=scores.device)
+    best = torch.empty(len(scores), k, dtype=torch.int64, device=scores.device)
     for rows in _slices(scores):
-        tiles = scores[rows].view(-1, scores.shape[1] // _ITEM_TILE, _ITEM_TILE)  # (r, N / 64, 64)
-        where = torch.arange(tiles.shape[1], device=scores.device).expand(len(tiles), -1)
-        where = _first(tiles.amax(2), where, min(k, tiles.shape[1]))  # (r, k)
-        candidates = tiles.gather(1, where[:, :, None].expand(-1, -1, _ITEM_TILE))  # (r, k, 64)
-        column = where[:, :, None] * _ITEM_TILE + inside
-        columns[rows] = _first(candidates.flatten(1), column.flatten(1), k)
-    return columns, scores.gather(1, columns)
+        values = scores[rows]  # (r, N)
+        columns = torch.arange(scores.shape[1], device=scores.device).expand(len(values), -1)
+        for tile in (_ITEM_TILE, 8, 1):
+            values, columns = (x.view(len(values), -1, tile) for x in (values, columns))
+            places = _first(values.amax(2), columns[:, :, 0], min(k, values.shape[1]))
+            places = places[:, :, None].expand(-1, -1, tile)  # (r, k, tile)
+            values, columns = (x.gather(1, places).flatten(1) for x in (values, columns))
+        best[rows] = columns
+    return best, scores.gather(1, best)
 
 
-def _first(scores: Tensor, numbers: Tensor, k: int) -> Tensor:
-    """The numbers (below 2**31) of the k largest scores, (r, m) both; of equal scores the smaller number first.
+def _first(scores: Tensor, columns: Tensor, k: int) -> Tensor:
+    """Where in (r, m) the k largest scores stand; of equal scores those with the smaller column (below 2**31) first.
 
-    `torch.topk` leaves open which of equal values it takes, so score and number are joined in one int64 key: fp32
+    `torch.topk` leaves open which of equal values it takes, so score and column are joined in one int64 key: fp32
     values order like their bits read as integers, once those of the negative ones are flipped.
     """
     bits = (scores + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0, its equal
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    keys = (ordered.long() << 32) | (0x7FFFFFFF - numbers)
-    return 0x7FFFFFFF - (keys.topk(k, dim=1).values & 0x7FFFFFFF)
+    keys = (ordered.long() << 32) | (0x7FFFFFFF - columns)
+    return keys.topk(k, dim=1).indices

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lightning_modules.audio_encoders.passt import PaSST, audible_columns
-from lightning_modules.audio_encoders.passt_checkpoint import load_weights
+from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import Attention, PasstTransformer
 from lightning_modules.audio_encoders.windows import average_windows, count_windows, cut_windows
 from lightning_modules.errors import ModelError
@@ -82,7 +82,7 @@ def original_network(original: types.ModuleType, **sizes: int) -> nn.Module:
 def loaded_from(network: nn.Module, path: Path, **sizes: int) -> PasstTransformer:
     torch.save(network.state_dict(), path)
     ours = PasstTransformer(**sizes)
-    load_weights(ours, str(path))
+    load_passt(ours, str(path))
     return ours
 
 
@@ -352,12 +352,12 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
         PaSST(checkpoint=str(tmp_path / "nowhere.pt"), **TINY)
     for name in ("broken.pt", "broken.safetensors"):
         (tmp_path / name).write_bytes(b"<html>not found</html>")
-        with pytest.raises(ModelError, match=rf"{name}: cannot be read as a checkpoint") as caught:
+        with pytest.raises(ModelError, match=rf"{name}: not a weights file that can be read") as caught:
             PaSST(checkpoint=str(tmp_path / name), **TINY)
         assert "\n" not in str(caught.value)
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pt")
     with pytest.raises(ModelError, match=r"other\.pt: not a PaSST checkpoint"):
         PaSST(checkpoint=str(tmp_path / "other.pt"), **TINY)
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(ModelError, match=r"list\.pt: holds a list, not a state dict"):
+    with pytest.raises(ModelError, match=r"list\.pt: holds no table of tensors"):
         PaSST(checkpoint=str(tmp_path / "list.pt"), **TINY)

@@ -67,7 +67,7 @@ def bell(n: int, rng: Rng, a: Values) -> Signal:
     pitch = draw(rng, a["pitch"], high=(750, 1200), low=(220, 360))
     starts = beats(n, rng, draw(rng, a["rate"], fast=(2.6, 4.0), slow=(0.7, 1.1)), 0.03)
     partials = {r: w * rng.uniform(0.6, 1.4) for r, w in {0.5: 0.5, 1: 1, 1.2: 0.7, 1.5: 0.4, 2: 0.8, 2.7: 0.4}.items()}
-    strike = _ring(samples(2.5), pitch, rng.uniform(0.6, 1.1), partials)
+    strike = _ring(samples(2.5), pitch, rng.uniform(0.4, 0.8), partials)
     return place(n, starts, [strike * rng.uniform(0.7, 1) for _ in starts])
 
 

@@ -55,12 +55,12 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 
 #: How the events of a scene fall into steps: (events in each step, probability).
 LAYOUTS: tuple[tuple[tuple[int, ...], float], ...] = (
-    ((1,), 0.28),
-    ((1, 1), 0.24),
-    ((2,), 0.20),
-    ((1, 1, 1), 0.10),
-    ((1, 2), 0.09),
-    ((2, 1), 0.09),
+    ((1,), 0.34),
+    ((1, 1), 0.26),
+    ((2,), 0.22),
+    ((1, 1, 1), 0.06),
+    ((1, 2), 0.06),
+    ((2, 1), 0.06),
 )
 MAX_EVENTS = 3
 

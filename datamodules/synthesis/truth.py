@@ -93,7 +93,7 @@ def relevance(queries: Sequence[Scene], items: Sequence[Scene]) -> NDArray[np.fl
     >>> from datamodules.synthesis.scenes import Event, Scene
     >>> dog, bell = Event("dog", ("low", "near")), Event("bell", ("high", "slow"))
     >>> relevance([Scene(((dog,), (bell,)))], [Scene(((dog,), (bell,))), Scene(((bell,), (dog,))), Scene(((dog,),))])
-    array([[1.       , 0.7      , 0.6666667]], dtype=float32)
+    array([[1.      , 0.7     , 0.666667]], dtype=float32)
     """
     rows, columns = _Slots(queries), _Slots(items)
     out = np.empty((len(queries), len(items)), np.float32)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lightning_modules.audio_encoders.base import AudioEncoder
-from lightning_modules.audio_encoders.passt_checkpoint import load_weights
+from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import COLUMNS, PATCH, PasstTransformer
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
 from lightning_modules.spectrogram import PasstSpectrogram
@@ -63,7 +63,7 @@ class PaSST(AudioEncoder):
         self.spectrogram = PasstSpectrogram(fmin_jitter, fmax_jitter)
         self.network = PasstTransformer(dim, depth, heads, patchout_time, patchout_frequency, checkpoint_blocks)
         if checkpoint is not None:
-            load_weights(self.network, checkpoint)
+            load_passt(self.network, checkpoint)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """`(B, T)` float32 at 32 kHz, `(B,)` int64 -> `(B, dim)`."""

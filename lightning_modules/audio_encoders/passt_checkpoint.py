@@ -1,30 +1,29 @@
 """Published PaSST weights into the network, or one line saying why not."""
 
-import pickle
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_modules.errors import ModelError
+from lightning_modules.weights import read_weights
 
 OFFICIAL = "passt-s-f128-p16-s16-ap.468.pt of release v0.0.2-audioset at github.com/kkoutini/PaSST"
 _LANDMARK = "patch_embed.proj.weight"  # in every PaSST; what stands before it is the prefix of all its keys
 _CLASSIFIERS = ("head.", "head_dist.")
 
 
-def load_weights(network: nn.Module, path: str) -> None:
+def load_passt(network: nn.Module, path: str) -> None:
     """Copy the weights of a PaSST checkpoint into `network`; classifiers are left out.
 
-    The file holds a state dict, or a dict with one under "state_dict" or "model". Its keys may have a prefix, such as
-    "net." or "model." from a training program's wrapper; entries outside the shortest prefix are ignored.
+    Keys may have a prefix, such as "net." or "model." from a training program's wrapper; entries outside the shortest
+    prefix are ignored.
 
     Raises:
         ModelError: the file is missing, unreadable or not a PaSST, or keys or shapes do not fit the network.
     """
-    state = _strip_prefix(_read(path), path)
+    if not Path(path).expanduser().is_file():
+        raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or leave `checkpoint` out")
+    state = _strip_prefix(read_weights(path), path)
     expected = network.state_dict()
     missing = sorted(expected.keys() - state.keys())
     unknown = sorted(state.keys() - expected.keys())
@@ -42,35 +41,14 @@ def load_weights(network: nn.Module, path: str) -> None:
     network.load_state_dict(state)
 
 
-def _read(path: str) -> dict[str, object]:
-    """The file's state dict, prefixes and all."""
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or leave `checkpoint` out")
-    try:
-        content = load_file(path) if Path(path).suffix == ".safetensors" else _torch_load(path)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path}: cannot be read as a checkpoint ({reason}); download {OFFICIAL} again") from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: holds a {type(content).__name__}, not a state dict; use {OFFICIAL}")
-    return content
-
-
-def _torch_load(path: str) -> object:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _strip_prefix(content: dict[str, object], path: str) -> dict[str, Tensor]:
+def _strip_prefix(content: dict[str, Tensor], path: str) -> dict[str, Tensor]:
     """The PaSST's own tensors under their bare names, classifiers left out."""
-    prefixes = [key.removesuffix(_LANDMARK) for key in content if str(key).endswith(_LANDMARK)]
+    prefixes = [key.removesuffix(_LANDMARK) for key in content if key.endswith(_LANDMARK)]
     if not prefixes:
         raise ModelError(f"{path}: not a PaSST checkpoint, it has no key {_LANDMARK}; use {OFFICIAL}")
     prefix = min(prefixes, key=len)
     own = {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
-    return {key: value for key, value in own.items() if isinstance(value, Tensor) and not key.startswith(_CLASSIFIERS)}
+    return {key: value for key, value in own.items() if not key.startswith(_CLASSIFIERS)}
 
 
 def _first(keys: list[str]) -> str:

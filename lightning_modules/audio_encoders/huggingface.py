@@ -1,0 +1,203 @@
+"""Any Hugging Face audio model as an audio encoder."""
+
+import inspect
+import sys
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    FEATURE_EXTRACTOR_MAPPING,
+    ASTFeatureExtractor,
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    BatchFeature,
+    PreTrainedConfig,
+    Wav2Vec2FeatureExtractor,
+)
+
+from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.audio_encoders.windows import average_windows, cut_windows
+from lightning_modules.errors import ModelError
+from relevance.errors import RelevanceError
+from relevance.model_source import find_model
+
+NOISE = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop")
+"""Settings of Wav2Vec2-like models that are put to 0: they mask time steps with draws from NumPy, which torch's seed
+does not reach, and skip whole layers, whose parameters then get no gradient, which DDP refuses."""
+SHORTEST_INPUT = 0.1
+"""Seconds; less is filled up with zeros, since extractors fail on audio shorter than one of their frames."""
+
+
+class HuggingFaceAudio(AudioEncoder):
+    """A Hugging Face audio model by hub name or local folder, with its own feature extractor.
+
+    For example "MIT/ast-finetuned-audioset-10-10-0.4593" (AST, pooling "model"), the audio tower of
+    "laion/clap-htsat-unfused" (CLAP, pooling "model"), or "facebook/wav2vec2-large-lv60" (pooling "mean"). Of models
+    with several towers the audio tower is taken, of encoder-decoders the encoder.
+
+    Clips are cut into windows, whose embeddings are averaged; the feature extractor fills up the last one in its own
+    way. Extractors run on the CPU, clip by clip in NumPy (AST's in torchaudio, where that is installed), so they slow
+    training down on a fast GPU; PaSST's front end runs on the GPU.
+
+    Args:
+        model: hub name, local folder, or `package:NAME/FOLDER`.
+        pooling: "mean" of all tokens (of audio, where the model tells padding apart), the "first" token, or the
+            "model"'s own pooled output.
+        window_seconds: length of a window; None is 10 s, or less where the model takes in less.
+        random_init: random weights; a folder with config.json is enough.
+        revision: of a hub model.
+
+    Attributes:
+        sample_rate: the feature extractor's, in Hz.
+
+    Raises:
+        ModelError: the model cannot be found or loaded, or has no output for this pooling.
+    """
+
+    model: Any
+    extractor: Any
+
+    def __init__(
+        self,
+        model: str,
+        pooling: Literal["mean", "first", "model"] = "mean",
+        window_seconds: float | None = None,
+        random_init: bool = False,
+        revision: str | None = None,
+    ):
+        super().__init__()
+        self.name = model
+        try:
+            source = find_model(model, revision)
+        except RelevanceError as error:
+            raise ModelError(f"audio encoder: {error}") from error
+        hub = {"revision": revision, "local_files_only": source.local_files_only}
+        try:
+            config = AutoConfig.from_pretrained(source.name_or_path, **hub)
+            for key in config.to_dict().keys() & NOISE:
+                setattr(config, key, 0.0)
+            self.extractor = _load_extractor(source.name_or_path, hub, config if random_init else None)
+            if random_init:
+                self.model = _audio_tower(AutoModel.from_config(config, dtype=torch.float32))
+            else:
+                self.model = _load_tower(source.name_or_path, hub, config)
+        except ModelError:
+            raise
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            cause = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"audio encoder: '{model}' cannot be loaded ({cause}); it needs config.json, preprocessor_config.json "
+                "and weights of an audio model, as its authors published them"
+            ) from error
+        self.model.train()  # from_pretrained leaves it in eval mode
+        self.dim = int(self.model.config.hidden_size)
+        self.sample_rate = int(self.extractor.sampling_rate)
+        self.window = self._window(window_seconds)
+        self.pooling = pooling
+
+    def _window(self, seconds: float | None) -> int:
+        """Samples in a window of so many seconds; extractors would cut off what is too long, some at random."""
+        longest = _longest_input(self.extractor)
+        if seconds is None:
+            return min(longest, 10 * self.sample_rate)
+        if not 0 < seconds * self.sample_rate <= longest:
+            raise ModelError(
+                f"audio encoder: window_seconds {seconds:g}: '{self.name}' takes more than 0 and at most "
+                f"{longest / self.sample_rate:g} s; leave it out for the default"
+            )
+        return round(seconds * self.sample_rate)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """`(B, T)` float32 at `sample_rate`, `(B,)` int64 -> `(B, dim)`."""
+        windows, samples, present = cut_windows(waveforms, lengths, self.window)
+        samples = samples.clamp(min=round(SHORTEST_INPUT * self.sample_rate))
+        features = self._extract(windows, samples).to(waveforms.device)
+        return average_windows(self._pool(self.model(**features), features, samples), present)
+
+    def _extract(self, windows: Tensor, samples: Tensor) -> BatchFeature:
+        """The model's inputs for windows `(N, window)` with so many `samples` each, `(N,)`."""
+        pieces = [window[:end] for window, end in zip(windows.cpu().numpy(), samples.tolist(), strict=True)]
+        padding: dict[str, Any] = {}
+        if isinstance(self.extractor, Wav2Vec2FeatureExtractor):
+            # Models without an attention mask hear the padding: always give them the same amount.
+            masked = self.extractor.return_attention_mask
+            padding = {"padding": True} if masked else {"padding": "max_length", "max_length": self.window}
+        features: BatchFeature = self.extractor(pieces, sampling_rate=self.sample_rate, return_tensors="pt", **padding)
+        if "is_longer" in features:  # CLAP draws a clip to be "longer than a window" where none is; none ever is here
+            features["is_longer"] = torch.zeros_like(features["is_longer"])
+        return features
+
+    def _pool(self, output: Any, features: BatchFeature, samples: Tensor) -> Tensor:
+        """One vector a window, `(N, dim)`."""
+        wanted = "pooler_output" if self.pooling == "model" else "last_hidden_state"
+        states: Tensor | None = getattr(output, wanted, None)
+        if states is None:
+            raise ModelError(f"audio encoder '{self.name}' has no {wanted}: choose another pooling than {self.pooling}")
+        if self.pooling == "model":
+            return states
+        tokens = states.flatten(2).transpose(1, 2) if states.ndim == 4 else states  # CLAP: (N, D, F, T) -> (N, L, D)
+        if self.pooling == "first":
+            return tokens[:, 0]
+        frames = self._audible_tokens(features, samples, tokens.shape[1])
+        mask = torch.arange(tokens.shape[1], device=tokens.device) < frames[:, None]  # (N, L)
+        return tokens.masked_fill(~mask[:, :, None], 0).sum(1) / frames[:, None]
+
+    def _audible_tokens(self, features: BatchFeature, samples: Tensor, tokens: int) -> Tensor:
+        """Tokens that hold audio, `(N,)` int64; all of them where the model was trained on padded inputs."""
+        values = features.get("input_values")
+        if values is not None and values.ndim == 2:  # a model of raw waveforms
+            frames: Tensor = self.model._get_feat_extract_output_lengths(samples)
+            return frames.clamp(1, tokens)
+        mask = features.get("attention_mask")
+        if mask is not None and mask.shape[1] == tokens:
+            held: Tensor = mask.sum(1)
+            return held.clamp(min=1)
+        return torch.full_like(samples, tokens)
+
+
+def _longest_input(extractor: Any) -> int:
+    """Samples that a feature extractor takes in without cutting them off."""
+    if isinstance(extractor, ASTFeatureExtractor):
+        return int(extractor.max_length * extractor.sampling_rate // 100)  # frames of 10 ms
+    for limit in ("nb_max_samples", "n_samples"):  # CLAP, Whisper
+        if hasattr(extractor, limit):
+            return int(getattr(extractor, limit))
+    return sys.maxsize
+
+
+def _load_extractor(name: str, hub: dict[str, Any], config: PreTrainedConfig | None) -> Any:
+    """The model's feature extractor; given a `config`, the default one for it where the folder holds none."""
+    try:
+        return AutoFeatureExtractor.from_pretrained(name, **hub)
+    except OSError:
+        if config is None or type(config) not in FEATURE_EXTRACTOR_MAPPING:
+            raise
+        default: Any = FEATURE_EXTRACTOR_MAPPING[type(config)]
+        settings = config.to_dict()
+        shared = inspect.signature(default).parameters.keys() & settings.keys()  # such as AST's max_length
+        return default(**{key: settings[key] for key in shared})
+
+
+def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.Module:
+    """The audio tower with its weights, in float32; a tower whose weights the files lack is refused."""
+    model, info = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True, **hub)
+    tower = _audio_tower(model)
+    used = {id(parameter) for parameter in tower.parameters()}
+    missing = sorted(key for key in info["missing_keys"] if key in dict(model.named_parameters()))
+    missing = [key for key in missing if id(model.get_parameter(key)) in used]
+    if missing:
+        raise ModelError(
+            f"audio encoder: the weights of '{name}' lack {len(missing)} tensors of its audio model ({missing[0]}, "
+            "...); give the whole model as its authors published it, or set random_init: true"
+        )
+    return tower
+
+
+def _audio_tower(model: Any) -> nn.Module:
+    """The part of a model that hears."""
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    tower: nn.Module = getattr(model, "audio_model", model)
+    return tower

