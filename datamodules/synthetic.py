@@ -30,7 +30,7 @@ class Synthetic(Clotho):
     def __init__(
         self,
         root: str = "data/synthetic",
-        train_clips: int = 1600,
+        train_clips: int = 1200,
         validation_clips: int = 200,
         test_clips: int = 300,
         corpus_seed: int = 0,

@@ -27,7 +27,7 @@ from datamodules.synthesis.signals import SAMPLE_RATE
 from datamodules.synthesis.truth import relevance
 
 #: Clips of each split unless told otherwise.
-CLIPS: Mapping[str, int] = MappingProxyType({"development": 1600, "validation": 200, "evaluation": 300})
+CLIPS: Mapping[str, int] = MappingProxyType({"development": 1200, "validation": 200, "evaluation": 300})
 #: Raise it with every change that changes a file of the corpus.
 GENERATOR_VERSION = 1
 MARKER = "corpus.json"
