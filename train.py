@@ -3,6 +3,8 @@
 The only place that sees data, relevance and models together. Defaults are those of Xie et al. 2024.
 """
 
+import importlib
+import inspect
 import logging
 import os
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, callbacks
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from transformers.utils import logging as transformers_logging
@@ -20,18 +23,22 @@ from transformers.utils import logging as transformers_logging
 import datamodules.synthetic  # noqa: F401
 import lightning_modules.audio_encoders  # noqa: F401
 import relevance.same_audio  # noqa: F401
-from command_line import ConfigFile, OneLineParser, one_line
+from command_line import ConfigFile, OneLineParser, nearest_name, one_line
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.errors import ModelError
+from lightning_modules.weights import fitting_weights
 from relevance.errors import RelevanceError
+from relevance.metrics import retrieval_metrics
 from reporting.errors import RunError
 from reporting.figure import draw_run
 from reporting.metrics_logger import MetricsLogger
+from reporting.progress_bar import ProgressBar
 from reporting.run_folder import RunFolder, RunOptions, experiment_name
 from reporting.run_writer import RunWriter
 
+DIRECTIONS = ("text_to_audio", "audio_to_text")
 HERE = Path(__file__).parent
 PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
@@ -43,6 +50,13 @@ PAPER = {
     "model.relevance": {"class_path": "relevance.similarity.CaptionSimilarity"},
     "model.objective": {"class_path": "relevance.objectives.ListNet"},
 }
+
+NOISE = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*smaller than the logging interval.*",
+    ".*in eval mode at the start of training.*",  # frozen encoders are meant to be
+)
 
 
 class RetrievalCLI(LightningCLI):
@@ -94,24 +108,44 @@ class RetrievalCLI(LightningCLI):
     def _options(self) -> Any:
         return self.config[self.subcommand]
 
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: the config alone says what the model is; Lightning would read settings out of the checkpoint."""
+
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
         self._apply_sentence_bert()
         run = self._options.run
+        self._check_monitor(run.monitor)
         configs = [str(path) for path in self._options.config or []]
         self.seed = int(self._options.seed_everything)
         name = run.experiment or experiment_name(configs)
         self.folder = RunFolder(Path(run.root) / name / str(self.seed))
         self.resume_from: Path | None = None
-        if self.subcommand == "fit" and _is_rank_zero():
-            self.resume_from = self.folder.begin_fit(overwrite=run.overwrite, resume=run.resume)
-        elif run.resume:
-            self.resume_from = self.folder.last
+        if self.subcommand == "fit":
+            self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
 
     def _apply_sentence_bert(self) -> None:
-        arguments = self._options.model.relevance.get("init_args") or {}
-        if self._options.sentence_bert is not None and "model" in arguments:
-            arguments["model"] = self._options.sentence_bert
+        relevance = self._options.model.relevance
+        arguments, wanted = relevance.get("init_args") or {}, self._options.sentence_bert
+        if wanted is None or "model" not in arguments:
+            return
+        module, _, name = relevance.class_path.rpartition(".")
+        default = inspect.signature(getattr(importlib.import_module(module), name)).parameters["model"].default
+        if arguments["model"] not in (default, wanted):
+            raise RunError(
+                f"model.relevance.model is '{arguments['model']}', but sentence_bert is '{wanted}': give one of them "
+                "(--sentence_bert null leaves the choice to the relevance)"
+            )
+        arguments["model"] = wanted
+
+    def _check_monitor(self, monitor: str) -> None:
+        metrics = retrieval_metrics(*2 * [torch.eye(2)], *2 * [torch.arange(2)]).summary()
+        known = ["val/loss", *(f"val/{way}/{name}" for way in DIRECTIONS for name in [*metrics, "nDCG@10"])]
+        if monitor not in known:
+            raise RunError(
+                f"run.monitor is '{monitor}'{nearest_name(monitor, known)}; there are: val/loss, and "
+                f"val/text_to_audio/ or val/audio_to_text/ before {', '.join([*metrics, 'nDCG@10'])}"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run folder's loggers and callbacks to those of the config."""
@@ -142,9 +176,9 @@ class RetrievalCLI(LightningCLI):
             enable_version_counter=False,
             auto_insert_metric_name=False,
         )
-        own = [best, RunWriter(self.folder, HERE, self.seed)]
+        own = [best, RunWriter(self.folder, HERE, self.seed, resume=run.resume)]
         if config.get("enable_progress_bar") is not False and _is_rank_zero():
-            own.append(callbacks.RichProgressBar(leave=False))
+            own.append(ProgressBar())
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer
 
@@ -155,6 +189,8 @@ class RetrievalCLI(LightningCLI):
         elif not kwargs.get("ckpt_path"):
             kwargs["ckpt_path"] = self._best()
             kwargs["verbose"] = False  # RunWriter prints the results
+        if kwargs["ckpt_path"]:
+            fitting_weights(self.model, kwargs["ckpt_path"])
         kwargs["weights_only"] = True
         return kwargs
 
@@ -202,22 +238,17 @@ def wandb_logger(project: str, folder: RunFolder) -> Any:
 def main(args: list[str] | None = None) -> int:
     """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 (2 on the command line)."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    for noise in (".*does not have many workers.*", ".*LeafSpec.*", ".*smaller than the logging interval.*"):
+    for noise in NOISE:
         warnings.filterwarnings("ignore", noise)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # tensors missing from a checkpoint are refused by the encoders
     try:
         RetrievalCLI(args)
-    except (DataError, RelevanceError, ModelError, RunError) as error:
+    except (DataError, RelevanceError, ModelError, RunError, MisconfigurationException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        print(
-            f"error: the checkpoint is of another model ({one_line(error)[:200]} ...); use the configs it was trained "
-            "with (config_fit.yaml in its run folder)",
-            file=sys.stderr,
-        )
         return 1
     return 0
 

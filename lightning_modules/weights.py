@@ -1,5 +1,6 @@
 """Weights out of a file, without trusting it: safetensors, or torch checkpoints read with `weights_only`."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, so that an optimiser's state beside the weights costs nothing; only the zip format can be.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # what a broken pickle raises has no common base
         raise ModelError(
             f"{path}: not a weights file that can be read safely ({_cause(error)}); give a .safetensors file or a "
@@ -46,6 +48,15 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     """Load weights that fit `module` exactly.
 
     Raises:
+        ModelError: as `fitting_weights`.
+    """
+    module.load_state_dict(fitting_weights(module, path))
+
+
+def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
+    """Weights of a file that fit `module` exactly; the module is left as it is.
+
+    Raises:
         ModelError: as `read_weights`, or the weights are of another model: names missing, unknown or of other shapes.
     """
     state = read_weights(path)
@@ -60,7 +71,7 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             if names
         ]
         raise ModelError(
-            f"{path}: weights of another model: {', '.join(parts)} of {len(own)} names; use the config it was trained "
-            "with"
+            f"{path}: weights of another model: {', '.join(parts)} of {len(own)} names; use the configs it was trained "
+            "with (config_fit.yaml in its run folder)"
         )
-    module.load_state_dict(state)
+    return state

@@ -20,24 +20,22 @@ def draw_run(folder: RunFolder, split: str = "test") -> None:
     Raises:
         RunError: the run has no per-query results.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
 
     queries = rows_of(read_queries(folder.queries(split)), "text_to_audio")
     rows = read_rows(folder.metrics) if folder.metrics.exists() else []
-    figure, (curve, examples) = plt.subplots(1, 2, figsize=(15, 7.5), width_ratios=(2, 3), layout="constrained")
+    figure = Figure(figsize=(15, 7.5), layout="constrained")
+    curve, examples = figure.subplots(1, 2, width_ratios=(2, 3))
     _draw_curve(curve, rows)
     _draw_examples(examples, queries)
     score = np.mean([row["AP@10"] for row in queries])
     figure.suptitle(
         f"{folder.path.parent.name}, seed {folder.path.name}: text to audio mAP@10 {100 * score:.1f} % "
-        f"({split}, {len(queries)} queries, pool of {queries[0]['pool_size']})"
+        f"({split}, {len(queries)} queries, pool of {queries[0]['pool_size']})",
+        parse_math=False,  # as below: a name or a caption may hold dollar signs
     )
     with replacing(folder.figure) as path:
         figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _draw_curve(axes: Any, rows: list[dict[str, Any]]) -> None:
@@ -45,7 +43,16 @@ def _draw_curve(axes: Any, rows: list[dict[str, Any]]) -> None:
         points = [(row["step"], row[name]) for row in rows if name in row]
         if points:
             steps, values = np.array(points).T
-            axes.plot(steps, values, color=color, alpha=0.9 if name == "val/loss" else 0.45, label=name)
+            evaluated = name == "val/loss"
+            axes.plot(
+                steps,
+                values,
+                color=color,
+                alpha=0.9 if evaluated else 0.45,
+                marker="o" if evaluated else None,
+                markersize=3,
+                label=name,
+            )
     axes.set(xlabel="training step", ylabel="loss", title="Learning curve")
     axes.spines[["top"]].set_visible(False)
     scores = axes.twinx()
@@ -56,7 +63,8 @@ def _draw_curve(axes: Any, rows: list[dict[str, Any]]) -> None:
     scores.set_ylim(bottom=0)
     scores.spines[["top"]].set_visible(False)
     handles = [*axes.get_lines(), *scores.get_lines()]
-    axes.legend(handles, [handle.get_label() for handle in handles], frameon=False, loc="upper center")
+    labels = [handle.get_label() for handle in handles]
+    axes.legend(handles, labels, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.07))
 
 
 def _draw_examples(axes: Any, queries: list[dict[str, Any]]) -> None:
@@ -70,12 +78,13 @@ def _draw_examples(axes: Any, queries: list[dict[str, Any]]) -> None:
     for quantile in QUANTILES:
         row = ranked[round(quantile * (len(ranked) - 1))]
         rank = f"{row['first_rank']:g}"
-        axes.text(0, y, f"“{_shorten(row['query'], 78)}”   (its own clip: rank {rank})", weight="bold", va="top")
+        heading = f"“{_shorten(row['query'], 78)}”   (its own clip: rank {rank})"
+        axes.text(0, y, heading, weight="bold", va="top", parse_math=False)
         y -= 0.034
         for clip, score in list(zip(row["top10_ids"], row["top10_scores"], strict=True))[:5]:
             right = clip in row["relevant_ids"]
             text = f"{'✔' if right else '   '}  {score:+.2f}  {_shorten(said_of[clip][0], 88)}"
-            axes.text(0.02, y, text, color=GREEN if right else GREY, va="top", fontsize=9)
+            axes.text(0.02, y, text, color=GREEN if right else GREY, va="top", fontsize=9, parse_math=False)
             y -= 0.029
         y -= 0.022
     axes.set_ylim(0, 1)

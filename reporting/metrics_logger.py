@@ -8,6 +8,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from reporting.errors import RunError
 from reporting.files import replacing
 
 
@@ -17,8 +18,11 @@ class MetricsLogger(Logger):
     Args:
         folder: the run folder.
         file_name: of the csv file.
-        resume: keep the rows that are there already.
+        resume: keep the rows that are there already, up to the step at which this run goes on.
         flush_every: rows between two writings; values of an evaluation are written at once.
+
+    Raises:
+        RunError: `resume`, and the file there cannot be read.
     """
 
     def __init__(self, folder: Path, file_name: str, *, resume: bool = False, flush_every: int = 100) -> None:
@@ -27,6 +31,7 @@ class MetricsLogger(Logger):
         self.path = folder / file_name
         self.flush_every = flush_every
         self.rows: list[dict[str, Any]] = read_rows(self.path) if resume and self.path.exists() else []
+        self._goes_on = bool(self.rows)
 
     @property
     def name(self) -> str:
@@ -61,6 +66,10 @@ class MetricsLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Add a row."""
+        if self._goes_on and step is not None:
+            # A run that died after its last checkpoint logged steps that are taken once more now.
+            self.rows = [row for row in self.rows if row.get("step", -1) < step]
+            self._goes_on = False
         self.rows.append({"step": step, **{name: float(value) for name, value in metrics.items()}})
         if len(self.rows) % self.flush_every == 0 or any(name.startswith(("val/", "test/")) for name in metrics):
             self.save()
@@ -83,6 +92,13 @@ class MetricsLogger(Logger):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file, without empty cells; numbers as float."""
-    with path.open(newline="") as file:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    """Rows of a metrics file, without empty cells; numbers as float.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    try:
+        with path.open(newline="") as file:
+            return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"{path}: not a table of numbers ({error}); delete it, or repeat the run") from error

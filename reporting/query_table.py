@@ -84,8 +84,9 @@ def read_queries(path: Path) -> pa.Table:
         raise RunError(f"{path}: no per-query results; run `python train.py test` for this run first")
     try:
         return pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise RunError(f"{path}: cannot be read ({error}); run `python train.py test` again") from error
+    except (pa.ArrowException, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise RunError(f"{path}: cannot be read ({cause}); run `python train.py test` again") from error
 
 
 def rows_of(table: pa.Table, direction: str) -> list[dict[str, Any]]:

@@ -73,8 +73,8 @@ class RunFolder:
         """Per-query results of a split."""
         return self.path / f"queries_{split}.parquet"
 
-    def begin_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
-        """Make the folder ready for `fit`; return the checkpoint to resume from, None for a new run.
+    def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
+        """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.
 
         Raises:
             RunError: an earlier run is there and neither flag is set, or both are, or there is nothing to resume.
@@ -85,15 +85,26 @@ class RunFolder:
             if not self.last.is_file():
                 raise RunError(f"{self.path}: nothing to resume (no {self.last.name}); leave run.resume out")
             return self.last
-        if self.path.exists() and any(self.path.iterdir()):
-            if not overwrite:
-                raise RunError(
-                    f"{self.path}: holds an earlier run; go on with --run.resume true, replace it with --run.overwrite "
-                    "true, or choose another --seed_everything or --run.experiment"
-                )
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        if self.holds_results() and not overwrite:
+            raise RunError(
+                f"{self.path}: holds an earlier run; go on with --run.resume true, replace it with --run.overwrite "
+                "true, or choose another --seed_everything or --run.experiment"
+            )
         return None
+
+    def holds_results(self) -> bool:
+        """Whether there is anything to lose: a checkpoint or results. A run that died before leaves neither."""
+        return any(self.path.glob("checkpoints/*.ckpt")) or any(self.path.glob("queries_*.parquet"))
+
+    def clear(self) -> None:
+        """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run."""
+        for child in self.path.iterdir() if self.path.is_dir() else ():
+            if child.name == "wandb":
+                continue
+            if child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            else:
+                child.unlink()
 
 
 def experiment_name(config_paths: Sequence[str | Path]) -> str:

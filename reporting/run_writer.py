@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reporting.provenance import git_state, package_versions, update_provenance
@@ -28,13 +29,15 @@ class RunWriter(L.Callback):
     `pool` (ids in order), and the data module's `tables`.
     """
 
-    def __init__(self, folder: RunFolder, code: Any, seed: int) -> None:
-        self.folder, self.code, self.seed = folder, code, seed
+    def __init__(self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False) -> None:
+        self.folder, self.code, self.seed, self.resume = folder, code, seed, resume
         self._began = time.monotonic()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Start the clock."""
+        """Start the clock. An earlier run goes only now, when the data are there and the models are built."""
         self._began = time.monotonic()
+        if stage == "fit" and trainer.is_global_zero and not self.resume:
+            self.folder.clear()
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -125,7 +128,7 @@ def print_results(model: Any, split: str, folder: RunFolder) -> None:
             values["nDCG@10"] = float(model.graded[direction].nanmean())
             chance["nDCG@10"] = model.graded_chance[direction]
         columns[direction] = (values, chance)
-    table = Table(title=f"{folder.path} ({split} split)", title_justify="left", title_style="bold")
+    table = Table(title=escape(f"{folder.path} ({split} split)"), title_justify="left", title_style="bold")
     table.add_column("metric")
     for direction, (values, _) in columns.items():
         name = direction.replace("_", " ")

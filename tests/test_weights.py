@@ -131,6 +131,7 @@ def test_weights_of_another_model_are_counted_with_an_example(tmp_path: Path) ->
         load_weights(model, tmp_path / "other.ckpt")
     assert str(caught.value) == (
         f"{tmp_path / 'other.ckpt'}: weights of another model: 1 missing (e.g. 2.bias), 2 unknown (e.g. extra), "
-        "1 of another shape (e.g. 0.weight) of 4 names; use the config it was trained with"
+        "1 of another shape (e.g. 0.weight) of 4 names; use the configs it was trained with "
+        "(config_fit.yaml in its run folder)"
     )
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
