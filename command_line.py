@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jsonargparse._typehints
 import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
@@ -21,6 +22,20 @@ UNKNOWN_KEY = re.compile(
 )
 ROOMS = {"datamodules", "relevance", "lightning_modules"}
 CONFIGS = Path(__file__).parent / "configs"
+
+
+def begin_anew(parser: Any, former: Any, chosen: Any) -> None:
+    """Forget the settings of a class when a config or flag chooses another class in its place.
+
+    jsonargparse itself keeps those that the new class has under the same name, defaults among them: the direction of
+    ListNet would become that of InfoNCE, and PaSST's size that of a small CNN.
+    """
+    if former and "init_args" in former and former["class_path"] != chosen["class_path"]:
+        former.pop("init_args")
+
+
+# It has no setting for this; a test holds that the function is still the one that decides.
+jsonargparse._typehints.discard_init_args_on_class_path_change = begin_anew
 
 
 def find_config(name: str) -> str:

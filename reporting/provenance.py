@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from reporting.errors import RunError
 from reporting.files import replacing
 
 PACKAGES = ("torch", "lightning", "transformers", "sentence-transformers", "torchmetrics", "numpy", "soundfile", "soxr")
@@ -38,8 +39,15 @@ def package_versions() -> dict[str, str]:
 
 
 def update_provenance(path: Path, stage: str, facts: dict[str, Any]) -> None:
-    """Write what is known of a stage ("fit", "test", ...) into provenance.json, beside what other stages wrote."""
-    content = json.loads(path.read_text()) if path.exists() else {}
+    """Write what is known of a stage ("fit", "test", ...) into provenance.json, beside what other stages wrote.
+
+    Raises:
+        RunError: what is there cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON ({error}); delete it") from error
     content[stage] = facts
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2) + "\n")

@@ -168,3 +168,27 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
     relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
     assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "clotho_infonce", "--model.audio_encoder", "SmallCNN"],
+        ["--config", "clotho_listnet", "--model.objective", "InfoNCE", "--model.audio_encoder", "SmallCNN"],
+        ["--config", "clotho_listnet", "--config", "clotho_infonce", "--config", "small"],
+    ],
+)
+def test_another_class_begins_with_its_own_defaults(arguments: list[str]) -> None:
+    model = parsed("fit", *arguments).config["fit"].model
+    assert model.objective.init_args.direction == "both"  # ListNet's is text_to_audio
+    assert model.audio_encoder.init_args.dim == 256  # PaSST's is 768
+
+
+def test_settings_of_the_same_class_are_kept() -> None:
+    config = parsed(
+        "fit", "--config", "demo_listnet", "--model.objective.tau", "0.1", "--model.optimizer.lr", "1"
+    ).config
+    model = config["fit"].model
+    assert model.objective.init_args.direction == "text_to_audio"
+    assert model.objective.init_args.tau == 0.1
+    assert model.optimizer.init_args.weight_decay == 0.1

@@ -170,6 +170,9 @@ def test_a_training_without_an_end_is_refused_where_the_schedule_needs_one(tmp_p
 def test_frozen_parameters_stay_as_they_are(tmp_path: Path) -> None:
     model = tiny_model(schedule=Constant())
     model.audio_encoder.requires_grad_(False)
+    given = {id(parameter) for group in model.configure_optimizers().param_groups for parameter in group["params"]}
+    trained = {id(p) for name, p in model.named_parameters() if not name.startswith("audio_encoder")}
+    assert given == trained
     before = {name: value.clone() for name, value in model.state_dict().items()}
     tiny_trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(model, datamodule=TinyData())
     for name, value in model.state_dict().items():
@@ -271,7 +274,7 @@ def test_the_test_split_is_judged_query_by_query(tmp_path: Path, direction: str)
     caption_ids = [i for i, audio in enumerate(data.audio_of) if audio in audio_ids]
     pairs = [raw(model, data.pairs([i])) for i in caption_ids]
     text = np.concatenate([text / np.linalg.norm(text) for _, text in pairs])  # (C, D)
-    first = [data.audio_of[caption_ids[0]] == -1 or caption_ids.index(data.captions_of(a)[0]) for a in audio_ids]
+    first = [caption_ids.index(data.captions_of(a)[0]) for a in audio_ids]
     audio = np.concatenate([pairs[row][0] / np.linalg.norm(pairs[row][0]) for row in first])  # (A, D)
     described = np.array([audio_ids.index(data.audio_of[i]) for i in caption_ids])
     scores, right = text @ audio.T, described[:, None] == np.arange(len(audio_ids))
@@ -390,17 +393,12 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path
         assert result.summary() == resumed.results[direction].summary()
 
 
-def test_the_last_checkpoint_of_a_shorter_run_holds_all_it_needs(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_neither_the_pool_nor_the_targets(tmp_path: Path) -> None:
     model = tiny_model(schedule=Constant())
     keep = ModelCheckpoint(dirpath=tmp_path, save_last=True)
-    trainer = tiny_trainer(tmp_path, max_epochs=1, enable_checkpointing=True, callbacks=[keep])
-    trainer.fit(model, datamodule=TinyData())
+    tiny_trainer(tmp_path, max_epochs=1, enable_checkpointing=True, callbacks=[keep]).fit(model, datamodule=TinyData())
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert content["state_dict"].keys() == dict(model.named_parameters()).keys()  # neither the pool nor the targets
-    longer = tiny_trainer(tmp_path, max_epochs=2)
-    longer.fit(tiny_model(seed=3, schedule=Constant()), datamodule=TinyData(), ckpt_path=tmp_path / "last.ckpt")
-    assert longer.current_epoch == 2
-    assert longer.global_step == 2 * trainer.global_step
+    assert content["state_dict"].keys() == dict(model.named_parameters()).keys()
 
 
 def test_init_from_takes_weights_and_nothing_else(tmp_path: Path) -> None:
