@@ -88,6 +88,7 @@ class DualEncoder(L.LightningModule):
         self.graded: dict[str, Tensor] = {}
         self.graded_chance: dict[str, float] = {}
         self._targets_checked = False
+        self._seed = torch.initial_seed()
         if init_from is not None:
             load_weights(self, init_from)
 
@@ -150,7 +151,13 @@ class DualEncoder(L.LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate of this step."""
+        """Set the learning rate and the random numbers of this step.
+
+        Dropout, patchout and masks are drawn from (seed, epoch, batch, rank), so that a resumed run goes on as it would
+        have, and ranks draw apart.
+        """
+        draws = np.random.SeedSequence([self._seed, self.current_epoch, batch_idx, self.global_rank])
+        torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]))
         epoch = self.current_epoch + (batch_idx + 1) / self.trainer.num_training_batches
         epochs = self.trainer.max_epochs
         factor = self.schedule(epoch, math.inf if epochs in (None, -1) else epochs)

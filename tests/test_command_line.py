@@ -155,7 +155,7 @@ def test_missing_passt_weights_are_explained(capsys: pytest.CaptureFixture[str])
 
 def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's example: a class of one's own in a file of one's own, named by its path."""
-    (tmp_path / "my_relevance.py").write_text(
+    (tmp_path / "own_relevance.py").write_text(
         "from relevance.same_audio import SameAudio\n\n\nclass Smoothed(SameAudio):\n"
         "    def __init__(self, a: float = 0.1) -> None:\n        super().__init__()\n        self.a = a\n\n"
         "    def forward(self, query_ids, item_ids):\n"
@@ -163,7 +163,7 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     monkeypatch.syspath_prepend(tmp_path)
     cli = parsed(
-        "fit", "--config", "demo_infonce", "--model.relevance", "my_relevance.Smoothed", "--model.relevance.a", "0.2"
+        "fit", "--config", "demo_infonce", "--model.relevance", "own_relevance.Smoothed", "--model.relevance.a", "0.2"
     )
     relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
     relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
