@@ -62,7 +62,10 @@ def read_audio(
     Raises:
         DataError: the file cannot be decoded, or holds NaN or infinite samples.
     """
-    wanted = info.frames if max_seconds is None else min(info.frames, math.ceil(max_seconds * info.sample_rate))
+    wanted = info.frames
+    if max_seconds is not None:
+        spare = int(info.sample_rate != sample_rate)  # the resampler may round half a sample down
+        wanted = min(info.frames, math.ceil(max_seconds * info.sample_rate) + spare)
     start = int(position * (info.frames - wanted + 1))
     start = min(start, info.frames - wanted)
     try:

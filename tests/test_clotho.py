@@ -446,7 +446,8 @@ def test_evaluation_reads_from_the_beginning(corpus: Corpus) -> None:
     for row, (name, rate, _, seconds) in enumerate(CLIPS["evaluation"]):
         samples, _ = soundfile.read(corpus.audio("evaluation", name), dtype="float32", always_2d=True)
         assert seconds > 0.25
-        expected = soxr.resample(samples[: rate // 4].mean(axis=1), rate, RATE)
+        needed = rate // 4 + (rate != RATE)  # one frame more than the crop where the resampler has to round
+        expected = soxr.resample(samples[:needed].mean(axis=1), rate, RATE)[: RATE // 4]
         assert batch.lengths[row] == len(expected) == RATE // 4
         np.testing.assert_allclose(batch.waveforms[row], expected, atol=1e-7)
 
