@@ -227,12 +227,11 @@ def wandb_logger(project: str, folder: RunFolder) -> Any:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    offline = wandb.api.api_key is None and os.environ.get("WANDB_MODE", "offline") != "online"
+    # WANDB_MODE, where it is set, decides; `wandb sync` uploads what was written offline.
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
     folder.path.mkdir(parents=True, exist_ok=True)
     experiment, seed = folder.path.parent.name, folder.path.name
-    return WandbLogger(
-        project=project, group=experiment, name=f"{experiment}-{seed}", save_dir=folder.path, offline=offline
-    )
+    return WandbLogger(project=project, group=experiment, name=f"{experiment}-{seed}", save_dir=folder.path, mode=mode)
 
 
 def main(args: list[str] | None = None) -> int:

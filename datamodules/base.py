@@ -135,6 +135,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
         for split in STAGE_SPLITS[stage]:
             if split not in self.tables:
                 self.tables[split] = self.read_split(split)
+        if stage == "fit":
+            len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
 
     @functools.cached_property
     def sample_rate(self) -> int:
@@ -158,18 +160,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch."""
-        table = self.tables["train"]
-        rank, world_size = self._ranks()
-        sampler = PairBatchSampler(
-            table.captions["audio_row"].to_numpy(),
-            self.batch_size,
-            self.seed,
-            unique_audio=self.unique_audio,
-            rank=rank,
-            world_size=world_size,
-        )
-        dataset = PairDataset(table, self.sample_rate, self.max_seconds, self.seed)
-        return self._loader(dataset, batch_sampler=sampler)
+        dataset = PairDataset(self.tables["train"], self.sample_rate, self.max_seconds, self.seed)
+        return self._loader(dataset, batch_sampler=self._pair_sampler())
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Recordings of the validation split, each with all its captions."""
@@ -182,6 +174,17 @@ class AudioCaptionDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Like `test_dataloader`."""
         return self._evaluation_loader("test")
+
+    def _pair_sampler(self) -> PairBatchSampler:
+        rank, world_size = self._ranks()
+        return PairBatchSampler(
+            self.tables["train"].captions["audio_row"].to_numpy(),
+            self.batch_size,
+            self.seed,
+            unique_audio=self.unique_audio,
+            rank=rank,
+            world_size=world_size,
+        )
 
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
         table = self.tables[split]

@@ -1,5 +1,6 @@
 """One picture of a run: how it learned, and what it finds for five queries."""
 
+import warnings
 from collections import defaultdict
 from typing import Any
 
@@ -34,7 +35,8 @@ def draw_run(folder: RunFolder, split: str = "test") -> None:
         f"({split}, {len(queries)} queries, pool of {queries[0]['pool_size']})",
         parse_math=False,  # as below: a name or a caption may hold dollar signs
     )
-    with replacing(folder.figure) as path:
+    with replacing(folder.figure) as path, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib's font lacks
         figure.savefig(path, dpi=110)
 
 

@@ -1,0 +1,107 @@
+"""The main job in little: `train.py` from config to run folder on a corpus rendered for it."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from reporting.metrics_logger import read_rows
+from train import main
+
+FILES = [
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+    "config_fit.yaml",
+    "figure.png",
+    "metrics.csv",
+    "provenance.json",
+    "queries_test.parquet",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one run was trained and tested."""
+    folder = tmp_path_factory.mktemp("fit")
+    assert main(["fit", *arguments(folder), "--run.wandb", "true"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_account(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_MODE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("NETRC", str(tmp_path_factory.mktemp("home") / "netrc"))
+        yield
+
+
+def arguments(folder: Path, epochs: int = 1) -> list[str]:
+    options = {
+        "config": "demo_listnet",
+        "data.root": folder / "corpus",
+        "data.train_clips": 12,
+        "data.validation_clips": 4,
+        "data.test_clips": 6,
+        "data.batch_size": 6,
+        "data.num_workers": 0,
+        "run.root": folder / "runs",
+        "trainer.max_epochs": epochs,
+        "trainer.accelerator": "cpu",
+        "trainer.enable_progress_bar": "false",
+        "trainer.enable_model_summary": "false",
+        "trainer.log_every_n_steps": 1,
+    }
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def test_a_run_leaves_its_folder(folder: Path) -> None:
+    run = folder / "runs" / "demo_listnet" / "0"
+    assert [name for name in FILES if not (run / name).is_file()] == []
+    assert not [path for path in run.rglob(".*") if path.is_file()]  # nothing half-written
+
+    rows = pq.read_table(run / "queries_test.parquet").to_pylist()
+    assert [row["direction"] for row in rows] == ["text_to_audio"] * 30 + ["audio_to_text"] * 6
+    assert {row["pool_size"] for row in rows[:30]} == {6}
+    assert all(0 <= row["nDCG@10"] <= 1 for row in rows)
+
+    logged = {name for row in read_rows(run / "metrics.csv") for name in row}
+    assert {"train/loss", "train/lr", "val/loss", "val/text_to_audio/mAP@10", "test/audio_to_text/hit@5"} <= logged
+    provenance = json.loads((run / "provenance.json").read_text())
+    assert provenance["test"]["data"]["test"]["clips"] == 6
+    assert yaml.safe_load((run / "config_fit.yaml").read_text())["data"]["init_args"]["train_clips"] == 12
+
+
+def test_without_an_account_wandb_is_offline(folder: Path) -> None:
+    (written,) = (folder / "runs" / "demo_listnet" / "0" / "wandb").glob("offline-run-*")
+    assert list(written.glob("*.wandb"))
+
+
+def test_an_earlier_run_is_not_lost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    best = folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt"
+    before = best.read_bytes()
+    assert main(["fit", *arguments(folder)]) == 1
+    assert "holds an earlier run; go on with --run.resume true, replace it" in capsys.readouterr().err
+    mistaken = [*arguments(folder), "--run.overwrite", "true", "--data.batch_size", "100"]
+    assert main(["fit", *mistaken]) == 1
+    assert best.read_bytes() == before
+
+
+def test_a_run_can_be_tested_again_and_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder / "runs" / "demo_listnet" / "0"
+    queries = (run / "queries_test.parquet").read_bytes()
+    (run / "queries_test.parquet").unlink()
+    assert main(["test", *arguments(folder)]) == 0
+    assert (run / "queries_test.parquet").read_bytes() == queries
+
+    assert main(["fit", *arguments(folder, epochs=2), "--run.resume", "true"]) == 0
+    losses = [row for row in read_rows(run / "metrics.csv") if "val/loss" in row]
+    assert [row["epoch"] for row in losses] == [0, 1]
+
+
+def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", *arguments(folder), "--model.embedding_dim", "32"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
