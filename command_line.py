@@ -1,16 +1,17 @@
 """Config files found by name, and one clear line for every mistake on the command line."""
 
 import difflib
+import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse._typehints
 import yaml
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 UNKNOWN_KEY = re.compile(
@@ -30,23 +31,54 @@ def begin_anew(parser: Any, former: Any, chosen: Any) -> None:
     jsonargparse itself keeps those that the new class has under the same name, defaults among them: the direction of
     ListNet would become that of InfoNCE, and PaSST's size that of a small CNN.
     """
-    if former and "init_args" in former and former["class_path"] != chosen["class_path"]:
+    if former and "init_args" in former and class_named(former["class_path"]) is not class_named(chosen["class_path"]):
         former.pop("init_args")
+
+
+def class_named(path: str) -> Any:
+    """The class of a dotted path; one class can be reached by several."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 # It has no setting for this; a test holds that the function is still the one that decides.
 jsonargparse._typehints.discard_init_args_on_class_path_change = begin_anew
 
 
-def find_config(name: str) -> str:
+def configs_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all configs before all other flags, so that a flag wins wherever it stands.
+
+    >>> configs_first(["fit", "--data.root", "x", "--config", "small.yaml", "-c=a.yaml"])
+    ['fit', '--config', 'small.yaml', '-c=a.yaml', '--data.root', 'x']
+    """
+    configs: list[str] = []
+    others: list[str] = []
+    into = others
+    for argument in arguments:
+        if into is configs:  # the value of a former `--config`
+            configs.append(argument)
+            into = others
+        elif argument in ("--config", "-c"):
+            configs.append(argument)
+            into = configs
+        else:
+            (configs if argument.startswith(("--config=", "-c=")) else others).append(argument)
+    command = 0 if not others or others[0].startswith("-") else 1
+    return [*others[:command], *configs, *others[command:]]
+
+
+def find_config(name: str, beside: Path | None = None) -> str:
     """The file that `--config name` means: as given, else in configs/, with or without `.yaml`; inline YAML is left.
+
+    A config named under `base:` is looked for in the folder of the file that names it first, `beside`.
 
     Raises:
         TypeError: there is none; the message lists those there are. (The type by which argparse takes a bad value.)
     """
     if "\n" in name or ":" in name.replace(":\\", ""):  # inline YAML (a drive letter is not)
         return name
-    for candidate in (Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
+    near = [beside / name, beside / f"{name}.yaml"] if beside else []
+    for candidate in (*near, Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
         if candidate.is_file():
             return str(candidate)
     names = sorted(path.name for path in CONFIGS.glob("*.yaml"))
@@ -60,32 +92,65 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Like `ActionConfigFile.__call__`; of the files only the ones the user named are remembered."""
-        path = find_config(values)
+        self._apply(parser, cfg, find_config(values), option_string, ())
+
+    def _apply(self, parser: Any, cfg: Any, path: str, option_string: str | None, inside: tuple[str, ...]) -> None:
+        if path in inside:
+            raise TypeError(f"config {path} builds on itself ({' > '.join([*inside, path])}); mend its `base`")
         named = list(cfg.get(self.dest) or [])
+        folder = Path(path).parent if Path(path).is_file() else None
         for base in bases_of(path):
-            self(parser, cfg, base, option_string)
+            self._apply(parser, cfg, find_config(base, folder), option_string, (*inside, path))
             cfg[self.dest] = list(named)
         super().__call__(parser, cfg, path, option_string)
         cfg["base"] = None
 
 
-def bases_of(path: str) -> list[str]:
-    """What a config file names under `base:`, one name or a list; empty for inline YAML.
+def bases_of(config: str) -> list[str]:
+    """What a config, a file or inline YAML, names under `base:`: one name or a list.
 
     Raises:
-        TypeError: the file is not YAML, or `base` is something else.
+        TypeError: the config is not YAML or no table of settings, or `base` is something else.
     """
-    if not Path(path).is_file():
-        return []
+    is_file = "\n" not in config and Path(config).is_file()
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(config).read_text(encoding="utf-8") if is_file else config)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeError(f"config {path} is not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
-    base = content.get("base") if isinstance(content, dict) else None
+        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else "is no table of settings"
+        raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
+    base = content.get("base")
     bases = [base] if isinstance(base, str) else base or []
     if not (isinstance(bases, list) and all(isinstance(name, str) for name in bases)):
-        raise TypeError(f"config {path}: base must be the name of a config or a list of names")
+        raise TypeError(f"config {config}: base must be the name of a config or a list of names")
     return bases
+
+
+def classes_in(config: Any) -> Iterator[Any]:
+    """Every class of a part of a parsed config (with `class_path` and perhaps `init_args`), those inside others too."""
+    if isinstance(config, list):
+        for item in config:
+            yield from classes_in(item)
+    elif hasattr(config, "get") and config.get("class_path"):
+        yield config
+        for value in vars(config.get("init_args") or Namespace()).values():
+            yield from classes_in(value)
+
+
+def differing_settings(former: Any, now: Any, key: str = "") -> list[str]:
+    """Keys at which two configs differ, with both values.
+
+    >>> differing_settings({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
+    ['a.c: 2 before, 3 now']
+    """
+    if isinstance(former, dict) and isinstance(now, dict):
+        return [
+            difference
+            for name in {**former, **now}
+            for difference in differing_settings(former.get(name), now.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if former == now else [f"{key}: {former} before, {now} now"]
 
 
 class OneLineParser(LightningArgumentParser):

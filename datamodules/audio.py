@@ -83,6 +83,8 @@ def read_audio(
         mono = soxr.resample(mono, info.sample_rate, sample_rate)
     if max_seconds is not None:
         mono = mono[: round(max_seconds * sample_rate)]
+    if len(mono) == 0 and max_seconds is not None and max_seconds * sample_rate < 1:
+        raise DataError(f"data.max_seconds is {max_seconds}: shorter than one sample at {sample_rate} Hz; raise it")
     if len(mono) == 0:
         raise DataError(f"{path}: too short to hold one sample at {sample_rate} Hz; {_REMEDY}")
     return np.ascontiguousarray(mono, dtype=np.float32)

@@ -141,9 +141,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
     @functools.cached_property
     def sample_rate(self) -> int:
         """Sample rate of the waveforms in Hz."""
+        rate = getattr(getattr(self.trainer, "lightning_module", None), "sample_rate", None)
+        if rate is not None and self._sample_rate not in (None, rate):
+            raise DataError(
+                f"data.sample_rate is {self._sample_rate} Hz, but the audio encoder wants {rate} Hz; leave it out"
+            )
         if self._sample_rate is not None:
             return self._sample_rate
-        rate = getattr(self.trainer and self.trainer.lightning_module, "sample_rate", None)
         if rate is None:
             raise DataError("data.sample_rate is not set and there is no model to ask for it; set data.sample_rate")
         return int(rate)
@@ -177,6 +181,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
     def _pair_sampler(self) -> PairBatchSampler:
         rank, world_size = self._ranks()
+        if self.batch_size * world_size < 2:
+            raise DataError("data.batch_size is 1 on one device: a single pair leaves nothing to rank; raise it")
         return PairBatchSampler(
             self.tables["train"].captions["audio_row"].to_numpy(),
             self.batch_size,

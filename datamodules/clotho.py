@@ -1,21 +1,12 @@
 """Clotho v2.1 (Drossos et al. 2020), and any corpus in its layout."""
 
-import csv
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-from rich.progress import track
-
-from datamodules.audio import AudioInfo, read_info
-from datamodules.base import AudioCaptionDataModule
+from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
+from datamodules.csv_files import read_csv
 from datamodules.errors import DataError
-from datamodules.table import SplitTable, split_table
-
-log = logging.getLogger(__name__)
 
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
@@ -27,7 +18,7 @@ HOW_TO_GET = (
 )
 
 
-class Clotho(AudioCaptionDataModule):
+class Clotho(AnnotatedDataModule):
     """Clotho v2.1: 3,839 / 1,045 / 1,045 recordings of 15 to 30 s with five captions each.
 
     Layout: `root/clotho_audio_files/{development,validation,evaluation}/*.wav` and
@@ -41,9 +32,12 @@ class Clotho(AudioCaptionDataModule):
         sample_rate: in Hz; default: what the model's audio encoder wants.
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
+        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
     """
+
+    how_to_get: ClassVar[str] = HOW_TO_GET
 
     def __init__(
         self,
@@ -52,67 +46,33 @@ class Clotho(AudioCaptionDataModule):
         max_seconds: float | None = 30.0,
         sample_rate: int | None = None,
         unique_audio: bool = True,
-        missing_audio: Literal["skip", "refuse"] = "skip",
+        missing_audio: Tolerance = "skip",
+        broken_audio: Tolerance = "refuse",
         num_workers: int = 4,
         seed: int | None = None,
     ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed)
-        self.root = Path(root).expanduser()
-        self.missing_audio = missing_audio
+        super().__init__(
+            root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, broken_audio, num_workers, seed
+        )
 
-    def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
-        """Like `AudioCaptionDataModule.read_captions`."""
-        rows = [row for split in SPLITS.values() for row in self._annotations(split)]
-        captions = [caption for _, texts in rows for caption in texts]
-        counts = [len(texts) for _, texts in rows]
-        return captions, np.repeat(np.arange(len(rows)), counts)
+    def read_annotations(self, split: str) -> list[Annotation]:
+        """Like `AnnotatedDataModule.read_annotations`."""
+        path = self.root / "clotho_csv_files" / f"clotho_captions_{SPLITS[split]}.csv"
+        return [Annotation(name, captions) for name, captions in read_caption_csv(path)]
 
-    def read_split(self, split: str) -> SplitTable:
-        """Like `AudioCaptionDataModule.read_split`."""
-        audio_id, caption_id = self._first_ids(split)
+    def origins(self, split: str) -> dict[str, str]:
+        """Freesound ids by file name, out of the metadata file; a few recordings have none ("Not found")."""
+        metadata = read_metadata_csv(self.root / "clotho_csv_files" / f"clotho_metadata_{SPLITS[split]}.csv")
+        ids = {name: row["sound_id"].strip() for name, row in metadata.items()}
+        return {name: f"freesound:{sound_id}" for name, sound_id in ids.items() if sound_id.isdigit()}
+
+    def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
+        """Like `AnnotatedDataModule.find_audio`."""
         folder = self.root / "clotho_audio_files" / SPLITS[split]
-        annotations = self._annotations(SPLITS[split])
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
-        rows: list[tuple[int, str, Path, AudioInfo]] = []
-        captions: list[tuple[int, int, str]] = []
-        missing: list[str] = []
-        for name, texts in track(annotations, f"checking {SPLITS[split]} audio", transient=True):
-            path = folder / name
-            if path.is_file():
-                captions += [(caption_id + i, len(rows), text) for i, text in enumerate(texts)]
-                rows.append((audio_id, name, path, read_info(path)))
-            else:
-                missing.append(name)
-            audio_id += 1
-            caption_id += len(texts)
-        self._report_missing(missing, folder, len(annotations))
-        return split_table(rows, captions, missing)
-
-    def _first_ids(self, split: str) -> tuple[int, int]:
-        """Audio and caption id of the first row of a split: the numbers run over all splits."""
-        audio_id = caption_id = 0
-        for name, folder in SPLITS.items():
-            if name == split:
-                break
-            annotations = self._annotations(folder)
-            audio_id += len(annotations)
-            caption_id += sum(len(texts) for _, texts in annotations)
-        return audio_id, caption_id
-
-    def _annotations(self, split: str) -> list[tuple[str, list[str]]]:
-        """(file name, captions) of each row of a split's caption file, in its order."""
-        path = self.root / "clotho_csv_files" / f"clotho_captions_{split}.csv"
-        return read_caption_csv(path)
-
-    def _report_missing(self, missing: Sequence[str], folder: Path, total: int) -> None:
-        if not missing:
-            return
-        shown = ", ".join(repr(name) for name in missing[:10]) + (", ..." if len(missing) > 10 else "")
-        message = f"{folder}: {len(missing)} of {total} annotated recordings are missing: {shown}"
-        if len(missing) == total or self.missing_audio == "refuse":
-            raise DataError(f"{message}; {HOW_TO_GET}")
-        log.warning("%s; going on without them (the full list is in the manifest)", message)
+        paths = [folder / name for name in names]
+        return folder, [path if path.is_file() else None for path in paths]
 
 
 def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
@@ -124,7 +84,7 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
     """
     rows: list[tuple[str, list[str]]] = []
     seen: set[str] = set()
-    for line, row in read_csv(path, ("file_name", *CAPTION_COLUMNS), "utf-8-sig"):
+    for line, row in read_csv(path, ("file_name", *CAPTION_COLUMNS), "utf-8-sig", HOW_TO_GET):
         name = row["file_name"]  # not stripped: three of Clotho's names begin with a space
         captions = [text for column in CAPTION_COLUMNS if (text := row[column].strip())]
         if not name.strip():
@@ -148,34 +108,4 @@ def read_metadata_csv(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         DataError: no such file, a missing column, or a row with too many cells.
     """
-    return {row["file_name"]: row for _, row in read_csv(path, METADATA_COLUMNS, "iso-8859-1")}
-
-
-def read_csv(path: Path, columns: Sequence[str], encoding: str) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
-
-    Raises:
-        DataError: no such file, another encoding, a missing column, a quote that is never closed, or a row with more
-            cells than columns.
-    """
-    try:
-        with path.open(encoding=encoding, newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            if lacking := [column for column in columns if column not in (reader.fieldnames or [])]:
-                found = ", ".join(reader.fieldnames or []) or "none"
-                raise DataError(f"{path}: column '{lacking[0]}' is missing (found: {found}); get the file anew")
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a csv file ({error}); mend its quotes, or get the file anew") from error
-    for line, row in rows:
-        if None in row:
-            raise DataError(
-                f"{path}, line {line}: has more cells than the header; put text that holds commas in double quotes"
-            )
-    return rows
+    return {row["file_name"]: row for _, row in read_csv(path, METADATA_COLUMNS, "iso-8859-1", HOW_TO_GET)}

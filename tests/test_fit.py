@@ -101,6 +101,58 @@ def test_a_run_can_be_tested_again_and_resumed(folder: Path, capsys: pytest.Capt
     assert [row["epoch"] for row in losses] == [0, 1]
 
 
+def test_a_resumed_run_keeps_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", *arguments(folder, 3), "--run.resume", "true", "--model.objective.tau", "0.1"]) == 1
+    error = capsys.readouterr().err
+    assert "cannot be resumed with other settings (model.objective.init_args.tau: 0.05 before, 0.1 now)" in error
+
+
+def test_results_of_another_run_do_not_replace_these(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder / "runs" / "demo_listnet" / "0"
+    other = folder / "other.ckpt"
+    other.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    assert main(["test", *arguments(folder), "--ckpt_path", str(other)]) == 1
+    assert "whose results would be replaced" in capsys.readouterr().err
+    overwriting = ["--run.overwrite", "true", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    assert main(["fit", *arguments(folder), *overwriting]) == 1
+    assert "is of the run that --run.overwrite would delete" in capsys.readouterr().err
+
+
+def test_a_part_of_the_test_split_gives_no_results(folder: Path) -> None:
+    queries = folder / "runs" / "demo_listnet" / "0" / "queries_test.parquet"
+    before = queries.stat().st_mtime_ns
+    assert main(["test", *arguments(folder), "--trainer.limit_test_batches", "0.5", "--data.batch_size", "3"]) == 0
+    assert queries.stat().st_mtime_ns == before
+
+
+def test_a_trial_run_leaves_an_earlier_one(folder: Path) -> None:
+    run = folder / "runs" / "demo_listnet" / "0"
+    before = (run / "checkpoints" / "best.ckpt").read_bytes()
+    assert main(["fit", *arguments(folder), "--run.overwrite", "true", "--trainer.fast_dev_run", "true"]) == 0
+    assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_the_saved_config_is_enough_to_test_a_run(folder: Path) -> None:
+    run = folder / "runs" / "demo_listnet" / "0"
+    assert main(["test", "--config", str(run / "config_fit.yaml")]) == 0
+    assert (run / "config_test.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("data.batch_size", "1", "data.batch_size is 1 on one device: a single pair leaves nothing to rank"),
+        ("data.sample_rate", "8000", "data.sample_rate is 8000 Hz, but the audio encoder wants 16000 Hz"),
+        ("data.max_seconds", "0.00001", "data.max_seconds is 1e-05: shorter than one sample at 16000 Hz; raise it"),
+    ],
+)
+def test_data_settings_that_make_no_training(
+    folder: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    assert main(["fit", *arguments(folder), "--run.experiment", "mistaken", f"--{option}", value]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", *arguments(folder), "--model.embedding_dim", "32"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]

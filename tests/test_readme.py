@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from train import RetrievalCLI
+from retrieval_cli import RetrievalCLI
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```(?:python|yaml)\n# (my_\w+\.(?:py|yaml))\n(.*?)```", README, flags=re.S))

@@ -1,0 +1,74 @@
+"""Settings that the parser lets through and a run should not begin with."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from command_line import class_named, classes_in, differing_settings, nearest_name
+from relevance.metrics import retrieval_metrics
+from reporting.errors import RunError
+
+DIRECTIONS = ("text_to_audio", "audio_to_text")
+MAY_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "model.init_from")
+"""Beginnings of the keys that may change when a run is resumed, besides those of `trainer` and `run`."""
+
+
+def apply_sentence_bert(options: Any) -> None:
+    """Give `sentence_bert` to every relevance that has a `model`, those inside others too.
+
+    Raises:
+        RunError: one was given another model already.
+    """
+    wanted = options.sentence_bert
+    for part in classes_in(options.model.relevance) if wanted else ():
+        arguments = part.get("init_args") or {}
+        if "model" not in arguments:
+            continue
+        part_class = class_named(part["class_path"])
+        default = inspect.signature(part_class).parameters["model"].default
+        if arguments["model"] not in (default, wanted):
+            raise RunError(
+                f"the config gives {part_class.__name__} the model '{arguments['model']}', but sentence_bert is "
+                f"'{wanted}': give one of them (--sentence_bert null leaves the choice to the relevance)"
+            )
+        arguments["model"] = wanted
+
+
+def check_monitor(monitor: str) -> None:
+    """Whether a value of that name is logged in validation.
+
+    Raises:
+        RunError: it is not; the message names the nearest one, and all.
+    """
+    metrics = [*retrieval_metrics(*2 * [torch.eye(2)], *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
+    if monitor not in known:
+        raise RunError(
+            f"run.monitor is '{monitor}'{nearest_name(monitor, known)}; there are: val/loss, and val/text_to_audio/ or "
+            f"val/audio_to_text/ before {', '.join(metrics)}"
+        )
+
+
+def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
+    """Whether model and data of a run that is resumed are those it began with, by its saved config.
+
+    Raises:
+        RunError: they differ; the message names the first keys.
+    """
+    if not saved.is_file():
+        return
+    former = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    differing = [
+        difference
+        for part in ("model", "data")
+        for difference in differing_settings(former.get(part), now.get(part), part)
+        if not difference.startswith(MAY_CHANGE)
+    ]
+    if differing:
+        raise RunError(
+            f"{saved.parent}: cannot be resumed with other settings ({'; '.join(differing[:3])}); use the configs it "
+            "began with, or another --run.experiment"
+        )

@@ -1,0 +1,136 @@
+"""Data sets whose annotation files name recordings that may or may not be there: from rows to a split's table."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from datamodules.audio import AudioInfo, read_info
+from datamodules.base import AudioCaptionDataModule
+from datamodules.errors import DataError
+from datamodules.table import SplitTable, split_table
+
+log = logging.getLogger(__name__)
+
+Tolerance = Literal["skip", "refuse"]
+
+
+class Annotation(NamedTuple):
+    """What a data set says of one recording: its name, unique in a split, and its captions."""
+
+    name: str
+    captions: list[str]
+
+
+class AnnotatedDataModule(AudioCaptionDataModule):
+    """A data module made of annotation files and audio files.
+
+    A subclass says which splits there are, reads the annotations of one, and finds the file of a recording. Ids run
+    over all annotated rows of all splits, so they do not depend on which audio files happen to be there.
+
+    Args:
+        root: the data set's folder.
+        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
+        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
+        others: as in `AudioCaptionDataModule`.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+    how_to_get: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int,
+        max_seconds: float | None,
+        sample_rate: int | None,
+        unique_audio: bool,
+        missing_audio: Tolerance,
+        broken_audio: Tolerance,
+        num_workers: int,
+        seed: int | None,
+    ) -> None:
+        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed)
+        self.root = Path(root).expanduser()
+        self.missing_audio = missing_audio
+        self.broken_audio = broken_audio
+        self._annotations: dict[str, list[Annotation]] = {}
+
+    def read_annotations(self, split: str) -> list[Annotation]:
+        """The recordings of "train", "validation" or "test", in the order of the annotation file."""
+        raise NotImplementedError
+
+    def origins(self, split: str) -> dict[str, str]:
+        """Where recordings came from, by name, e.g. "freesound:117790"; of two recordings that share it, both leak."""
+        return {}
+
+    def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
+        """The folder a split's audio is looked for in, and the file of each recording, None where there is none."""
+        raise NotImplementedError
+
+    def annotations(self, split: str) -> list[Annotation]:
+        """`read_annotations`, read once."""
+        if split not in self._annotations:
+            self._annotations[split] = self.read_annotations(split)
+        return self._annotations[split]
+
+    def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """Like `AudioCaptionDataModule.read_captions`."""
+        rows = [row for split in self.splits for row in self.annotations(split)]
+        captions = [caption for row in rows for caption in row.captions]
+        return captions, np.repeat(np.arange(len(rows)), [len(row.captions) for row in rows])
+
+    def annotated_count(self) -> int:
+        """Recordings that the annotation files name, over all splits; audio ids are smaller."""
+        return sum(len(self.annotations(split)) for split in self.splits)
+
+    def read_split(self, split: str) -> SplitTable:
+        """Like `AudioCaptionDataModule.read_split`."""
+        annotations = self.annotations(split) if split in self.splits else []
+        if not annotations:
+            raise DataError(
+                f"{type(self).__name__} at {self.root} has no {split} recordings; judge on another with Mixture"
+                + (", or set data.validation_share" if split == "validation" else "")
+            )
+        before = [row for earlier in self.splits[: self.splits.index(split)] for row in self.annotations(earlier)]
+        audio_id, caption_id = len(before), sum(len(row.captions) for row in before)
+        folder, paths = self.find_audio(split, [row.name for row in annotations])
+        rows: list[tuple[int, str, Path, AudioInfo]] = []
+        captions: list[tuple[int, int, str]] = []
+        missing: list[str] = []
+        broken: list[str] = []
+        pairs = zip(annotations, paths, strict=True)
+        for row, path in track(pairs, f"checking {split} audio", total=len(paths), transient=True):
+            info = None if path is None else self._info(path, row.name, broken)
+            if path is None:
+                missing.append(row.name)
+            elif info is not None:
+                captions += [(caption_id + i, len(rows), text) for i, text in enumerate(row.captions)]
+                rows.append((audio_id, row.name, path, info))
+            audio_id += 1
+            caption_id += len(row.captions)
+        self._report(folder, missing, broken, len(annotations))
+        return split_table(rows, captions, [*missing, *broken])
+
+    def _info(self, path: Path, name: str, broken: list[str]) -> AudioInfo | None:
+        try:
+            return read_info(path)
+        except DataError:
+            if self.broken_audio == "refuse":
+                raise
+            broken.append(name)
+            return None
+
+    def _report(self, folder: Path, missing: list[str], broken: list[str], total: int) -> None:
+        for names, fault in ((missing, "are missing"), (broken, "cannot be read")):
+            if not names:
+                continue
+            shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+            message = f"{folder}: {len(names)} of {total} annotated recordings {fault}: {shown}"
+            if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
+                raise DataError(f"{message}; {self.how_to_get}")
+            log.warning("%s; going on without them (the full list is in the manifest)", message)

@@ -1,0 +1,109 @@
+"""AudioCaps v1 (Kim et al. 2019)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
+from datamodules.audio_folder import audio_by_stem
+from datamodules.csv_files import read_csv
+from datamodules.errors import DataError
+
+SPLITS = {"train": "train", "validation": "val", "test": "test"}
+COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+HOW_TO_GET = (
+    "get dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
+    "YouTube into ROOT/audio/{train,val,test}/, then give ROOT as --data.root"
+)
+
+
+class AudioCaps(AnnotatedDataModule):
+    """AudioCaps v1: 49,838 / 495 / 975 clips of 10 s, with one caption each in training and five in evaluation.
+
+    Layout: `root/dataset/{train,val,test}.csv` and `root/audio/{train,val,test}/`, whose files are called
+    `{youtube_id}_{start_time}`, `Y{youtube_id}` or `{audiocap_id}`, with any audio ending, at any depth. Rows of one
+    YouTube id and start time are captions of one recording, called `{youtube_id}_{start_time}` here.
+
+    Everybody has another part of it, since videos go from YouTube: what is missing is left out with a warning, files
+    that cannot be read too, and the manifest says what was there.
+
+    Args:
+        root: the folder that holds both.
+        batch_size: pairs a training step, on each device; also recordings an evaluation step.
+        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
+        sample_rate: in Hz; default: what the model's audio encoder wants.
+        unique_audio: whether a training batch holds a recording at most once, over all devices.
+        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
+        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
+        num_workers: processes that decode audio; 0 decodes in the main process.
+        seed: of order and crops; default: the run's seed.
+    """
+
+    how_to_get: ClassVar[str] = HOW_TO_GET
+
+    def __init__(
+        self,
+        root: str = "data/audiocaps",
+        batch_size: int = 32,
+        max_seconds: float | None = 10.0,
+        sample_rate: int | None = None,
+        unique_audio: bool = True,
+        missing_audio: Tolerance = "skip",
+        broken_audio: Tolerance = "skip",
+        num_workers: int = 4,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, broken_audio, num_workers, seed
+        )
+        self._ids: dict[str, dict[str, list[str]]] = {}
+
+    def read_annotations(self, split: str) -> list[Annotation]:
+        """Like `AnnotatedDataModule.read_annotations`."""
+        captions, self._ids[split] = read_audiocaps_csv(self.root / "dataset" / f"{SPLITS[split]}.csv")
+        return [Annotation(name, texts) for name, texts in captions.items()]
+
+    def origins(self, split: str) -> dict[str, str]:
+        """YouTube ids by name."""
+        return {row.name: f"youtube:{row.name.rpartition('_')[0]}" for row in self.annotations(split)}
+
+    def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
+        """Like `AnnotatedDataModule.find_audio`."""
+        folder = self.root / "audio" / SPLITS[split]
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        files = audio_by_stem(folder)
+        self.annotations(split)
+        return folder, [self._file_of(name, self._ids[split][name], files) for name in names]
+
+    @staticmethod
+    def _file_of(name: str, audiocap_ids: list[str], files: dict[str, Path]) -> Path | None:
+        stems = (name, f"Y{name.rpartition('_')[0]}", *audiocap_ids)
+        return next((files[stem] for stem in stems if stem in files), None)
+
+
+def read_audiocaps_csv(path: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Captions, and AudioCaps ids, of each recording, by `{youtube_id}_{start_time}`, in the file's order.
+
+    Raises:
+        DataError: no such file, a missing column, an id that comes twice, a row without id or caption.
+    """
+    captions: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
+    seen: dict[str, int] = {}
+    for line, row in read_csv(path, COLUMNS, "utf-8-sig", HOW_TO_GET):
+        audiocap_id, youtube_id, start, caption = (row[column].strip() for column in COLUMNS)
+        if not (audiocap_id and youtube_id and start and caption):
+            raise DataError(f"{path}, line {line}: a cell is empty; mend or delete the row")
+        if audiocap_id in seen:
+            raise DataError(
+                f"{path}, line {line}: audiocap_id {audiocap_id} stands in line {seen[audiocap_id]} already; "
+                "delete one of the rows"
+            )
+        seen[audiocap_id] = line
+        name = f"{youtube_id}_{start}"
+        captions.setdefault(name, []).append(caption)
+        ids.setdefault(name, []).append(audiocap_id)
+    if not captions:
+        raise DataError(f"{path}: holds no rows; {HOW_TO_GET}")
+    return captions, ids

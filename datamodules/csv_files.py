@@ -1,0 +1,37 @@
+"""Annotation files in csv, with one clear line for each way in which they can be wrong."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.errors import DataError
+
+
+def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str) -> list[tuple[int, dict[str, str]]]:
+    """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
+
+    Raises:
+        DataError: no such file, another encoding, a missing column, a quote that is never closed, or a row with more
+            cells than columns.
+    """
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            if lacking := [column for column in columns if column not in (reader.fieldnames or [])]:
+                found = ", ".join(reader.fieldnames or []) or "none"
+                raise DataError(f"{path}: column '{lacking[0]}' is missing (found: {found}); get the file anew")
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {how_to_get}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
+    except csv.Error as error:
+        raise DataError(f"{path}: is not a csv file ({error}); mend its quotes, or get the file anew") from error
+    for line, row in rows:
+        if None in row:
+            raise DataError(
+                f"{path}, line {line}: has more cells than the header; put text that holds commas in double quotes"
+            )
+    return rows

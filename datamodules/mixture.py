@@ -1,0 +1,116 @@
+"""Several data sets as one, for pretraining."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from datamodules.annotated import AnnotatedDataModule
+from datamodules.base import AudioCaptionDataModule
+from datamodules.errors import DataError
+from datamodules.table import SplitTable
+
+
+class Mixture(AudioCaptionDataModule):
+    """Trains on the training splits of several data sets together, and is judged on one of them.
+
+    Ids of a part begin where those of the part before it end; names are `<data set>/<name>`. The parts' own settings of
+    batches, crops and workers are not used, but those given here.
+
+    Args:
+        parts: the data sets.
+        judge: which of them gives the validation and the test split, counted from 0.
+        batch_size: pairs a training step, on each device; also recordings an evaluation step.
+        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
+        sample_rate: in Hz; default: what the model's audio encoder wants.
+        unique_audio: whether a training batch holds a recording at most once, over all devices.
+        num_workers: processes that decode audio; 0 decodes in the main process.
+        seed: of order and crops; default: the run's seed.
+
+    Raises:
+        DataError: no parts, or `judge` is none of them.
+    """
+
+    def __init__(
+        self,
+        parts: list[AnnotatedDataModule],
+        judge: int = 0,
+        batch_size: int = 32,
+        max_seconds: float | None = 30.0,
+        sample_rate: int | None = None,
+        unique_audio: bool = True,
+        num_workers: int = 4,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed)
+        if not parts:
+            raise DataError("data.parts is empty; give at least one data set")
+        if not 0 <= judge < len(parts):
+            raise DataError(f"data.judge is {judge}, but there are {len(parts)} parts; give 0 to {len(parts) - 1}")
+        self.parts = parts
+        self.judge = judge
+
+    def prepare_data(self) -> None:
+        """Let the parts do their slow work."""
+        for part in self.parts:
+            part.prepare_data()
+
+    def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """Like `AudioCaptionDataModule.read_captions`."""
+        captions: list[str] = []
+        audio_ids: list[npt.NDArray[np.int64]] = []
+        first_audio = 0
+        for part in self.parts:
+            texts, ids = part.read_captions()
+            captions += texts
+            audio_ids.append(ids + first_audio)
+            first_audio += part.annotated_count()
+        return captions, np.concatenate(audio_ids)
+
+    def read_split(self, split: str) -> SplitTable:
+        """Like `AudioCaptionDataModule.read_split`."""
+        tables = []
+        first_audio = first_caption = first_row = 0
+        for number, part in enumerate(self.parts):
+            if split == "train" or number == self.judge:
+                tables.append(_shifted(part.read_split(split), part, first_audio, first_caption, first_row))
+                first_row += len(tables[-1].audio)
+            first_audio += part.annotated_count()
+            first_caption += len(part.read_captions()[0])
+        return SplitTable(
+            pa.concat_tables([table.audio for table in tables]).combine_chunks(),
+            pa.concat_tables([table.captions for table in tables]).combine_chunks(),
+            tuple(name for table in tables for name in table.missing),
+        )
+
+    def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
+        """That of the judging part."""
+        return self.parts[self.judge].graded_relevance(split)
+
+
+def label_of(part: AnnotatedDataModule) -> str:
+    """What names of a part begin with.
+
+    A class can be there twice with other folders, so the folder is in it.
+    """
+    return f"{type(part).__name__}:{part.root.name}"
+
+
+def _shifted(
+    table: SplitTable, part: AnnotatedDataModule, first_audio: int, first_caption: int, first_row: int
+) -> SplitTable:
+    audio, captions = table.audio, table.captions
+    label = label_of(part)
+
+    def shift(column: pa.ChunkedArray, by: int) -> pa.Array:
+        return pa.array(column.to_numpy() + by, pa.int64())
+
+    def named(names: Sequence[str]) -> list[str]:
+        return [f"{label}/{name}" for name in names]
+
+    audio = audio.set_column(0, "audio_id", shift(audio["audio_id"], first_audio))
+    audio = audio.set_column(1, "name", pa.array(named(audio["name"].to_pylist()), pa.string()))
+    captions = captions.set_column(0, "caption_id", shift(captions["caption_id"], first_caption))
+    captions = captions.set_column(1, "audio_row", shift(captions["audio_row"], first_row))
+    return SplitTable(audio, captions, tuple(named(table.missing)))

@@ -1,0 +1,48 @@
+"""Where each data set lies, and the checksums of its files."""
+
+from typing import NamedTuple
+
+ZENODO = "https://zenodo.org"
+HUGGING_FACE = "https://huggingface.co"
+GITHUB = "https://github.com"
+GITHUB_RAW = "https://raw.githubusercontent.com"
+
+
+class Split(NamedTuple):
+    """MD5 checksums of a Clotho split's three files, and how many recordings its archive holds."""
+
+    audio: str
+    captions: str
+    metadata: str
+    recordings: int
+
+
+CLOTHO_PATH = "/records/4783391/files/{name}?download=1"
+CLOTHO = {
+    "development": Split(
+        "c8b05bc7acdb13895bb3c6a29608667e", "d4090b39ce9f2491908eebf4d5b09bae", "170d20935ecfdf161ce1bb154118cda5", 3839
+    ),
+    "validation": Split(
+        "7dba730be08bada48bd15dc4e668df59", "5879e023032b22a2c930aaa0528bead4", "2e010427c56b1ce6008b0f03f41048ce", 1045
+    ),
+    "evaluation": Split(
+        "4569624ccadf96223f19cb59fe4f849f", "1b16b9e57cf7bdb7f13a13802aeb57e2", "13946f054d4e1bf48079813aac61bf77", 1045
+    ),
+}
+"""Clotho v2.1, as its Zenodo record 4783391 gives them."""
+
+# One commit of the repository, so that the checksums hold; its dataset2.0/ is another data set (AudioCaps 2.0).
+AUDIOCAPS_PATH = "/cdjkim/audiocaps/d004db3ea1b01cf4fd0347dd8d27db90cadc8809/dataset/{name}"
+AUDIOCAPS = {
+    "train.csv": "c0c5223db682b3bf724ce7e7ce58d5b36929f74572e8526a7211f92d2eef7c8e",
+    "val.csv": "dab1c96641d5f3053ddb99dca3949450da9a75737bda53e11cc0aa8b102be0c3",
+    "test.csv": "b91c4b7ded2f4f6e7db5b9c4983dc1e1dca3d556f505b61e3fd65cac7e1c638a",
+}
+"""SHA-256 of the captions of AudioCaps v1, computed from the repository's files."""
+
+# The hub itself says which files there are, how large, and with which SHA-256.
+WAVCAPS_TREE = "/api/datasets/cvssp/WavCaps/tree/main/{folder}?recursive=true"
+WAVCAPS_PATH = "/datasets/cvssp/WavCaps/resolve/main/{path}"
+
+PASST_PATH = "/kkoutini/PaSST/releases/download/v0.0.2-audioset/{name}"
+PASST = "passt-s-f128-p16-s16-ap.468.pt"

@@ -1,0 +1,197 @@
+"""WavCaps (Mei et al. 2024): weakly labelled captions of four sources, for training."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
+from datamodules.audio_folder import audio_by_stem
+from datamodules.csv_files import read_csv
+from datamodules.errors import DataError
+
+Source = Literal["AudioSet", "BBC", "FreeSound", "SoundBible"]
+FILES: dict[Source, str] = {
+    "AudioSet": "AudioSet_SL/as_final.json",
+    "BBC": "BBC_Sound_Effects/bbc_final.json",
+    "FreeSound": "FreeSound/fsd_final.json",
+    "SoundBible": "SoundBible/sb_final.json",
+}
+FOLDERS: dict[Source, str] = {source: path.partition("/")[0] for source, path in FILES.items()}
+BROKEN = frozenset(("Y06-g5jz-OGc", "Y3sSblRfEG2o", "YFli8wjBFV2M", "YVcu0pVF1npM", "YWudGD6ZHRoY", "YmW3S0u8bj58"))
+"""AudioSet clips whose published files cannot be decoded."""
+Exclusion = Literal["clotho_audiocaps", "clotho", "test_only", "classification"]
+EXCLUSIONS: dict[Exclusion, tuple[str, tuple[Source, ...]]] = {
+    "clotho_audiocaps": ("blacklist_exclude_all_ac.json", ("AudioSet", "FreeSound")),
+    "clotho": ("blacklist_exclude_all_ac.json", ("FreeSound",)),
+    "test_only": ("blacklist_exclude_test_ac.json", ("AudioSet", "FreeSound")),
+    "classification": ("blacklist_exclude_ub8k_esc50_vggsound.json", ("AudioSet", "FreeSound")),
+}
+"""File, and which of its lists are used."""
+HOW_TO_GET = (
+    "get json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
+    "source's zip into ROOT/audio/SOURCE/, then give ROOT as --data.root"
+)
+
+
+class WavCaps(AnnotatedDataModule):
+    """WavCaps: 403,050 recordings of four sources with one caption each, less those that must not be trained on.
+
+    Layout: `root/json_files/<source>/*_final.json` as published, and `root/audio/<source>/` with the unpacked flac
+    files at any depth, the source being AudioSet_SL, BBC_Sound_Effects, FreeSound or SoundBible. What is missing or
+    cannot be read (there are files of 0 seconds) is left out with a warning.
+
+    It has no evaluation split: judge on another data set through `Mixture`, or set `validation_share`.
+
+    Args:
+        root: the folder that holds both.
+        sources: which of AudioSet, BBC, FreeSound, SoundBible.
+        exclude: official list of recordings to leave out, in `root/json_files/blacklist/`: "clotho_audiocaps" (all
+            that is in Clotho or AudioCaps), "clotho" (all that is in Clotho: 401,195 recordings stay, as in Xie et al.
+            2024), "test_only" (their test splits), "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
+        exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
+            DCASE 2025 task 6.
+        validation_share: share of the recordings, chosen by name, that is set aside for validation.
+        batch_size: pairs a training step, on each device; also recordings an evaluation step.
+        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
+        sample_rate: in Hz; default: what the model's audio encoder wants.
+        unique_audio: whether a training batch holds a recording at most once, over all devices.
+        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
+        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
+        num_workers: processes that decode audio; 0 decodes in the main process.
+        seed: of order and crops; default: the run's seed.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation")
+    how_to_get: ClassVar[str] = HOW_TO_GET
+
+    def __init__(
+        self,
+        root: str = "data/wavcaps",
+        sources: Sequence[Source] = tuple(FILES),
+        exclude: Exclusion | None = "clotho_audiocaps",
+        exclude_freesound: str | None = None,
+        validation_share: float = 0.0,
+        batch_size: int = 32,
+        max_seconds: float | None = 30.0,
+        sample_rate: int | None = None,
+        unique_audio: bool = True,
+        missing_audio: Tolerance = "skip",
+        broken_audio: Tolerance = "skip",
+        num_workers: int = 4,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, broken_audio, num_workers, seed
+        )
+        if unknown := [source for source in sources if source not in FILES]:
+            raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")
+        if not 0 <= validation_share < 1:
+            raise DataError(f"data.validation_share must be in [0, 1), got {validation_share}")
+        self.sources = tuple(sources)
+        self.exclude = exclude
+        self.exclude_freesound = exclude_freesound
+        self.validation_share = validation_share
+
+    def read_annotations(self, split: str) -> list[Annotation]:
+        """Like `AnnotatedDataModule.read_annotations`; names are `<source>/<id>`, ids without an ending."""
+        excluded = self.excluded_names()
+        return [
+            Annotation(name, [caption])
+            for source in self.sources
+            for name, caption in read_wavcaps_json(self.root / "json_files" / FILES[source], source).items()
+            if name not in excluded and self._is_held_out(name) == (split == "validation")
+        ]
+
+    def excluded_names(self) -> set[str]:
+        """Names that the exclusion lists and the list of broken files leave out."""
+        names = {f"AudioSet/{name}" for name in BROKEN}
+        if self.exclude is not None:
+            file_name, sources = EXCLUSIONS[self.exclude]
+            path = self.root / "json_files" / "blacklist" / file_name
+            content = read_json(path)
+            if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
+                raise DataError(f"{path}: is not a table of lists of ids; get the file anew")
+            # Some files write ids as numbers, some as strings.
+            names |= {f"{source}/{_stem(str(item))}" for source in sources for item in content.get(source, ())}
+        if self.exclude_freesound is not None:
+            rows = read_csv(Path(self.exclude_freesound).expanduser(), ("sound_id",), "utf-8-sig", "check the path")
+            names |= {f"FreeSound/{row['sound_id'].strip()}" for _, row in rows}
+        return names
+
+    def origins(self, split: str) -> dict[str, str]:
+        """Ids at the source by name: Freesound's, YouTube's, BBC's or SoundBible's."""
+        return {row.name: origin_of(row.name) for row in self.annotations(split)}
+
+    def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
+        """Like `AnnotatedDataModule.find_audio`."""
+        folder = self.root / "audio"
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        files = {
+            f"{source}/{stem}": path
+            for source in self.sources
+            for stem, path in audio_by_stem(folder / FOLDERS[source]).items()
+        }
+        return folder, [files.get(name) for name in names]
+
+    def _is_held_out(self, name: str) -> bool:
+        return zlib.crc32(name.encode()) < self.validation_share * 2**32
+
+
+def origin_of(name: str) -> str:
+    """The origin of a recording called `<source>/<id>`.
+
+    >>> origin_of("FreeSound/117790"), origin_of("AudioSet/Yr1nicOVtvkQ")
+    ('freesound:117790', 'youtube:r1nicOVtvkQ')
+    """
+    source, _, item = name.partition("/")
+    if source == "AudioSet":
+        return f"youtube:{item.removeprefix('Y')}"
+    return f"{source.lower()}:{item}"
+
+
+def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
+    """Captions by `<source>/<id>` of one of WavCaps' files, in its order.
+
+    Raises:
+        DataError: no such file, not JSON, another shape, an entry without id or caption, an id that comes twice.
+    """
+    content = read_json(path)
+    entries = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file anew')
+    captions: dict[str, str] = {}
+    for number, entry in enumerate(entries, 1):
+        item, caption = (entry.get(key) for key in ("id", "caption")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(item, str | int) or not isinstance(caption, str) or not caption.strip() or not str(item):
+            raise DataError(f"{path}: entry {number} has no id or no caption; get the file anew, or delete the entry")
+        name = f"{source}/{_stem(str(item))}"
+        if "/" in name.partition("/")[2]:
+            raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; mend the entry")
+        if name in captions:
+            raise DataError(f"{path}: entry {number}: id '{item}' comes twice; delete one of the entries")
+        captions[name] = caption.strip()
+    return captions
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        DataError: no such file, or it is not JSON.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error}); get the file anew") from error
+
+
+def _stem(item: str) -> str:
+    return item.strip().removesuffix(".wav").removesuffix(".flac")

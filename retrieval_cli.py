@@ -1,0 +1,239 @@
+"""LightningCLI for retrieval: the paper's defaults, configs found by name, a run folder.
+
+The only place that sees data, relevance and models together. Defaults are those of Xie et al. 2024.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning import LightningDataModule
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+# Imported so that configs can name classes without their modules.
+import datamodules.audiocaps
+import datamodules.mixture
+import datamodules.synthetic
+import datamodules.wavcaps  # noqa: F401
+import lightning_modules.audio_encoders  # noqa: F401
+import relevance.mixed
+import relevance.same_audio  # noqa: F401
+from command_line import ConfigFile, OneLineParser, one_line
+from config_checks import apply_sentence_bert, check_monitor, check_same_experiment
+from datamodules.base import AudioCaptionDataModule
+from datamodules.errors import DataError
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.errors import ModelError
+from lightning_modules.weights import fitting_weights
+from relevance.errors import RelevanceError
+from reporting.errors import RunError
+from reporting.figure import draw_run
+from reporting.metrics_logger import MetricsLogger
+from reporting.progress_bar import ProgressBar
+from reporting.run_checkpoint import RunCheckpoint
+from reporting.run_folder import RunFolder, RunOptions, experiment_name
+from reporting.run_writer import RunWriter
+
+log = logging.getLogger(__name__)
+
+OUR_ERRORS = (DataError, RelevanceError, ModelError, RunError)
+HERE = Path(__file__).parent
+PAPER = {
+    "data": {"class_path": "datamodules.clotho.Clotho"},
+    "model.audio_encoder": {
+        "class_path": "lightning_modules.audio_encoders.passt.PaSST",
+        "init_args": {"checkpoint": "weights/passt-s-f128-p16-s16-ap.468.pt"},
+    },
+    "model.text_encoder": {"class_path": "lightning_modules.text_encoders.HuggingFaceText"},
+    "model.relevance": {"class_path": "relevance.similarity.CaptionSimilarity"},
+    "model.objective": {"class_path": "relevance.objectives.ListNet"},
+}
+
+
+class RetrievalCLI(LightningCLI):
+    """LightningCLI with the paper's defaults, configs found by name, and a run folder."""
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        on_gpu = torch.cuda.is_available()
+        super().__init__(
+            DualEncoder,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_kwargs={"overwrite": True},
+            trainer_class=Trainer,
+            trainer_defaults={
+                "max_epochs": 25,
+                "precision": "bf16-mixed" if on_gpu else "32-true",
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "use_distributed_sampler": False,  # the data modules divide batches among ranks themselves
+            },
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_class=OneLineParser,
+            parser_kwargs={"parser_mode": "omegaconf"},
+            args=args,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Use a `--config` that looks in configs/."""
+        parser: LightningArgumentParser = self.parser_class(**{"dump_header": None, "allow_abbrev": False, **kwargs})
+        parser.add_argument("-c", "--config", action=ConfigFile, help="Config file, or the name of one in configs/.")
+        parser.add_argument(
+            "--base", default=None, type=str | list[str] | None, help="In a config: those it builds on."
+        )
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's options and the paper's defaults."""
+        parser.add_class_arguments(RunOptions, "run")
+        parser.add_argument(
+            "--sentence_bert",
+            type=str | None,
+            default=None,
+            help="Sentence-BERT for whatever relevance is chosen, if it uses one; stands above its own `model`.",
+        )
+        parser.set_defaults(PAPER)
+
+    @property
+    def _options(self) -> Any:
+        return self.config[self.subcommand]
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: the config alone says what the model is; Lightning would read settings out of the checkpoint."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; and refuse what the parser lets through."""
+        super().parse_arguments(parser, args)
+        options = self.config[self.config.subcommand]
+        if not hasattr(options.run, "root"):
+            parser.error("run: expected a table of settings, such as run: {root: runs}")
+        if isinstance(options.seed_everything, int) and options.seed_everything < 0:
+            parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0")
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what classes of other packages refuse becomes one line too."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+            if isinstance(error, OUR_ERRORS) or os.environ.get("TRACEBACK"):
+                raise
+            raise RunError(
+                f"the config cannot be built: {type(error).__name__}: {one_line(error)} (TRACEBACK=1 shows where)"
+            ) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
+        run = self._options.run
+        apply_sentence_bert(self._options)
+        check_monitor(run.monitor)
+        if self._options.base is not None:
+            raise RunError("base stands in config files; on the command line give --config for each config")
+        self.seed = int(self._options.seed_everything)
+        # Written into the saved config too, so that a run can be tested with it.
+        run.experiment = run.experiment or experiment_name([str(path) for path in self._options.config or []])
+        if Path(run.experiment).name != run.experiment:
+            raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+        self.folder = RunFolder(Path(run.root) / run.experiment / str(self.seed))
+        self.resume_from: Path | None = None
+        checkpoint = self._options.get("ckpt_path")
+        if self.subcommand == "fit":
+            self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
+            if run.resume:
+                now = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
+                check_same_experiment(self.folder.path / "config_fit.yaml", now)
+            if run.overwrite and checkpoint and self.folder.path.resolve() in Path(checkpoint).resolve().parents:
+                raise RunError(f"{checkpoint} is of the run that --run.overwrite would delete; copy it elsewhere first")
+        elif checkpoint and not run.overwrite:
+            self.folder.check_foreign(Path(checkpoint))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the run folder's loggers and callbacks to those of the config."""
+        assert isinstance(self.datamodule, AudioCaptionDataModule)
+        self.datamodule.use_seed(self.seed)
+        run = self._options.run
+        file_name = "metrics.csv" if self.subcommand == "fit" else f"metrics_{self.subcommand}.csv"
+        loggers: list[Any] = [MetricsLogger(self.folder.path, file_name, resume=run.resume)]
+        if run.wandb:
+            loggers.append(wandb_logger(run.wandb_project, self.folder))
+        configured = self.config_init[self.subcommand].trainer.logger
+        if isinstance(configured, list):
+            loggers += configured
+        elif configured not in (None, True, False):
+            loggers.append(configured)
+        trainer: Trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
+        run = self.config_init[self.subcommand].run
+        self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
+        own: list[Any] = [
+            RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode),
+            RunWriter(self.folder, HERE, self.seed, resume=run.resume),
+        ]
+        if config.get("enable_progress_bar") is not False and _is_rank_zero():
+            own.append(ProgressBar())
+        trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
+        return trainer
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "fit":
+            kwargs["ckpt_path"] = kwargs.get("ckpt_path") or self.resume_from
+        else:
+            kwargs["ckpt_path"] = kwargs.get("ckpt_path") or self._best()
+        if subcommand in ("validate", "test"):
+            kwargs["verbose"] = False  # RunWriter prints the results
+        if kwargs["ckpt_path"]:
+            fitting_weights(self.model, kwargs["ckpt_path"])
+        kwargs["weights_only"] = True
+        return kwargs
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint, and draw the run."""
+        if self.trainer.interrupted or not self._options.run.test_after_fit or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.trainer.global_step == 0:
+            log.warning("no training step was taken, so nothing is tested")
+            return
+        self.trainer.test(
+            self.model, datamodule=self.datamodule, ckpt_path=self._best(), weights_only=True, verbose=False
+        )
+        self.after_test()
+
+    def after_test(self) -> None:
+        """Draw the run."""
+        if self.trainer.is_global_zero and self.folder.queries("test").is_file():
+            draw_run(self.folder)
+            print(f"figure: {self.folder.figure}")
+
+    def _best(self) -> str:
+        if self.folder.best.is_file():
+            return str(self.folder.best)
+        if self.folder.last.is_file():
+            log.warning("%s: training ended before a validation, so the last checkpoint is taken", self.folder.path)
+            return str(self.folder.last)
+        raise RunError(
+            f"{self.folder.best}: no such checkpoint; run `fit` with the same configs first, or give --ckpt_path"
+        )
+
+
+def _is_rank_zero() -> bool:
+    """Whether this process is the first, before any process group exists (launchers set these variables)."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0) == 0
+
+
+def wandb_logger(project: str, folder: RunFolder) -> Any:
+    """A W&B logger, grouped by experiment and named by seed; offline where there is no account."""
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    # WANDB_MODE, where it is set, decides; `wandb sync` uploads what was written offline.
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    experiment, seed = folder.path.parent.name, folder.path.name
+    return WandbLogger(project=project, group=experiment, name=f"{experiment}-{seed}", save_dir=folder.path, mode=mode)
