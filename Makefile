@@ -25,5 +25,8 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: .venv/dev  ## What is fast, beside its peers; benchmarks/RESULTS.md holds former tables.
+	$(BIN)/python benchmarks/metrics.py
+
 clean:
 	rm -rf .venv *.egg-info

@@ -16,6 +16,7 @@ from datamodules.errors import DataError
 from datamodules.leaks import find_leaks
 from datamodules.mixture import Mixture
 from datamodules.wavcaps import WavCaps
+from leak_report import main as leak_report
 
 Refused = Callable[[Callable[[], object]], str]
 SOURCES: list[Any] = ["FreeSound", "AudioSet"]
@@ -212,3 +213,17 @@ def test_clothos_metadata_give_its_origins(corpus: Corpus) -> None:
     origins = module.origins("train")
     assert list(origins.values()) == ["freesound:1"] * 5
     assert json.dumps(sorted(origins)) == json.dumps(sorted(list(corpus.captions["development"])[1:]))
+
+
+def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (audiocaps / "dataset/test.csv").open("a") as file:
+        file.write("999,aaa,90,The same video as a training clip\n")
+    roots = ["--audiocaps", str(audiocaps), "--wavcaps", str(wavcaps), "--sources", *SOURCES]
+    assert leak_report(roots) == 0
+    assert "1 origins are on both sides" in capsys.readouterr().out  # WavCaps' clip of it is excluded
+    assert leak_report([*roots, "--exclude", "nothing"]) == 0
+    assert "2 origins are on both sides" in capsys.readouterr().out
+    assert leak_report(["--clotho", "nowhere"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such"
+    )
