@@ -3,6 +3,7 @@
 The only place that sees data, relevance and models together. Defaults are those of Xie et al. 2024.
 """
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -26,6 +27,8 @@ from command_line import ConfigFile, OneLineParser, one_line
 from config_checks import apply_sentence_bert, check_monitor, check_same_experiment
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
+from datamodules.ratings import rating_files, read_rated_clips
+from datamodules.relevant_clips import read_relevant_clips
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.errors import ModelError
 from lightning_modules.weights import fitting_weights
@@ -33,6 +36,7 @@ from relevance.errors import RelevanceError
 from reporting.errors import RunError
 from reporting.figure import draw_run
 from reporting.metrics_logger import MetricsLogger
+from reporting.people import People
 from reporting.progress_bar import ProgressBar
 from reporting.run_checkpoint import RunCheckpoint
 from reporting.run_folder import RunFolder, RunOptions, experiment_name
@@ -138,6 +142,7 @@ class RetrievalCLI(LightningCLI):
         run.experiment = run.experiment or experiment_name([str(path) for path in self._options.config or []])
         if Path(run.experiment).name != run.experiment:
             raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+        self.people = read_people(run, self.subcommand)
         self.folder = RunFolder(Path(run.root) / run.experiment / str(self.seed))
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
@@ -173,7 +178,7 @@ class RetrievalCLI(LightningCLI):
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
         own: list[Any] = [
             RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode),
-            RunWriter(self.folder, HERE, self.seed, resume=run.resume),
+            RunWriter(self.folder, HERE, self.seed, resume=run.resume, people=self.people),
         ]
         if config.get("enable_progress_bar") is not False and _is_rank_zero():
             own.append(ProgressBar())
@@ -220,6 +225,31 @@ class RetrievalCLI(LightningCLI):
         raise RunError(
             f"{self.folder.best}: no such checkpoint; run `fit` with the same configs first, or give --ckpt_path"
         )
+
+
+def read_people(run: Any, subcommand: str | None) -> People | None:
+    """What people said of the split that a subcommand judges, where the run's options name a file of it.
+
+    Raises:
+        DataError: the file cannot be used.
+        RunError: it is about a split that the subcommand does not judge.
+    """
+    for option, wanted in (("relevant_clips", "test"), ("ratings", "validate")):
+        if run[option] is not None and subcommand != wanted:
+            raise RunError(f"run.{option} goes with `{wanted}`, not with `{subcommand}`; leave it out here")
+    if run.relevant_clips is not None:
+        path = Path(run.relevant_clips)
+        lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
+        return People("relevant_clips", "test", str(path), _sha256(path), lists)
+    if run.ratings is not None:
+        root = Path(run.ratings)
+        rated = read_rated_clips(root, "validation")
+        return People("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
+    return None
+
+
+def _sha256(*paths: Path) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _is_rank_zero() -> bool:

@@ -46,7 +46,7 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
         DataError: a missing file or column, no ratings, a rating that is not a number from 0 to 100, a query or clip
             that text_data does not know, a caption that is empty or comes twice.
     """
-    path, text_path = root / "relevance_data" / f"{split}_relevances.csv", root / "text_data" / f"{split}_text.csv"
+    path, text_path, _ = rating_files(root, split)
     rows = read_csv(path, ("tid", "fid", "fid_group", "rating"), "utf-8-sig", HOW_TO_GET)
     if not rows:
         raise DataError(f"{path}: holds no ratings; {HOW_TO_GET}")
@@ -63,6 +63,45 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
         captions = tuple(texts[caption_id] for caption_id in ids)
         ratings.append(Rating(query_id, texts[query_id], clip_id, row["fid_group"].strip(), rating, ids, captions))
     return ratings
+
+
+def read_rated_clips(root: Path, split: str) -> dict[str, dict[str, float]]:
+    """The ratings of a split, from 0 to 1, by query text and by file name in Clotho, in the file's order.
+
+    Needs `root/audio_metadata/{split}_audio_metadata.csv` (fid, file_name) besides what `read_tau_ratings` needs.
+
+    Raises:
+        DataError: as `read_tau_ratings`; a clip without a file name or with two, or one rated twice for one query.
+    """
+    ratings = read_tau_ratings(root, split)
+    path = rating_files(root, split)[2]
+    names: dict[str, str] = {}
+    for line, row in read_csv(path, ("fid", "file_name"), "utf-8-sig", HOW_TO_GET):
+        clip_id, name = row["fid"].strip(), row["file_name"]  # not stripped: some of Clotho's names begin with a space
+        if not name.strip():
+            raise DataError(f"{path}, line {line}: fid '{clip_id}' has no file_name; mend or delete the row")
+        if names.setdefault(clip_id, name) != name:
+            raise DataError(f"{path}, line {line}: fid '{clip_id}' comes twice; delete one of the rows")
+    rated: dict[str, dict[str, float]] = defaultdict(dict)
+    for rating in ratings:
+        if rating.clip_id not in names:
+            raise DataError(f"{path}: fid '{rating.clip_id}', which is rated, is not in it; take all from one release")
+        name = names[rating.clip_id]
+        if name in rated[rating.query]:
+            raise DataError(
+                f"{rating_files(root, split)[0]}: '{name}' is rated twice for query '{rating.query}'; delete a row"
+            )
+        rated[rating.query][name] = rating.rating
+    return dict(rated)
+
+
+def rating_files(root: Path, split: str) -> tuple[Path, Path, Path]:
+    """The files of a split: ratings, texts, and file names."""
+    return (
+        root / "relevance_data" / f"{split}_relevances.csv",
+        root / "text_data" / f"{split}_text.csv",
+        root / "audio_metadata" / f"{split}_audio_metadata.csv",
+    )
 
 
 def _read_texts(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:

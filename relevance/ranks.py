@@ -106,7 +106,7 @@ def count_ranks(
         raise RelevanceError(f"topk is {topk}: give at least 1")
     blocks = score_blocks(queries, items, block_elements=block_elements)
     device, topk = queries.device, min(topk, len(items))
-    query, item = _checked_pairs(relevant_query, relevant_item, len(queries), len(items), device)
+    query, item = checked_pairs(relevant_query, relevant_item, len(queries), len(items), device)
     order = query.argsort(stable=True)
     found = query.bincount(minlength=len(queries))
     ends = found.cumsum(0)  # (Q,) where a query's pairs end in `order`
@@ -206,7 +206,7 @@ def _full_precision() -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-def _checked_pairs(
+def checked_pairs(
     relevant_query: Indices, relevant_item: Indices, queries: int, items: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     query, item = (torch.as_tensor(index, device=device) for index in (relevant_query, relevant_item))

@@ -23,6 +23,9 @@ class RunOptions:
         test_after_fit: whether `fit` ends with a test of the best checkpoint.
         wandb: log to Weights & Biases too; offline where there is no account.
         wandb_project: the project there.
+        relevant_clips: for `test`: a csv file of queries with all recordings that people found to match each (DCASE
+            2025 task 6: `query,audio_filenames`), to judge by as well.
+        ratings: for `validate`: a folder of ratings by people (TAU Graded Relevances 2023), to judge by as well.
     """
 
     experiment: str | None = None
@@ -33,6 +36,8 @@ class RunOptions:
     test_after_fit: bool = True
     wandb: bool = False
     wandb_project: str = "audio-relevance"
+    relevant_clips: str | None = None
+    ratings: str | None = None
 
     @property
     def monitor_mode(self) -> str:
@@ -74,6 +79,14 @@ class RunFolder:
     def queries(self, split: str) -> Path:
         """Per-query results of a split."""
         return self.path / f"queries_{split}.parquet"
+
+    def pool(self, split: str) -> Path:
+        """Embeddings of a split's recordings and captions."""
+        return self.path / f"pool_{split}.safetensors"
+
+    def people(self, split: str) -> Path:
+        """What people's judgements say of a split."""
+        return self.path / f"people_{split}.json"
 
     def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
         """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reporting.judged_pool import JudgedPool, write_pool
+from reporting.people import People, report_people
 from reporting.provenance import git_state, package_versions, update_provenance
 from reporting.query_table import query_table, write_queries
 from reporting.run_folder import RunFolder
@@ -30,17 +32,22 @@ class RunWriter(L.Callback):
     """Writes `queries_<split>.parquet` and `provenance.json` and prints the results beside their chance level.
 
     It reads what the model left of its last evaluation: `results` (a ranking for each direction), `graded` (nDCG) and
-    `pool` (ids in order), and the data module's `tables`.
+    `pool` (ids in order), and the data module's `tables`. With `people` their judgements are reported as well.
     """
 
-    def __init__(self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False) -> None:
-        self.folder, self.code, self.seed, self.resume = folder, code, seed, resume
+    def __init__(
+        self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False, people: People | None = None
+    ) -> None:
+        self.folder, self.code, self.seed, self.resume, self.people = folder, code, seed, resume, people
         self._began = time.monotonic()
         self._lock: FileLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Start the clock. An earlier run goes only now, when the data are there and the models are built."""
         self._began = time.monotonic()
+        if self.people is not None:  # a file of other data is refused before anything is embedded
+            table = trainer.datamodule.tables[self.people.split]  # type: ignore[attr-defined]
+            self.people.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
         if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._lock = self.folder.lock()
             if not self.resume:
@@ -87,6 +94,10 @@ class RunWriter(L.Callback):
             return
         metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
         write_queries(self.folder.queries(split), query_tables(model, table), metadata)
+        write_pool(self.folder.pool(split), judged_pool(model, table))
+        if self.people is not None:
+            checkpoint = {"checkpoint": str(trainer.ckpt_path or "")}
+            report_people(self.people, model, table, self.folder.people(split), {**metadata, **checkpoint})
         self._write_provenance(trainer, stage, checkpoint=str(trainer.ckpt_path or ""))
 
     def _write_provenance(self, trainer: L.Trainer, stage: str, **facts: Any) -> None:
@@ -106,6 +117,20 @@ class RunWriter(L.Callback):
                 **facts,
             },
         )
+
+
+def judged_pool(model: Any, table: Any) -> JudgedPool:
+    """The pool of a model's last evaluation, with the names and captions that `table` gives."""
+    names = dict(zip(table.audio["audio_id"].to_pylist(), table.audio["name"].to_pylist(), strict=True))
+    texts = dict(zip(table.captions["caption_id"].to_pylist(), table.captions["caption"].to_pylist(), strict=True))
+    pool = model.pool
+    return JudgedPool(
+        pool.audio.cpu(),
+        [names[i] for i in pool.audio_ids.tolist()],
+        pool.text.cpu(),
+        [texts[i] for i in pool.caption_ids.tolist()],
+        pool.caption_audio.cpu(),
+    )
 
 
 def query_tables(model: Any, table: Any) -> list[pa.Table]:

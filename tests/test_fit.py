@@ -16,6 +16,7 @@ FILES = [
     "config_fit.yaml",
     "figure.png",
     "metrics.csv",
+    "pool_test.safetensors",
     "provenance.json",
     "queries_test.parquet",
 ]

@@ -20,7 +20,8 @@ class PaSST(AudioEncoder):
     github.com/kkoutini/PaSST.
 
     Args:
-        checkpoint: local file with weights, .pt or .safetensors; None leaves them random.
+        checkpoint: weights, .pt or .safetensors: a local file, `hub:OWNER/NAME/FILE`, or a URL with its checksum,
+            `https://...#sha256=HEX`; None leaves them random.
         dim: size of tokens and embeddings.
         depth: transformer blocks.
         heads: attention heads.

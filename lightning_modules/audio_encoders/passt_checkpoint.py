@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lightning_modules.errors import ModelError
 from lightning_modules.weights import read_weights
+from lightning_modules.weights_source import find_weights
 
 OFFICIAL = "passt-s-f128-p16-s16-ap.468.pt of release v0.0.2-audioset at github.com/kkoutini/PaSST"
 _LANDMARK = "patch_embed.proj.weight"  # in every PaSST; what stands before it is the prefix of all its keys
@@ -13,7 +14,7 @@ _CLASSIFIERS = ("head.", "head_dist.")
 
 
 def load_passt(network: nn.Module, path: str) -> None:
-    """Copy the weights of a PaSST checkpoint into `network`; classifiers are left out.
+    """Copy the weights of a PaSST checkpoint, anything `find_weights` finds, into `network`; classifiers are left out.
 
     Keys may have a prefix, such as "net." or "model." from a training program's wrapper; entries outside the shortest
     prefix are ignored.
@@ -21,7 +22,8 @@ def load_passt(network: nn.Module, path: str) -> None:
     Raises:
         ModelError: the file is missing, unreadable or not a PaSST, or keys or shapes do not fit the network.
     """
-    if not Path(path).expanduser().is_file():
+    path = str(find_weights(path))
+    if not Path(path).is_file():
         raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or leave `checkpoint` out")
     state = _strip_prefix(read_weights(path), path)
     expected = network.state_dict()
