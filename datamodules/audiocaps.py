@@ -12,7 +12,8 @@ from datamodules.errors import DataError
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
-    "get dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
+    "run `python get_data.py audiocaps --root ROOT`, or get "
+    "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
     "YouTube into ROOT/audio/{train,val,test}/, then give ROOT as --data.root"
 )
 

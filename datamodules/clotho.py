@@ -12,7 +12,8 @@ SPLITS = {"train": "development", "validation": "validation", "test": "evaluatio
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
 METADATA_COLUMNS = ("file_name", "keywords", "sound_id", "sound_link", "start_end_samples", "manufacturer", "license")
 HOW_TO_GET = (
-    "get Clotho v2.1 from Zenodo record 4783391 (doi:10.5281/zenodo.4783391), unpack clotho_audio_*.7z into "
+    "run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
+    "(doi:10.5281/zenodo.4783391), unpack clotho_audio_*.7z into "
     "ROOT/clotho_audio_files/ and put clotho_captions_*.csv and clotho_metadata_*.csv into ROOT/clotho_csv_files/, "
     "then give ROOT as --data.root"
 )

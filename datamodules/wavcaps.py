@@ -30,7 +30,8 @@ EXCLUSIONS: dict[Exclusion, tuple[str, tuple[Source, ...]]] = {
 }
 """File, and which of its lists are used."""
 HOW_TO_GET = (
-    "get json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
+    "run `python get_data.py wavcaps --root ROOT`, or get "
+    "json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
     "source's zip into ROOT/audio/SOURCE/, then give ROOT as --data.root"
 )
 

@@ -209,6 +209,11 @@ def _full_precision() -> Iterator[None]:
 def checked_pairs(
     relevant_query: Indices, relevant_item: Indices, queries: int, items: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
+    """Pairs of a query and a relevant item as two int64 tensors of one length, each index within its range.
+
+    Raises:
+        RelevanceError: other types or shapes, or an index out of range.
+    """
     query, item = (torch.as_tensor(index, device=device) for index in (relevant_query, relevant_item))
     if query.ndim != 1 or query.shape != item.shape or query.dtype != torch.int64 or item.dtype != torch.int64:
         raise RelevanceError(

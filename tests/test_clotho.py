@@ -184,7 +184,9 @@ def test_refuse_missing_audio(corpus: Corpus, refused: Refused) -> None:
     path = corpus.audio("development", "dog.wav")
     path.unlink()
     message = refused(lambda: clotho(corpus, missing_audio="refuse").setup("fit"))
-    assert message.startswith(f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; get Clotho v2.1")
+    assert message.startswith(
+        f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+    )
 
 
 def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
@@ -192,7 +194,7 @@ def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
         corpus.audio("development", name).unlink()
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert "6 of 6 annotated recordings are missing: 'rain on a roof.wav', " in message
-    assert "; get Clotho v2.1 from Zenodo record 4783391" in message
+    assert "; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391" in message
     assert "--data.root" in message
 
 
@@ -200,14 +202,18 @@ def test_no_folder_of_recordings(corpus: Corpus, refused: Refused) -> None:
     folder = corpus.root / "clotho_audio_files"
     folder.rename(corpus.root / "audio")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message.startswith(f"{folder / 'development'}: no such folder of recordings; get Clotho v2.1")
+    assert message.startswith(
+        f"{folder / 'development'}: no such folder of recordings; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+    )
 
 
 def test_no_data(tmp_path: Path, refused: Refused) -> None:
     for call in (lambda module: module.setup("fit"), lambda module: module.read_captions()):
         message = refused(lambda call=call: call(Clotho(str(tmp_path / "nowhere"))))
         path = tmp_path / "nowhere" / "clotho_csv_files" / "clotho_captions_development.csv"
-        assert message.startswith(f"{path}: no such file; get Clotho v2.1")
+        assert message.startswith(
+            f"{path}: no such file; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+        )
 
 
 def test_damaged_recordings_are_refused_not_skipped(corpus: Corpus, refused: Refused) -> None:
@@ -263,7 +269,9 @@ def test_bad_rows(corpus: Corpus, refused: Refused, change: Callable[[list[list[
 def test_empty_caption_files(corpus: Corpus, refused: Refused) -> None:
     path = corpus.caption_file("validation")
     rewrite(path, lambda rows: rows.__delitem__(slice(1, None)))
-    assert refused(lambda: clotho(corpus).setup("fit")).startswith(f"{path}: holds no rows; get Clotho v2.1")
+    assert refused(lambda: clotho(corpus).setup("fit")).startswith(
+        f"{path}: holds no rows; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+    )
     path.write_bytes(b"")
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert message == f"{path}: column 'file_name' is missing (found: none); get the file anew"
