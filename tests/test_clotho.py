@@ -185,7 +185,7 @@ def test_refuse_missing_audio(corpus: Corpus, refused: Refused) -> None:
     path.unlink()
     message = refused(lambda: clotho(corpus, missing_audio="refuse").setup("fit"))
     assert message.startswith(
-        f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+        f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; run `python get_data.py clotho"
     )
 
 
@@ -194,7 +194,7 @@ def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
         corpus.audio("development", name).unlink()
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert "6 of 6 annotated recordings are missing: 'rain on a roof.wav', " in message
-    assert "; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391" in message
+    assert "; run `python get_data.py clotho from Zenodo record 4783391" in message
     assert "--data.root" in message
 
 
@@ -202,18 +202,14 @@ def test_no_folder_of_recordings(corpus: Corpus, refused: Refused) -> None:
     folder = corpus.root / "clotho_audio_files"
     folder.rename(corpus.root / "audio")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message.startswith(
-        f"{folder / 'development'}: no such folder of recordings; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
-    )
+    assert message.startswith(f"{folder / 'development'}: no such folder of recordings; run `python get_data.py clotho")
 
 
 def test_no_data(tmp_path: Path, refused: Refused) -> None:
     for call in (lambda module: module.setup("fit"), lambda module: module.read_captions()):
         message = refused(lambda call=call: call(Clotho(str(tmp_path / "nowhere"))))
         path = tmp_path / "nowhere" / "clotho_csv_files" / "clotho_captions_development.csv"
-        assert message.startswith(
-            f"{path}: no such file; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
-        )
+        assert message.startswith(f"{path}: no such file; run `python get_data.py clotho")
 
 
 def test_damaged_recordings_are_refused_not_skipped(corpus: Corpus, refused: Refused) -> None:
@@ -270,7 +266,7 @@ def test_empty_caption_files(corpus: Corpus, refused: Refused) -> None:
     path = corpus.caption_file("validation")
     rewrite(path, lambda rows: rows.__delitem__(slice(1, None)))
     assert refused(lambda: clotho(corpus).setup("fit")).startswith(
-        f"{path}: holds no rows; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1"
+        f"{path}: holds no rows; run `python get_data.py clotho"
     )
     path.write_bytes(b"")
     message = refused(lambda: clotho(corpus).setup("fit"))
