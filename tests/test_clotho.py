@@ -194,7 +194,7 @@ def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
         corpus.audio("development", name).unlink()
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert "6 of 6 annotated recordings are missing: 'rain on a roof.wav', " in message
-    assert "; run `python get_data.py clotho from Zenodo record 4783391" in message
+    assert "; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record" in message
     assert "--data.root" in message
 
 
