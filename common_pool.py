@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from reporting.errors import RunError
 from reporting.judged_pool import on_common_recordings, read_pool
@@ -29,12 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    table = Table("run", "its pool", "direction", *SHOWN, title=f"on the {len(common[0].names)} recordings of all runs")
+    title = f"on the {len(common[0].names)} recordings of all runs"
+    table = Table(Column("run", overflow="fold"), "its pool", "direction", *SHOWN, title=title)
     for run, own, shared in zip(options.runs, pools, common, strict=True):
         for direction, result in shared.judge().items():
             summary = result.summary()
             figures = [f"{100 * summary[name]:.1f} %" for name in SHOWN]
-            table.add_row(str(run), str(len(own.names)), direction.replace("_", " "), *figures)
+            table.add_row(escape(str(run)), str(len(own.names)), direction.replace("_", " "), *figures)
     Console().print(table)
     return 0
 

@@ -37,6 +37,18 @@ def apply_sentence_bert(options: Any) -> None:
         arguments["model"] = wanted
 
 
+def check_mixed_targets(options: Any) -> None:
+    """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
+
+    Raises:
+        RunError: the objective would put them through another softmax.
+    """
+    mixed = options.model.relevance.class_path.endswith(".MixedTargets")
+    omega = (options.model.objective.get("init_args") or {}).get("omega")
+    if mixed and omega is not None:
+        raise RunError(f"model.objective.omega is {omega}: with MixedTargets, which has omegas of its own, give null")
+
+
 def check_monitor(monitor: str) -> None:
     """Whether a value of that name is logged in validation.
 

@@ -1,13 +1,12 @@
 """Which recordings are trained on here and judged on there: `python leak_report.py --clotho ROOT --wavcaps ROOT`.
 
-Only annotation files are read. Prints a table; exit code 0 whether there are leaks or not, 1 when a file is wrong.
+Only annotation files are read. WavCaps is taken without what the pretraining configs exclude (`--exclude`).
+
+Exit code 0 whether there are leaks or not, 1 when a file is wrong.
 """
 
 import argparse
 import sys
-
-from rich.console import Console
-from rich.table import Table
 
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.audiocaps import AudioCaps
@@ -24,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--audiocaps", metavar="ROOT")
     parser.add_argument("--wavcaps", metavar="ROOT")
     parser.add_argument("--sources", nargs="+", choices=list(FILES), default=list(FILES), help="of WavCaps")
-    parser.add_argument("--exclude", choices=[*EXCLUSIONS, "nothing"], default="clotho_audiocaps", help="from WavCaps")
+    choices = [*EXCLUSIONS, "nothing"]
+    parser.add_argument("--exclude", choices=choices, default="clotho", help="from WavCaps; default: clotho")
     options = parser.parse_args(arguments)
     parts: list[tuple[str, AnnotatedDataModule]] = []
     if options.clotho:
@@ -46,12 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def print_leaks(leaks: list[Leak]) -> None:
-    """Print one row a leak, and their number."""
-    table = Table("origin", "seen in", "as", "judged on in", "as")
+    """Print two lines a leak, whole names that can be searched for, and the number of leaks."""
     for leak in leaks:
-        table.add_row(leak.origin, leak.seen, ", ".join(leak.seen_names), leak.judged, ", ".join(leak.judged_names))
-    if leaks:
-        Console().print(table)
+        print(f"{leak.origin}\n    {leak.seen}: {', '.join(leak.seen_names)}")
+        print(f"    {leak.judged}: {', '.join(leak.judged_names)}")
     print(f"{len(leaks)} origins are on both sides")
 
 

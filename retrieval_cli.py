@@ -24,7 +24,7 @@ import lightning_modules.audio_encoders  # noqa: F401
 import relevance.mixed
 import relevance.same_audio  # noqa: F401
 from command_line import ConfigFile, OneLineParser, one_line
-from config_checks import apply_sentence_bert, check_monitor, check_same_experiment
+from config_checks import apply_sentence_bert, check_mixed_targets, check_monitor, check_same_experiment
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
 from datamodules.ratings import rating_files, read_rated_clips
@@ -133,7 +133,10 @@ class RetrievalCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
         run = self._options.run
+        if self.subcommand != "fit" or run.resume:
+            self._options.model.init_from = None  # the checkpoint holds all weights
         apply_sentence_bert(self._options)
+        check_mixed_targets(self._options)
         check_monitor(run.monitor)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
@@ -201,6 +204,9 @@ class RetrievalCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test the best checkpoint, and draw the run."""
         if self.trainer.interrupted or not self._options.run.test_after_fit or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if not self.datamodule.has_split("test"):
+            log.warning("%s has no test split, so nothing is tested", type(self.datamodule).__name__)
             return
         if self.trainer.global_step == 0:
             log.warning("no training step was taken, so nothing is tested")

@@ -84,6 +84,10 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         captions = [caption for row in rows for caption in row.captions]
         return captions, np.repeat(np.arange(len(rows)), [len(row.captions) for row in rows])
 
+    def has_split(self, split: str) -> bool:
+        """Like `AudioCaptionDataModule.has_split`."""
+        return split in self.splits
+
     def annotated_count(self) -> int:
         """Recordings that the annotation files name, over all splits; audio ids are smaller."""
         return sum(len(self.annotations(split)) for split in self.splits)

@@ -130,6 +130,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
         """Known relevance (A, A) in [0, 1] between the recordings of a split, by row of its table; None: not known."""
         return None
 
+    def has_split(self, split: str) -> bool:
+        """Whether there is such a split at all."""
+        return True
+
     def setup(self, stage: str) -> None:
         """Read the tables that a stage needs ("fit", "validate", "test", "predict")."""
         for split in STAGE_SPLITS[stage]:

@@ -15,8 +15,9 @@ from datamodules.table import SplitTable
 class Mixture(AudioCaptionDataModule):
     """Trains on the training splits of several data sets together, and is judged on one of them.
 
-    Ids of a part begin where those of the part before it end; names are `<data set>/<name>`. The parts' own settings of
-    batches, crops and workers are not used, but those given here.
+    Ids of a part begin where those of the part before it end. In training names are `<number>.<data set>/<name>`; the
+    recordings that are judged keep their names, so that results can be compared with those of the part alone. The
+    parts' own settings of batches, crops and workers are not used, but those given here.
 
     Args:
         parts: the data sets.
@@ -56,6 +57,10 @@ class Mixture(AudioCaptionDataModule):
         for part in self.parts:
             part.prepare_data()
 
+    def has_split(self, split: str) -> bool:
+        """Like `AudioCaptionDataModule.has_split`, of the judging part."""
+        return self.parts[self.judge].has_split(split)
+
     def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
         """Like `AudioCaptionDataModule.read_captions`."""
         captions: list[str] = []
@@ -74,7 +79,8 @@ class Mixture(AudioCaptionDataModule):
         first_audio = first_caption = first_row = 0
         for number, part in enumerate(self.parts):
             if split == "train" or number == self.judge:
-                tables.append(_shifted(part.read_split(split), part, first_audio, first_caption, first_row))
+                label = f"{number}.{type(part).__name__}/" if split == "train" else ""
+                tables.append(_shifted(part.read_split(split), label, first_audio, first_caption, first_row))
                 first_row += len(tables[-1].audio)
             first_audio += part.annotated_count()
             first_caption += len(part.read_captions()[0])
@@ -89,25 +95,14 @@ class Mixture(AudioCaptionDataModule):
         return self.parts[self.judge].graded_relevance(split)
 
 
-def label_of(part: AnnotatedDataModule) -> str:
-    """What names of a part begin with.
-
-    A class can be there twice with other folders, so the folder is in it.
-    """
-    return f"{type(part).__name__}:{part.root.name}"
-
-
-def _shifted(
-    table: SplitTable, part: AnnotatedDataModule, first_audio: int, first_caption: int, first_row: int
-) -> SplitTable:
+def _shifted(table: SplitTable, label: str, first_audio: int, first_caption: int, first_row: int) -> SplitTable:
     audio, captions = table.audio, table.captions
-    label = label_of(part)
 
     def shift(column: pa.ChunkedArray, by: int) -> pa.Array:
         return pa.array(column.to_numpy() + by, pa.int64())
 
     def named(names: Sequence[str]) -> list[str]:
-        return [f"{label}/{name}" for name in names]
+        return [label + name for name in names]
 
     audio = audio.set_column(0, "audio_id", shift(audio["audio_id"], first_audio))
     audio = audio.set_column(1, "name", pa.array(named(audio["name"].to_pylist()), pa.string()))

@@ -1,6 +1,8 @@
 """Lists of all recordings that match a caption, as people found them: the csv file of DCASE 2025 task 6."""
 
 import ast
+import io
+import tokenize
 from pathlib import Path
 
 from datamodules.csv_files import read_csv
@@ -42,6 +44,9 @@ def _names(cell: str, where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         shown = repr(cell if len(cell) <= 60 else f"{cell[:60]}...")
         raise DataError(f"{where}: audio_filenames is {shown}; give a list of file names such as ['a.wav', 'b.wav']")
+    tokens = tokenize.generate_tokens(io.StringIO(cell.strip()).readline)
+    if sum(token.type == tokenize.STRING for token in tokens) > len(names):  # Python joins 'a' 'b' into 'ab'
+        raise DataError(f"{where}: audio_filenames lacks a comma between two names; put one there")
     if not names:
         raise DataError(f"{where}: audio_filenames is an empty list; name a recording, or delete the row")
     if len(set(names)) < len(names):

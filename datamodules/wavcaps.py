@@ -41,16 +41,18 @@ class WavCaps(AnnotatedDataModule):
 
     Layout: `root/json_files/<source>/*_final.json` as published, and `root/audio/<source>/` with the unpacked flac
     files at any depth, the source being AudioSet_SL, BBC_Sound_Effects, FreeSound or SoundBible. What is missing or
-    cannot be read (there are files of 0 seconds) is left out with a warning.
+    cannot be read (there are files of 0 seconds) is left out with a warning;
+    damage inside a file, which only decoding shows, ends the run with the file's name.
 
     It has no evaluation split: judge on another data set through `Mixture`, or set `validation_share`.
 
     Args:
         root: the folder that holds both.
         sources: which of AudioSet, BBC, FreeSound, SoundBible.
-        exclude: official list of recordings to leave out, in `root/json_files/blacklist/`: "clotho_audiocaps" (all
-            that is in Clotho or AudioCaps), "clotho" (all that is in Clotho: 401,195 recordings stay, as in Xie et al.
-            2024), "test_only" (their test splits), "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
+        exclude: official list of recordings to leave out, in `root/json_files/blacklist/`: "clotho_audiocaps" (what is
+            in Clotho or AudioCaps; the list lacks 18 of AudioCaps' 975 test clips, see leak_report.py), "clotho" (all
+            that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test splits),
+            "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
         exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
             DCASE 2025 task 6.
         validation_share: share of the recordings, chosen by name, that is set aside for validation.
@@ -88,6 +90,8 @@ class WavCaps(AnnotatedDataModule):
         )
         if unknown := [source for source in sources if source not in FILES]:
             raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")
+        if not sources or len(set(sources)) < len(sources):
+            raise DataError(f"data.sources is {list(sources)}; give at least one source, and none twice")
         if not 0 <= validation_share < 1:
             raise DataError(f"data.validation_share must be in [0, 1), got {validation_share}")
         self.sources = tuple(sources)
@@ -114,11 +118,18 @@ class WavCaps(AnnotatedDataModule):
             content = read_json(path)
             if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
                 raise DataError(f"{path}: is not a table of lists of ids; get the file anew")
+            if lacking := [source for source in sources if not content.get(source)]:
+                raise DataError(f"{path}: has no list of {lacking[0]} ids; get the file anew")
             # Some files write ids as numbers, some as strings.
-            names |= {f"{source}/{_stem(str(item))}" for source in sources for item in content.get(source, ())}
+            names |= {f"{source}/{_stem(str(item))}" for source in sources for item in content[source]}
         if self.exclude_freesound is not None:
-            rows = read_csv(Path(self.exclude_freesound).expanduser(), ("sound_id",), "utf-8-sig", "check the path")
-            names |= {f"FreeSound/{row['sound_id'].strip()}" for _, row in rows}
+            path = Path(self.exclude_freesound).expanduser()
+            rows = read_csv(path, ("sound_id",), "utf-8-sig", "check the path")
+            for line, row in rows:
+                item = _stem(row["sound_id"])
+                if not item.isdigit():
+                    raise DataError(f"{path}, line {line}: sound_id '{item}' is no Freesound id; write whole numbers")
+                names.add(f"FreeSound/{item}")
         return names
 
     def origins(self, split: str) -> dict[str, str]:
@@ -166,7 +177,12 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
     captions: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         item, caption = (entry.get(key) for key in ("id", "caption")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(item, str | int) or not isinstance(caption, str) or not caption.strip() or not str(item):
+        if (
+            not isinstance(item, str | int)
+            or not isinstance(caption, str)
+            or not caption.strip()
+            or not _stem(str(item))
+        ):
             raise DataError(f"{path}: entry {number} has no id or no caption; get the file anew, or delete the entry")
         name = f"{source}/{_stem(str(item))}"
         if "/" in name.partition("/")[2]:
@@ -184,13 +200,13 @@ def read_json(path: Path) -> Any:
         DataError: no such file, or it is not JSON.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             return json.load(file)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error}); get the file anew") from error
 
 

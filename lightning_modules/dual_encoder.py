@@ -21,6 +21,7 @@ from lightning_modules.pool import Pool, PoolCollector, caption_slots
 from lightning_modules.schedule import Schedule, WarmupCosine
 from lightning_modules.text_encoders import TextEncoder
 from lightning_modules.weights import load_weights
+from lightning_modules.weights_source import find_weights
 from relevance.base import Relevance
 from relevance.metrics import RankingResult, retrieval_metrics
 from relevance.ndcg import ndcg_from_embeddings
@@ -90,7 +91,7 @@ class DualEncoder(L.LightningModule):
         self._targets_checked = False
         self._seed = torch.initial_seed()
         if init_from is not None:
-            load_weights(self, init_from)
+            load_weights(self, find_weights(init_from))
 
     @property
     def sample_rate(self) -> int:

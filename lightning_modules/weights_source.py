@@ -54,8 +54,8 @@ def _from_url(name: str) -> Path:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / f"{checksum[:16]}-{os.path.basename(urlparse(url).path)}"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=checksum)
         except (OSError, RuntimeError) as error:
             cause = " ".join(str(error).split())[:160]

@@ -72,13 +72,21 @@ def read_pool(path: Path) -> JudgedPool:
     try:
         with safe_open(path, "pt") as file:
             texts: dict[str, Any] = {name: json.loads(value) for name, value in file.metadata().items()}
-            return JudgedPool(
+            pool = JudgedPool(
                 file.get_tensor("audio"),
                 texts["names"],
                 file.get_tensor("text"),
                 texts["captions"],
                 file.get_tensor("caption_audio"),
             )
+            rows = set(pool.caption_audio.tolist())
+            if not (
+                len(pool.names) == len(pool.audio)
+                and len(pool.captions) == len(pool.text) == len(pool.caption_audio)
+                and rows <= set(range(len(pool.audio)))
+            ):
+                raise ValueError("its parts do not fit together")
+            return pool
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: cannot be read ({error}); run `python train.py test` again") from error
 

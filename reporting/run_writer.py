@@ -95,7 +95,9 @@ class RunWriter(L.Callback):
         metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
         write_queries(self.folder.queries(split), query_tables(model, table), metadata)
         write_pool(self.folder.pool(split), judged_pool(model, table))
-        if self.people is not None:
+        if self.people is None:
+            self.folder.people(split).unlink(missing_ok=True)  # of a former checkpoint
+        else:
             checkpoint = {"checkpoint": str(trainer.ckpt_path or "")}
             report_people(self.people, model, table, self.folder.people(split), {**metadata, **checkpoint})
         self._write_provenance(trainer, stage, checkpoint=str(trainer.ckpt_path or ""))

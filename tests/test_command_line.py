@@ -254,6 +254,11 @@ def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys
     assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY)
 
 
+def test_mixed_targets_are_taken_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "clotho_mixed", "--config", "small", "--model.objective.omega", "0.05")
+    assert "model.objective.omega is 0.05: with MixedTargets, which has omegas of its own, give null" in error
+
+
 def test_base_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert "base stands in config files" in refused(capsys, "fit", "--config", "demo_listnet", "--base", "small.yaml")
 

@@ -115,6 +115,24 @@ def test_further_freesound_ids_can_be_excluded(wavcaps: Path) -> None:
     assert [name for name, _ in pairs(module, "train")] == ["FreeSound/101"]  # ids are text: 0101 is another one
 
 
+@pytest.mark.parametrize("content", ["{}", '{"freesound": ["102"]}', '{"FreeSound": [], "AudioSet": ["Yaaa.wav"]}'])
+def test_an_exclusion_list_without_ids_is_refused(wavcaps: Path, refused: Refused, content: str) -> None:
+    (wavcaps / "json_files/blacklist/blacklist_exclude_all_ac.json").write_text(content)
+    assert "json: has no list of " in refused(lambda: WavCaps(str(wavcaps), SOURCES).read_split("train"))
+
+
+def test_freesound_ids_are_whole_numbers(wavcaps: Path, refused: Refused) -> None:
+    (wavcaps / "more.csv").write_text("sound_id\n101.wav\n103.0\n")
+    module = WavCaps(str(wavcaps), ["FreeSound"], exclude_freesound=str(wavcaps / "more.csv"))
+    message = "more.csv, line 3: sound_id '103.0' is no Freesound id; write whole numbers"
+    assert refused(lambda: module.read_split("train")).endswith(message)
+
+
+def test_sources_are_given_once(refused: Refused) -> None:
+    assert "give at least one source, and none twice" in refused(lambda: WavCaps(sources=["BBC", "BBC"]))
+    assert "give at least one source, and none twice" in refused(lambda: WavCaps(sources=[]))
+
+
 def test_a_share_is_held_out_by_name(wavcaps: Path) -> None:
     whole = {name for name, _ in pairs(WavCaps(str(wavcaps), SOURCES, None), "train")}
     module = WavCaps(str(wavcaps), SOURCES, None, validation_share=0.5)
@@ -160,11 +178,10 @@ def mixture(corpus: Corpus, audiocaps: Path, wavcaps: Path, judge: int = 0) -> M
 def test_a_mixture_trains_on_all_and_is_judged_on_one(corpus: Corpus, audiocaps: Path, wavcaps: Path) -> None:
     module = mixture(corpus, audiocaps, wavcaps, judge=1)
     parts = [pairs(part, "train") for part in module.parts]
-    labels = ("Clotho:clotho", "AudioCaps:audiocaps", "WavCaps:wavcaps")
+    labels = ("0.Clotho", "1.AudioCaps", "2.WavCaps")
     expected = [(f"{label}/{name}", text) for label, part in zip(labels, parts, strict=True) for name, text in part]
     assert pairs(module, "train") == expected
-    test = [(f"AudioCaps:audiocaps/{name}", text) for name, text in pairs(module.parts[1], "test")]
-    assert pairs(module, "test") == test
+    assert pairs(module, "test") == pairs(module.parts[1], "test")
 
 
 def test_ids_of_a_mixture_are_distinct_over_parts_and_splits(corpus: Corpus, audiocaps: Path, wavcaps: Path) -> None:
@@ -219,7 +236,7 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     with (audiocaps / "dataset/test.csv").open("a") as file:
         file.write("999,aaa,90,The same video as a training clip\n")
     roots = ["--audiocaps", str(audiocaps), "--wavcaps", str(wavcaps), "--sources", *SOURCES]
-    assert leak_report(roots) == 0
+    assert leak_report([*roots, "--exclude", "clotho_audiocaps"]) == 0
     assert "1 origins are on both sides" in capsys.readouterr().out  # WavCaps' clip of it is excluded
     assert leak_report([*roots, "--exclude", "nothing"]) == 0
     assert "2 origins are on both sides" in capsys.readouterr().out
