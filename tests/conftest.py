@@ -1,6 +1,7 @@
 """A tiny corpus in Clotho's layout, with what makes real corpora awkward."""
 
 import csv
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from datamodules.errors import DataError
+
+# No test measures time, and a change is judged by the same examples every time; look for new ones with
+# `HYPOTHESIS_PROFILE=explore make test`.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # (file name, sample rate in Hz, channels, seconds) of each recording.
 CLIPS = {
