@@ -23,7 +23,7 @@ import datamodules.wavcaps  # noqa: F401
 import lightning_modules.audio_encoders  # noqa: F401
 import relevance.mixed
 import relevance.same_audio  # noqa: F401
-from command_line import ConfigFile, OneLineParser, one_line
+from command_line import ConfigFile, OneLineParser, filled_in, one_line
 from config_checks import apply_sentence_bert, check_mixed_targets, check_monitor, check_same_experiment
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
@@ -141,12 +141,8 @@ class RetrievalCLI(LightningCLI):
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
-        # Written into the saved config too, so that a run can be tested with it.
-        run.experiment = run.experiment or experiment_name([str(path) for path in self._options.config or []])
-        if Path(run.experiment).name != run.experiment:
-            raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+        self.folder = run_folder_of(self._options)
         self.people = read_people(run, self.subcommand)
-        self.folder = RunFolder(Path(run.root) / run.experiment / str(self.seed))
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
         if self.subcommand == "fit":
@@ -166,7 +162,7 @@ class RetrievalCLI(LightningCLI):
         run = self._options.run
         file_name = "metrics.csv" if self.subcommand == "fit" else f"metrics_{self.subcommand}.csv"
         loggers: list[Any] = [MetricsLogger(self.folder.path, file_name, resume=run.resume)]
-        if run.wandb:
+        if run.wandb or os.environ.get("WANDB_SWEEP_ID"):  # an agent of a W&B sweep waits for the figures
             loggers.append(wandb_logger(run.wandb_project, self.folder))
         configured = self.config_init[self.subcommand].trainer.logger
         if isinstance(configured, list):
@@ -231,6 +227,40 @@ class RetrievalCLI(LightningCLI):
         raise RunError(
             f"{self.folder.best}: no such checkpoint; run `fit` with the same configs first, or give --ckpt_path"
         )
+
+
+class SettingsOnly(RetrievalCLI):
+    """Parses a command line, and stops there: `folder` and `config` say what would have been run."""
+
+    def _set_seed(self) -> None:
+        """Nothing."""
+
+    def before_instantiate_classes(self) -> None:
+        """Name the run."""
+        self.folder = run_folder_of(self._options)
+
+    def instantiate_classes(self) -> None:
+        """Nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Nothing."""
+
+
+def run_folder_of(options: Any) -> RunFolder:
+    """The run folder of parsed options, whose `run.experiment` is set: the saved config is then enough to test the run.
+
+    Raises:
+        RunError: the experiment's name cannot be made, or is no plain name.
+    """
+    run = options.run
+    name = run.experiment or experiment_name([str(path) for path in options.config or []])
+    try:
+        run.experiment = filled_in(name, options)
+    except KeyError as error:
+        raise RunError(f"run.experiment is '{name}': there is no setting {error}") from error
+    if Path(run.experiment).name != run.experiment:
+        raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+    return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 
 def read_people(run: Any, subcommand: str | None) -> People | None:

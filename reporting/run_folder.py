@@ -15,7 +15,8 @@ class RunOptions:
     """What becomes of a run's results.
 
     Args:
-        experiment: name of the run's folder; default: the names of its configs, joined by "+".
+        experiment: name of the run's folder; default: the names of its configs, joined by "+". `{key}` in it stands for
+            the value of another setting, as in tau={model.objective.tau}.
         root: the folder of all runs.
         overwrite: whether `fit` may delete an earlier run of the same experiment and seed.
         resume: go on with an earlier run of the same experiment and seed from its last checkpoint.
