@@ -1,0 +1,122 @@
+"""The judge: `python compare.py runs/clotho_infonce runs/clotho_listnet` compares methods that were judged on one pool.
+
+An argument is an experiment's folder, with all its seeds, or one run's, such as runs/clotho_listnet/0. Printed are the
+table of means and standard deviations over the runs, and for each pair of methods the paper's paired t-test over
+queries, the same over recordings (the captions of one recording are no independent queries), sign-flip permutation
+tests, Holm's correction, and what of the doubt is the seeds'. Differences are those of the later argument minus the
+earlier one, so name the baseline first. Nothing is written unless --output is given.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+
+from relevance.errors import RelevanceError
+from reporting.comparison import Metric, PairTest, compare_experiments, metrics_to_test, shown_metrics
+from reporting.comparison_figure import draw_comparison, save_figure
+from reporting.comparison_table import csv_of_table, csv_of_tests, latex, markdown, pools_text, runs_text, screen_tables
+from reporting.comparison_text import conclusion, lines_of
+from reporting.errors import RunError
+from reporting.experiment import Experiment, read_experiments
+from reporting.files import replacing
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare; a mistake of the user's ends in one line on stderr and exit code 1 (2 on the command line)."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=[],
+        metavar="METRIC",
+        help="tested besides text_to_audio/mAP@10 and shown besides the usual ones: R@1 for both directions, "
+        "audio_to_text/R@1 for one",
+    )
+    parser.add_argument(
+        "--intersect", action="store_true", help="judge all runs anew, on the recordings that all were judged on"
+    )
+    parser.add_argument("--permutations", type=int, default=10_000, metavar="N", help="sign flips; default: 10000")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write table.md, table.tex, comparison.png, and unrounded, as fractions of 1, table.csv and tests.csv",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.output and options.output.exists() and not options.output.is_dir():
+            raise RunError(f"{options.output}: is a file; give --output a folder")
+        experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
+        asked = metrics_to_test(experiments, options.metrics)
+        tests = compare_experiments(experiments, asked, options.permutations)
+        shown = shown_metrics(experiments, asked)
+        print_comparison(experiments, shown, tests, options.split, anew=options.intersect)
+        if options.output:
+            write_comparison(options.output, experiments, shown, tests, options.split)
+    except (RunError, RelevanceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def print_comparison(
+    experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str, *, anew: bool
+) -> None:
+    """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a file has room for long names
+    for experiment in experiments:
+        if experiment.skipped:
+            names = ", ".join(folder.name for folder in experiment.skipped)
+            print(f"warning: {experiment.name}: left out for lack of queries_{split}.parquet: {names}", file=sys.stderr)
+    if anew:
+        own = [number for experiment in experiments for number in experiment.own_recordings]
+        captions, recordings = (len(side.queries) for side in experiments[0].directions.values())
+        say(
+            console,
+            f"Judged anew on the {recordings:,} recordings and {captions:,} captions that all runs share; the runs' "
+            f"own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 cannot be judged anew.",
+        )
+    say(console, pools_text(experiments[0], split))
+    for table in screen_tables(experiments, shown):
+        console.print(table)
+    say(console, runs_text(experiments))
+    if not tests:
+        say(console, "One method: nothing to test.")
+    for test in tests:
+        say(console, "", *lines_of(test, len(tests)))
+    for _, pair in groupby(tests, key=lambda test: (test.baseline, test.method)):
+        say(console, "", conclusion(list(pair)))
+
+
+def say(console: Console, *lines: str) -> None:
+    """Print lines as they are: names with brackets are no markup, and long lines stay in one piece."""
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def write_comparison(
+    folder: Path, experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str
+) -> None:
+    """Write all files or, when one fails, none; without tests there is no figure."""
+    texts = {
+        "table.md": markdown(experiments, shown, split),
+        "table.tex": latex(experiments, shown, split),
+        "table.csv": csv_of_table(experiments, shown),
+        "tests.csv": csv_of_tests(tests),
+    }
+    with ExitStack() as stack:
+        for name, text in texts.items():
+            stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
+        if tests:
+            save_figure(draw_comparison(experiments, tests), stack.enter_context(replacing(folder / "comparison.png")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
