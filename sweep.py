@@ -24,6 +24,7 @@ from sweeping.sweep_file import Settings, SweepFile, read_sweep
 from sweeping.trials import Trials
 
 HERE = Path(__file__).parent
+HOPELESS_FAILURES = 3
 SWEEPS = HERE / "configs" / "sweeps"
 
 
@@ -92,13 +93,15 @@ def check_trials(sweep: SweepFile, extra: list[str]) -> None:
         RunError: it does not, or they would.
     """
     first = {key: parameter.extremes[0] for key, parameter in sweep.parameters.items()}
+    others = [{**first, key: value} for key, parameter in sweep.parameters.items() for value in parameter.extremes[1:]]
     folders: dict[Path, Settings] = {}
-    for settings in [first] + [
-        {**first, key: value} for key, parameter in sweep.parameters.items() for value in parameter.extremes[1:]
-    ]:
-        run = planned_run(trial_arguments(sweep, settings, extra)).path
+    for settings in [first, *others]:
+        try:
+            run = planned_run(trial_arguments(sweep, settings, extra)).path
+        except RunError as error:
+            raise RunError(f"a trial with {settings_line(settings)} cannot be run: {error}") from error
         if run in folders:
-            (key,) = [key for key in settings if settings[key] != folders[run][key]][:1]
+            key = next(key for key in settings if settings[key] != folders[run][key])
             raise RunError(
                 f"trials that differ in {key} would share the run folder {run}; add to the command: --run.experiment "
                 f"{sweep.name}_{{{key}}}"
@@ -108,10 +111,11 @@ def check_trials(sweep: SweepFile, extra: list[str]) -> None:
 
 def work(sweep: SweepFile, trials: Trials, folder: Path, extra: list[str]) -> None:
     """Claim and run trials until none is left."""
-    console = Console()
+    console = Console(soft_wrap=True)
+    failures: list[str] | None = []  # of the trials so far, until one goes well
     while (claim := trials.claim()) is not None:
         total = sweep.run_cap if sweep.method == "bayes" else len(sweep.planned() or [])
-        console.print(escape(f"trial {claim.number} of {total}: {_settings_line(claim.settings)}"))
+        console.print(escape(f"trial {claim.number} of {total}: {settings_line(claim.settings)}"))
         log = folder / f"trial_{claim.number:04}.log"
         try:
             arguments = trial_arguments(sweep, claim.settings, extra)
@@ -120,6 +124,12 @@ def work(sweep: SweepFile, trials: Trials, folder: Path, extra: list[str]) -> No
             trials.fail(claim, str(error), {})
             ending = f"failed: {error}"
         console.print(escape(f"  {ending}"))
+        failures = [*failures, ending] if failures is not None and ending.startswith("failed") else None
+        if failures is not None and len(failures) == HOPELESS_FAILURES:
+            raise RunError(
+                f"the first {HOPELESS_FAILURES} trials failed, the last one: {ending.removeprefix('failed: ')}; mend "
+                f"this, then start again with --retry-failed (logs: {folder})"
+            )
 
 
 def report(sweep: SweepFile, trials: Trials, folder: Path) -> None:
@@ -135,7 +145,12 @@ def report(sweep: SweepFile, trials: Trials, folder: Path) -> None:
         print(f"{unfinished} trials are still with other workers; the same command prints the table again")
 
 
-def _settings_line(settings: Settings) -> str:
+def settings_line(settings: Settings) -> str:
+    """Settings in a line.
+
+    >>> settings_line({"model.objective.tau": 0.1, "seed_everything": 0})
+    'model.objective.tau=0.1, seed_everything=0'
+    """
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 

@@ -30,6 +30,8 @@ class Claim:
         number: of the trial.
         settings: what varies, by key.
         again: whether a worker died over these settings, so that there may be a run to go on with.
+        trial, lock: Optuna's view of it, and what says that this worker lives.
+        reported: values that the pruner has seen.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Claim:
     again: bool
     trial: optuna.Trial
     lock: FileLock
+    reported: int = 0
 
 
 class Trials:
@@ -160,8 +163,9 @@ class Trials:
 
     def is_hopeless(self, claim: Claim, values: list[float]) -> bool:
         """Whether to end a trial early, by its values after each validation so far."""
-        for step, value in enumerate(values, start=1):
-            claim.trial.report(value, step)  # a step that is known already is left as it is
+        for step in range(claim.reported, len(values)):
+            claim.trial.report(values[step], step + 1)
+        claim.reported = len(values)
         return bool(values) and claim.trial.should_prune()
 
     def succeed(self, claim: Claim, value: float, facts: dict[str, Any]) -> None:
