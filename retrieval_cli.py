@@ -4,18 +4,22 @@ The only place that sees data, relevance and models together. Defaults are those
 """
 
 import hashlib
+import json
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from lightning import LightningDataModule
+from lightning import LightningDataModule, LightningModule
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported so that configs can name classes without their modules.
+import datamodules.audio_folder
 import datamodules.audiocaps
 import datamodules.mixture
 import datamodules.synthetic
@@ -33,14 +37,20 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.errors import ModelError
 from lightning_modules.weights import fitting_weights
 from relevance.errors import RelevanceError
+from reporting.checkpoint_io import AtomicCheckpointIO
+from reporting.dashboard import Dashboard
+from reporting.embedding_writer import EmbeddingWriter
+from reporting.embeddings import audio_weights_sha256
 from reporting.errors import RunError
 from reporting.figure import draw_run
+from reporting.files import replacing
 from reporting.metrics_logger import MetricsLogger
 from reporting.people import People
 from reporting.progress_bar import ProgressBar
 from reporting.run_checkpoint import RunCheckpoint
 from reporting.run_folder import RunFolder, RunOptions, experiment_name
 from reporting.run_writer import RunWriter
+from reporting.wandb_logger import wandb_logger
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +68,21 @@ PAPER = {
 }
 
 
+class SavedConfig(SaveConfigCallback):
+    """Writes the resolved config into the run folder, as a whole or not at all."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it; only the first process comes here."""
+        folder = trainer.loggers[0].log_dir  # of `MetricsLogger`; `trainer.log_dir` would wait for the other processes
+        assert folder is not None
+        with replacing(Path(folder) / self.config_filename) as path:
+            self.parser.save(self.config, path, skip_none=False, overwrite=True)
+
+
 class RetrievalCLI(LightningCLI):
     """LightningCLI with the paper's defaults, configs found by name, and a run folder."""
+
+    dashboard: Dashboard | None = None
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
@@ -67,7 +90,8 @@ class RetrievalCLI(LightningCLI):
             DualEncoder,
             LightningDataModule,
             subclass_mode_data=True,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SavedConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_class=Trainer,
             trainer_defaults={
                 "max_epochs": 25,
@@ -82,6 +106,8 @@ class RetrievalCLI(LightningCLI):
             parser_kwargs={"parser_mode": "omegaconf"},
             args=args,
         )
+        if self.dashboard is not None:
+            self.dashboard.close()
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Use a `--config` that looks in configs/."""
@@ -106,6 +132,16 @@ class RetrievalCLI(LightningCLI):
     @property
     def _options(self) -> Any:
         return self.config[self.subcommand]
+
+    def _resolved(self) -> dict[str, Any]:
+        settings: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
+        return settings
+
+    @property
+    def _wants_wandb(self) -> bool:
+        # An agent of a W&B sweep waits for the figures.
+        wanted = self._options.run.wandb or os.environ.get("WANDB_SWEEP_ID")
+        return bool(wanted) and self.subcommand != "predict"
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the config alone says what the model is; Lightning would read settings out of the checkpoint."""
@@ -133,8 +169,6 @@ class RetrievalCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
         run = self._options.run
-        if self.subcommand != "fit" or run.resume:
-            self._options.model.init_from = None  # the checkpoint holds all weights
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
         check_monitor(run.monitor)
@@ -143,17 +177,22 @@ class RetrievalCLI(LightningCLI):
         self.seed = int(self._options.seed_everything)
         self.folder = run_folder_of(self._options)
         self.people = read_people(run, self.subcommand)
+        if run.embeddings is not None and self.subcommand != "predict":
+            raise RunError(f"run.embeddings goes with `predict`, not with `{self.subcommand}`; leave it out here")
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
         if self.subcommand == "fit":
             self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
-            if run.resume:
-                now = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
-                check_same_experiment(self.folder.path / "config_fit.yaml", now)
+            if self.resume_from:
+                check_same_experiment(self.folder.path / "config_fit.yaml", self._resolved())
+            elif run.resume:
+                log.warning("%s: no last.ckpt to go on from, so the run begins from the beginning", self.folder.path)
             if run.overwrite and checkpoint and self.folder.path.resolve() in Path(checkpoint).resolve().parents:
                 raise RunError(f"{checkpoint} is of the run that --run.overwrite would delete; copy it elsewhere first")
-        elif checkpoint and not run.overwrite:
+        elif checkpoint and not run.overwrite and not run.embeddings:
             self.folder.check_foreign(Path(checkpoint))
+        if self.subcommand != "fit" or self.resume_from:
+            self._options.model.init_from = None  # the checkpoint holds all weights
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run folder's loggers and callbacks to those of the config."""
@@ -161,9 +200,10 @@ class RetrievalCLI(LightningCLI):
         self.datamodule.use_seed(self.seed)
         run = self._options.run
         file_name = "metrics.csv" if self.subcommand == "fit" else f"metrics_{self.subcommand}.csv"
-        loggers: list[Any] = [MetricsLogger(self.folder.path, file_name, resume=run.resume)]
-        if run.wandb or os.environ.get("WANDB_SWEEP_ID"):  # an agent of a W&B sweep waits for the figures
-            loggers.append(wandb_logger(run.wandb_project, self.folder))
+        resume = self.resume_from is not None
+        loggers: list[Any] = [MetricsLogger(self.folder.path, file_name, resume=resume)]
+        if self._wants_wandb:
+            loggers.append(wandb_logger(run.wandb_project, self.folder, str(self.subcommand), resume=resume))
         configured = self.config_init[self.subcommand].trainer.logger
         if isinstance(configured, list):
             loggers += configured
@@ -176,11 +216,20 @@ class RetrievalCLI(LightningCLI):
         run = self.config_init[self.subcommand].run
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
         own: list[Any] = [
-            RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode),
-            RunWriter(self.folder, HERE, self.seed, resume=run.resume, people=self.people),
+            RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
+            RunWriter(self.folder, HERE, self.seed, resume=self.resume_from is not None, people=self.people),
         ]
+        if self._wants_wandb:
+            self.dashboard = Dashboard(
+                self.folder, HERE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
+            )
+            own.append(self.dashboard)
         if config.get("enable_progress_bar") is not False and _is_rank_zero():
             own.append(ProgressBar())
+        plugins = config.get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            config["plugins"] = [*plugins, AtomicCheckpointIO()]
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer
 
@@ -193,9 +242,27 @@ class RetrievalCLI(LightningCLI):
         if subcommand in ("validate", "test"):
             kwargs["verbose"] = False  # RunWriter prints the results
         if kwargs["ckpt_path"]:
-            fitting_weights(self.model, kwargs["ckpt_path"])
+            weights = fitting_weights(self.model, kwargs["ckpt_path"])
+            if subcommand == "predict" and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                kwargs["return_predictions"] = False  # they are written as they come
+                self._keep_embeddings(weights, kwargs["ckpt_path"])
         kwargs["weights_only"] = True
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # its sampler is told where to go on
         return kwargs
+
+    def _keep_embeddings(self, weights: dict[str, torch.Tensor], checkpoint: str) -> None:
+        path = Path(self._options.run.embeddings or self.folder.embeddings)
+        encoder = json.dumps(self._options.model.audio_encoder.as_dict(), sort_keys=True)
+        sha256 = audio_weights_sha256(weights)
+        facts = {"checkpoint": checkpoint, "audio_weights_sha256": sha256, "audio_encoder": encoder}
+        warnings.filterwarnings("ignore", ".*across ranks is zero.*")  # all may have been embedded before
+        self.embedding_writer = EmbeddingWriter(path, facts)
+        self.trainer.callbacks.append(self.embedding_writer)  # type: ignore[attr-defined]
+
+    def after_predict(self) -> None:
+        """Say where the embeddings are."""
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"embeddings: {self.embedding_writer.summary()}")
 
     def after_fit(self) -> None:
         """Test the best checkpoint, and draw the run."""
@@ -291,15 +358,3 @@ def _sha256(*paths: Path) -> dict[str, str]:
 def _is_rank_zero() -> bool:
     """Whether this process is the first, before any process group exists (launchers set these variables)."""
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0) == 0
-
-
-def wandb_logger(project: str, folder: RunFolder) -> Any:
-    """A W&B logger, grouped by experiment and named by seed; offline where there is no account."""
-    import wandb
-    from lightning.pytorch.loggers import WandbLogger
-
-    # WANDB_MODE, where it is set, decides; `wandb sync` uploads what was written offline.
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
-    folder.path.mkdir(parents=True, exist_ok=True)
-    experiment, seed = folder.path.parent.name, folder.path.name
-    return WandbLogger(project=project, group=experiment, name=f"{experiment}-{seed}", save_dir=folder.path, mode=mode)

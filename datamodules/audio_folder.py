@@ -1,7 +1,23 @@
-"""Which audio files lie in a folder and those below it, found by their names."""
+"""Folders of audio files: which there are, and a data module of all of them, without captions, to be embedded."""
 
+import logging
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from datamodules.annotated import Tolerance
+from datamodules.audio import AudioInfo, read_info
+from datamodules.base import AudioCaptionDataModule, RecordingDataset
+from datamodules.batch import Batch, Example, collate
+from datamodules.errors import DataError
+from datamodules.table import SplitTable, split_table
+
+log = logging.getLogger(__name__)
 
 AUDIO_ENDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 
@@ -13,10 +29,139 @@ def audio_by_stem(folder: Path) -> dict[str, Path]:
     alphabetical order, so that the choice does not depend on the file system.
     """
     found: dict[str, tuple[int, str]] = {}
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            stem, ending = os.path.splitext(name)
-            if ending.lower() in AUDIO_ENDINGS:
-                candidate = (AUDIO_ENDINGS.index(ending.lower()), os.path.join(parent, name))
-                found[stem] = min(found.get(stem, candidate), candidate)
+    for path in _audio_files(folder):
+        stem, ending = os.path.splitext(os.path.basename(path))
+        candidate = (AUDIO_ENDINGS.index(ending.lower()), path)
+        found[stem] = min(found.get(stem, candidate), candidate)
     return {stem: Path(path) for stem, (_, path) in found.items()}
+
+
+def audio_by_path(folder: Path) -> dict[str, Path]:
+    """Every audio file at any depth below `folder`, by its path in it ("rain/roof.wav"), in alphabetical order.
+
+    Hidden files are left: of `a.wav` some systems leave a `._a.wav` that is no audio.
+    """
+    names = {Path(path).relative_to(folder).as_posix(): Path(path) for path in _audio_files(folder)}
+    return {name: names[name] for name in sorted(names) if not os.path.basename(name).startswith(".")}
+
+
+def _audio_files(folder: Path) -> Iterator[str]:
+    seen: set[str] = set()  # a link may lead back to a folder above it
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in names:
+            if os.path.splitext(name)[1].lower() in AUDIO_ENDINGS:
+                yield os.path.join(parent, name)
+
+
+class AudioFolder(AudioCaptionDataModule):
+    """Any folder of recordings, at any depth, of any rate and channels; `predict` embeds them, nothing else can.
+
+    A recording's name is its path in the folder, so that two called alike are told apart. Recordings longer than
+    `max_seconds` are embedded by their beginning, as in evaluation.
+
+    Args:
+        root: the folder.
+        batch_size: recordings a step.
+        max_seconds: of longer recordings only the beginning is embedded; give what the model was trained with.
+        sample_rate: in Hz; default: what the model's audio encoder wants.
+        broken_audio: what a file that cannot be read does: "skip" it, with a warning, or "refuse" to run.
+        num_workers: processes that decode audio; 0 decodes in the main process.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 32,
+        max_seconds: float | None = 30.0,
+        sample_rate: int | None = None,
+        broken_audio: Tolerance = "skip",
+        num_workers: int = 4,
+    ) -> None:
+        super().__init__(batch_size, max_seconds, sample_rate, unique_audio=True, num_workers=num_workers, seed=None)
+        self.root = Path(root).expanduser()
+        self.broken_audio = broken_audio
+        self._files: dict[str, Path] = {}
+
+    def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """There are none.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(
+            f"{self.root}: AudioFolder has recordings without captions, for `predict` only; fit, validate and test "
+            "take an annotated data set"
+        )
+
+    def has_split(self, split: str) -> bool:
+        """Like `AudioCaptionDataModule.has_split`: none but the recordings of `predict`."""
+        return False
+
+    def setup(self, stage: str) -> None:
+        """List the files.
+
+        Raises:
+            DataError: the stage needs captions, or there is no such folder, or no audio in it.
+        """
+        if stage != "predict":
+            self.read_captions()
+        if not self.root.is_dir():
+            what = "is not a folder" if self.root.exists() else "no such folder"
+            raise DataError(f"{self.root}: {what}; give the folder of your recordings")
+        self._files = audio_by_path(self.root)
+        if not self._files:
+            raise DataError(f"{self.root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+
+    def predict_files(self) -> dict[str, Path]:
+        """Like `AudioCaptionDataModule.predict_files`; whether they can be read is not known yet."""
+        return self._files
+
+    def read_split(self, split: str) -> SplitTable:
+        """The recordings that were not left out and can be read; their ids count all of them."""
+        rows: list[tuple[int, str, Path, AudioInfo]] = []
+        files = [(number, *file) for number, file in enumerate(self._files.items()) if file[0] not in self._left_out]
+        for number, name, path in track(files, "checking audio", transient=True):
+            try:
+                rows.append((number, name, path, _info(path)))
+            except DataError as error:
+                if self.broken_audio == "refuse":
+                    raise
+                if self._ranks()[0] == 0:
+                    log.warning("left out: %s", error)
+        return split_table(rows, [])
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Like `AudioCaptionDataModule.predict_dataloader`; where no file of a batch can be decoded, it is None."""
+        self.tables["test"] = table = self.read_split("test")
+        kind = ReadableRecordings if self.broken_audio == "skip" else RecordingDataset
+        return self._recording_loader(kind(table, self.sample_rate, self.max_seconds), collate_fn=collate_readable)
+
+
+class ReadableRecordings(RecordingDataset):
+    """Like `RecordingDataset`, but None, and a warning, for a recording that cannot be decoded."""
+
+    def __getitem__(self, row: int) -> Example | None:  # type: ignore[override]
+        try:
+            return super().__getitem__(row)
+        except DataError as error:
+            log.warning("left out: %s", error)
+            return None
+
+
+def collate_readable(examples: Sequence[Example | None]) -> Batch | None:
+    """`collate` of the examples that are there, None where there are none."""
+    readable = [example for example in examples if example is not None]
+    return collate(readable) if readable else None
+
+
+def _info(path: Path) -> AudioInfo:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{str(path)!r}: its name is not UTF-8; rename it") from error
+    return read_info(path)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,6 +118,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self._sample_rate = sample_rate
         self._seed = seed
         self.tables: dict[str, SplitTable] = {}
+        self._left_out: frozenset[str] = frozenset()
 
     def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
         """All captions of the data set, index = caption id, and the audio id (C,) of each; no audio is needed."""
@@ -167,9 +169,14 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self._seed = seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch."""
+        """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch.
+
+        A resumed training goes on with the batch after the last one it has taken.
+        """
         dataset = PairDataset(self.tables["train"], self.sample_rate, self.max_seconds, self.seed)
-        return self._loader(dataset, batch_sampler=self._pair_sampler())
+        sampler = self._pair_sampler()
+        sampler.go_on(*batches_done(self.trainer))
+        return self._loader(dataset, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Recordings of the validation split, each with all its captions."""
@@ -180,8 +187,17 @@ class AudioCaptionDataModule(L.LightningDataModule):
         return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Like `test_dataloader`."""
-        return self._evaluation_loader("test")
+        """Like `test_dataloader`, without the recordings that were left out."""
+        return self._evaluation_loader("test", self._left_out)
+
+    def predict_files(self) -> dict[str, Path]:
+        """The recordings that `predict` is about, after `setup`: the file of each by its name, in order."""
+        audio = self.tables["test"].audio
+        return dict(zip(audio["name"].to_pylist(), map(Path, audio["path"].to_pylist()), strict=True))
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Leave out recordings in `predict`, by name: they are embedded already."""
+        self._left_out = frozenset(names)
 
     def _pair_sampler(self) -> PairBatchSampler:
         rank, world_size = self._ranks()
@@ -196,26 +212,40 @@ class AudioCaptionDataModule(L.LightningDataModule):
             world_size=world_size,
         )
 
-    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
-        table = self.tables[split]
-        rank, world_size = self._ranks()
-        rows = rank_share(len(table.audio), rank, world_size).tolist()
-        dataset = RecordingDataset(table, self.sample_rate, self.max_seconds)
-        # PyTorch's own batch sampler, because Lightning wraps it in `predict`; hence the rank's share is a subset.
-        return self._loader(Subset(dataset, rows), batch_size=self.batch_size)
+    def _evaluation_loader(self, split: str, left_out: frozenset[str] = frozenset()) -> DataLoader[Batch]:
+        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds)
+        return self._recording_loader(dataset, left_out)
 
-    def _loader(self, dataset: Dataset[Example], **batching: Any) -> DataLoader[Batch]:
+    def _recording_loader(
+        self, dataset: RecordingDataset, left_out: frozenset[str] = frozenset(), **options: Any
+    ) -> DataLoader[Batch]:
+        names = dataset.table.audio["name"].to_pylist()
+        wanted = np.array([row for row, name in enumerate(names) if name not in left_out], dtype=np.int64)
+        rows = wanted[rank_share(len(wanted), *self._ranks())].tolist()
+        # PyTorch's own batch sampler, because Lightning wraps it in `predict`; hence the rank's share is a subset.
+        return self._loader(Subset(dataset, rows), batch_size=self.batch_size, **options)
+
+    def _loader(self, dataset: Dataset[Example], collate_fn: Any = collate, **batching: Any) -> DataLoader[Batch]:
         return DataLoader(
             cast(Dataset[Batch], dataset),  # `collate_fn` makes batches of its examples
             **batching,
             num_workers=self.num_workers,
-            collate_fn=collate,
+            collate_fn=collate_fn,
             pin_memory=self.trainer is not None and _on_gpu(self.trainer),
             persistent_workers=self.num_workers > 0,
         )
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def batches_done(trainer: L.Trainer | None) -> tuple[int, int]:
+    """The epoch that a training begins or goes on with, and how many of its batches are done: Lightning's counters."""
+    if trainer is None:
+        return 0, 0
+    epoch: Any = trainer.fit_loop.epoch_progress.current
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return epoch.processed, batches.processed if epoch.ready > epoch.processed else 0
 
 
 def _on_gpu(trainer: L.Trainer) -> bool:

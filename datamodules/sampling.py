@@ -120,6 +120,7 @@ class PairBatchSampler(Sampler[list[Draw]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._done = (0, 0)
         self._batches: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
@@ -131,10 +132,15 @@ class PairBatchSampler(Sampler[list[Draw]]):
         """Choose the shuffle of this epoch."""
         self.epoch = epoch
 
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
+        self.epoch, self._done = epoch, (epoch, batches)
+
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch = self.epoch
         mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        for batch in self._epoch_batches(epoch):
+        done = self._done[1] if epoch == self._done[0] else 0
+        for batch in self._epoch_batches(epoch)[done:]:
             yield [Draw(int(pair), epoch) for pair in batch[mine]]
 
     def __len__(self) -> int:

@@ -88,6 +88,7 @@ class DualEncoder(L.LightningModule):
         self.results: dict[str, RankingResult] = {}
         self.graded: dict[str, Tensor] = {}
         self.graded_chance: dict[str, float] = {}
+        self.relevance_is_ready = False  # for look-ups by caption id
         self._targets_checked = False
         self._seed = torch.initial_seed()
         if init_from is not None:
@@ -120,6 +121,7 @@ class DualEncoder(L.LightningModule):
         """Let the relevance look up by id (every process calls this)."""
         if self._needs_targets():
             self.relevance.prepare(*self._datamodule().read_captions())
+            self.relevance_is_ready = True
 
     def _needs_targets(self) -> bool:
         return self.trainer.state.fn in ("fit", "validate")
@@ -168,6 +170,13 @@ class DualEncoder(L.LightningModule):
             group["lr"] = group["initial_lr"] * factor
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the 2-norm of all gradients together, before any clipping, on those steps that are logged."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.trainer.global_step + 1) % every == 0:
+            gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+            self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
     def configure_optimizers(self) -> Optimizer:
         """One optimiser over all trained parameters; the schedule is applied at every step."""
         optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
@@ -193,8 +202,10 @@ class DualEncoder(L.LightningModule):
         """Embed a batch into the pool."""
         self._collect(batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings."""
+    def predict_step(self, batch: Batch | None, batch_idx: int) -> dict[str, Any]:
+        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings; nothing where none could be read."""
+        if batch is None:
+            return {}
         return {
             "names": batch.names,
             "audio_ids": batch.audio_ids,
@@ -267,7 +278,7 @@ class DualEncoder(L.LightningModule):
         second ones, and so on. So it does not depend on how the pool was computed.
         """
         total, count = torch.zeros((), device=pool.audio.device), 0
-        for captions in self._loss_batches(pool):
+        for captions in self.loss_batches(pool):
             text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
             ids = pool.caption_ids[captions]
             relevance = self.relevance(ids, ids)
@@ -280,7 +291,8 @@ class DualEncoder(L.LightningModule):
             count += len(captions)
         return total / max(count, 1)
 
-    def _loss_batches(self, pool: Pool) -> Iterator[Tensor]:
+    def loss_batches(self, pool: Pool) -> Iterator[Tensor]:
+        """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""
         slots = caption_slots(pool.caption_audio.cpu().numpy())
         for slot in range(int(slots.max()) + 1):
             rows = torch.from_numpy(np.flatnonzero(slots == slot)).to(pool.audio.device)

@@ -1,5 +1,6 @@
 """A Lightning logger that keeps one csv file: a row for each time something was logged, empty cells elsewhere."""
 
+import contextlib
 import csv
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from reporting.checkpoint_io import unwritable
 from reporting.errors import RunError
 from reporting.files import replacing
 
@@ -67,7 +69,7 @@ class MetricsLogger(Logger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Add a row."""
         if self._goes_on and step is not None:
-            # A run that died after its last checkpoint logged steps that are taken once more now.
+            # A run that died after its last checkpoint logged steps that are taken once more now, with the same rows.
             self.rows = [row for row in self.rows if row.get("step", -1) < step]
             self._goes_on = False
         self.rows.append({"step": step, **{name: float(value) for name, value in metrics.items()}})
@@ -76,29 +78,38 @@ class MetricsLogger(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the file."""
+        """Write the file.
+
+        Raises:
+            RunError: the disk is full, or refuses it for another reason; the former file is still there.
+        """
         if not self.rows:
             return
         columns = list(dict.fromkeys(["epoch", "step", *sorted({name for row in self.rows for name in row})]))
-        with replacing(self.path) as path, path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        try:
+            with replacing(self.path) as path, path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(self.rows)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write the file."""
-        self.save()
+        """Write the file; where the run has failed already, what it failed of is to be told, not this."""
+        with contextlib.suppress(*([RunError] if status == "failed" else [])):
+            self.save()
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file, without empty cells; numbers as float.
+    """Rows of a metrics file, without empty cells; numbers as float, steps as int.
 
     Raises:
         RunError: it holds something else.
     """
     try:
         with path.open(newline="") as file:
-            return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+        return [{**row, "step": int(row["step"])} if "step" in row else row for row in rows]
     except (ValueError, TypeError, csv.Error) as error:
         raise RunError(f"{path}: not a table of numbers ({error}); delete it, or repeat the run") from error

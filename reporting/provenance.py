@@ -1,12 +1,18 @@
-"""Where a run's figures come from: code, versions, data, seed, device."""
+"""Where a run's figures come from: code, versions, data, seed, device, weights."""
 
+import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from reporting.checkpoint_io import unwritable
 from reporting.errors import RunError
 from reporting.files import replacing
 
@@ -38,16 +44,56 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def update_provenance(path: Path, stage: str, facts: dict[str, Any]) -> None:
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """Checksum of a model's weights: names, types, shapes and values of its tensors, in order of the names.
+
+    >>> weights_sha256({"bias": torch.zeros(2)})[:12]
+    '4f4cf1d73be5'
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def training_facts(former: Sequence[Mapping[str, Any]], part: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a training in one or more parts: the last part's facts, all parts, the seconds of all together.
+
+    Args:
+        former: the parts that earlier processes left.
+        part: this process's, with its `wall_seconds`.
+
+    >>> training_facts([{"wall_seconds": 2.0}], {"device": "cuda", "wall_seconds": 0.5})["wall_seconds"]
+    2.5
+    """
+    parts = [dict(each) for each in (*former, part)]
+    return {**part, "wall_seconds": round(sum(each["wall_seconds"] for each in parts), 1), "parts": parts}
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What provenance.json holds, by stage; nothing where there is no such file.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON ({error}); delete it") from error
+    return content
+
+
+def update_provenance(path: Path, stage: str, facts: Mapping[str, Any]) -> None:
     """Write what is known of a stage ("fit", "test", ...) into provenance.json, beside what other stages wrote.
 
     Raises:
-        RunError: what is there cannot be read.
+        RunError: what is there cannot be read, or the disk is full.
     """
+    content = {**read_provenance(path), stage: dict(facts)}
     try:
-        content = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON ({error}); delete it") from error
-    content[stage] = facts
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
+        with replacing(path) as beside:
+            beside.write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -1,5 +1,7 @@
 """The run folder `runs/<experiment>/<seed>/`: where things lie in it, and what happens to one that is there already."""
 
+import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from reporting.errors import RunError
+
+HALF_WRITTEN = re.compile(r"\..+\.\d+\.\w+")  # of `reporting.files.replacing`: .last.4711.ckpt
+CLEARED = ".cleared"
 
 
 @dataclass
@@ -19,14 +24,20 @@ class RunOptions:
             the value of another setting, as in tau={model.objective.tau}.
         root: the folder of all runs.
         overwrite: whether `fit` may delete an earlier run of the same experiment and seed.
-        resume: go on with an earlier run of the same experiment and seed from its last checkpoint.
+        resume: go on with an earlier run of the same experiment and seed from its last checkpoint; where it has none
+            yet, begin from the beginning.
         monitor: which checkpoint is best: lowest "val/loss" (the paper) or highest "val/text_to_audio/mAP@10".
+        save_minutes: minutes of training between checkpoints in the middle of an epoch; null: only after validations
+            and epochs.
         test_after_fit: whether `fit` ends with a test of the best checkpoint.
         wandb: log to Weights & Biases too; offline where there is no account.
         wandb_project: the project there.
+        wandb_checkpoint: whether the best checkpoint goes there too (5 GB with the paper's encoders and Adam).
         relevant_clips: for `test`: a csv file of queries with all recordings that people found to match each (DCASE
             2025 task 6: `query,audio_filenames`), to judge by as well.
         ratings: for `validate`: a folder of ratings by people (TAU Graded Relevances 2023), to judge by as well.
+        embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
+            already is not embedded again, unless a recording or the weights have changed.
     """
 
     experiment: str | None = None
@@ -34,11 +45,14 @@ class RunOptions:
     overwrite: bool = False
     resume: bool = False
     monitor: str = "val/loss"
+    save_minutes: float | None = 30.0
     test_after_fit: bool = True
     wandb: bool = False
     wandb_project: str = "audio-relevance"
+    wandb_checkpoint: bool = True
     relevant_clips: str | None = None
     ratings: str | None = None
+    embeddings: str | None = None
 
     @property
     def monitor_mode(self) -> str:
@@ -64,7 +78,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The checkpoint of the last epoch."""
+        """The checkpoint that a resumed run goes on from."""
         return self.checkpoints / "last.ckpt"
 
     @property
@@ -85,6 +99,17 @@ class RunFolder:
         """Embeddings of a split's recordings and captions."""
         return self.path / f"pool_{split}.safetensors"
 
+    @property
+    def embeddings(self) -> Path:
+        """What `predict` embedded last."""
+        return self.path / "embeddings.parquet"
+
+    def search_index(self, audio: Path) -> Path:
+        """Embeddings of the recordings in a folder, which `search.py` keeps."""
+        place = audio.expanduser().resolve()
+        key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return self.path / "search" / f"{place.name}-{key}.parquet"
+
     def people(self, split: str) -> Path:
         """What people's judgements say of a split."""
         return self.path / f"people_{split}.json"
@@ -92,15 +117,23 @@ class RunFolder:
     def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
         """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.
 
+        A run that was killed before its first `last.ckpt` is resumed from the beginning.
+
         Raises:
-            RunError: an earlier run is there and neither flag is set, or both are, or there is nothing to resume.
+            RunError: an earlier run is there and neither flag is set, or both are, or what is to be resumed has results
+                but no checkpoint to go on from.
         """
         if overwrite and resume:
             raise RunError("run.overwrite and run.resume exclude each other; give one of them")
         if resume:
-            if not self.last.is_file():
-                raise RunError(f"{self.path}: nothing to resume (no {self.last.name}); leave run.resume out")
-            return self.last
+            if self.last.is_file():
+                return self.last
+            if self._holds_queries() and not (self.path / CLEARED).exists():
+                raise RunError(
+                    f"{self.path}: holds results, but no {self.last.name} to go on from; replace them with "
+                    "--run.overwrite true, or choose another --seed_everything or --run.experiment"
+                )
+            return None
         if self.holds_results() and not overwrite:
             raise RunError(
                 f"{self.path}: holds an earlier run; go on with --run.resume true, replace it with --run.overwrite "
@@ -123,7 +156,10 @@ class RunFolder:
 
     def holds_results(self) -> bool:
         """Whether there is anything to lose: a checkpoint or results. A run that died before leaves neither."""
-        return any(self.path.glob("checkpoints/*.ckpt")) or any(self.path.glob("queries_*.parquet"))
+        return any(self.path.glob("checkpoints/*.ckpt")) or self._holds_queries()
+
+    def _holds_queries(self) -> bool:
+        return any(self.path.glob("queries_*.parquet"))
 
     def lock(self) -> FileLock:
         """Take hold of the folder until the lock is released or the process ends.
@@ -142,15 +178,48 @@ class RunFolder:
             ) from error
         return lock
 
+    def tidy(self) -> None:
+        """Delete what a killed process left half-written; call it with the lock held."""
+        for path in [*self.path.glob(".*"), *self.checkpoints.glob(".*")]:
+            if HALF_WRITTEN.fullmatch(path.name):
+                path.unlink()
+
     def clear(self) -> None:
-        """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run."""
-        for child in self.path.iterdir() if self.path.is_dir() else ():
+        """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run.
+
+        All its checkpoints go at once, into a folder whose presence says that the rest is to go too: a process that is
+        killed meanwhile leaves nothing that could be taken for a run.
+        """
+        cleared = self.path / CLEARED
+        shutil.rmtree(cleared, ignore_errors=True)
+        if self.checkpoints.exists():
+            self.checkpoints.rename(cleared)
+        children = self.path.iterdir() if self.path.is_dir() else ()
+        for child in sorted(children, key=lambda child: child == cleared):  # it goes last
             if child.name == "wandb":
                 continue
             if child.is_dir() and not child.is_symlink():
                 shutil.rmtree(child)
             else:
                 child.unlink()
+
+
+def find_run(path: Path) -> RunFolder:
+    """The finished run in a run folder, or in an experiment's folder that holds one run.
+
+    Raises:
+        RunError: there is none, or there are several.
+    """
+    inside = [] if (path / "config_fit.yaml").is_file() else sorted(path.glob("*/config_fit.yaml"))
+    runs = [file.parent for file in inside] or [path]
+    if len(runs) > 1:
+        raise RunError(f"{path}: holds {len(runs)} runs ({', '.join(run.name for run in runs)}); give one of them")
+    folder = RunFolder(runs[0])
+    if not (folder.path / "config_fit.yaml").is_file():
+        raise RunError(f"{path}: no run (no config_fit.yaml in it); give a folder such as runs/demo_listnet/0")
+    if not folder.best.is_file():
+        raise RunError(f"{folder.best}: no such checkpoint; finish the run with `python train.py fit` first")
+    return folder
 
 
 def experiment_name(config_paths: Sequence[str | Path]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import lightning as L
@@ -13,9 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reporting.checkpoint_io import read_state_dict
 from reporting.judged_pool import JudgedPool, write_pool
 from reporting.people import People, report_people
-from reporting.provenance import git_state, package_versions, update_provenance
+from reporting.provenance import (
+    git_state,
+    package_versions,
+    read_provenance,
+    training_facts,
+    update_provenance,
+    weights_sha256,
+)
 from reporting.query_table import query_table, write_queries
 from reporting.run_folder import RunFolder
 
@@ -40,6 +49,9 @@ class RunWriter(L.Callback):
     ) -> None:
         self.folder, self.code, self.seed, self.resume, self.people = folder, code, seed, resume, people
         self._began = time.monotonic()
+        self._about: dict[str, Any] = {}  # what is known of the whole training
+        self._part: dict[str, Any] | None = None  # and of what is trained in this process
+        self._former_parts: list[dict[str, Any]] = []
         self._lock: FileLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -50,7 +62,9 @@ class RunWriter(L.Callback):
             self.people.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
         if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._lock = self.folder.lock()
-            if not self.resume:
+            if self.resume:
+                self.folder.tidy()
+            else:
                 self.folder.clear()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -67,11 +81,45 @@ class RunWriter(L.Callback):
             self._lock = None
 
     @rank_zero_only
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin an entry for what is trained in this process; a run that was killed has several."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        self._former_parts = self._known_of_fit().get("parts", [])
+        self._about = {"seed": self.seed, "data": self._data(trainer)}
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
+        self._write_training(trainer)
+
+    @rank_zero_only
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Bring the entry up to date, since the process may be killed before it comes to an end."""
+        self._write_training(trainer)
+
+    @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known of the training."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._write_provenance(trainer, "fit", steps=trainer.global_step, epochs=trainer.current_epoch)
+        counted: Any = trainer.fit_loop.epoch_progress.current
+        best = weights_sha256(read_state_dict(self.folder.best)) if self.folder.best.is_file() else None
+        self._write_training(
+            trainer,
+            steps=trainer.global_step,
+            epochs=counted.processed,
+            weights_sha256={"final": weights_sha256(pl_module.state_dict()), "best": best},
+        )
+
+    def _write_training(self, trainer: L.Trainer, **facts: Any) -> None:
+        known = self._known_of_fit()  # where all was trained before, by other processes
+        if self._part is not None:
+            last = {"last_step": trainer.global_step, "wall_seconds": self._seconds()}
+            known = {**self._about, **training_facts(self._former_parts, {**self._part, **last})}
+        update_provenance(self.folder.path / "provenance.json", "fit", {**known, **facts})
+
+    def _known_of_fit(self) -> dict[str, Any]:
+        known: dict[str, Any] = read_provenance(self.folder.path / "provenance.json").get("fit", {})
+        return known
 
     @rank_zero_only
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -100,25 +148,30 @@ class RunWriter(L.Callback):
         else:
             checkpoint = {"checkpoint": str(trainer.ckpt_path or "")}
             report_people(self.people, model, table, self.folder.people(split), {**metadata, **checkpoint})
-        self._write_provenance(trainer, stage, checkpoint=str(trainer.ckpt_path or ""))
+        facts = {
+            **self._facts(trainer),
+            "seed": self.seed,
+            "wall_seconds": self._seconds(),
+            "data": self._data(trainer),
+            "checkpoint": str(trainer.ckpt_path or ""),
+            "weights_sha256": weights_sha256(model.state_dict()),
+        }
+        update_provenance(self.folder.path / "provenance.json", stage, facts)
 
-    def _write_provenance(self, trainer: L.Trainer, stage: str, **facts: Any) -> None:
-        tables = trainer.datamodule.tables  # type: ignore[attr-defined]
-        update_provenance(
-            self.folder.path / "provenance.json",
-            stage,
-            {
-                "git": git_state(self.code),
-                "versions": package_versions(),
-                "seed": self.seed,
-                "device": str(trainer.strategy.root_device),
-                "devices": trainer.world_size,
-                "precision": str(trainer.precision),
-                "wall_seconds": round(time.monotonic() - self._began, 1),
-                "data": {split: table.manifest() for split, table in tables.items()},
-                **facts,
-            },
-        )
+    def _facts(self, trainer: L.Trainer) -> dict[str, Any]:
+        return {
+            "git": git_state(self.code),
+            "versions": package_versions(),
+            "device": str(trainer.strategy.root_device),
+            "devices": trainer.world_size,
+            "precision": str(trainer.precision),
+        }
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._began, 1)
+
+    def _data(self, trainer: L.Trainer) -> dict[str, Any]:
+        return {split: table.manifest() for split, table in trainer.datamodule.tables.items()}  # type: ignore[attr-defined]
 
 
 def judged_pool(model: Any, table: Any) -> JudgedPool:

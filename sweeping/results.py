@@ -1,6 +1,7 @@
 """What came out of a sweep: rows of a table, one a trial; the table on the screen and as csv; a picture."""
 
 import csv
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,18 +76,20 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def print_results(sweep: SweepFile, rows: Sequence[Row]) -> None:
     """Print the trials, and means over seeds where seeds vary."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(title=escape(f"{sweep.name}: {len(rows)} trials"), title_justify="left", title_style="bold")
     for column in ("trial", "state", *varying(sweep)):
         table.add_column(escape(column), overflow="fold")
-    table.add_column(escape(sweep.metric), justify="right")
-    table.add_column(f"tested {FIRST_TESTED}", justify="right")
-    table.add_column("minutes", justify="right")
-    table.add_column("reason", overflow="fold")
+    for column in (escape(sweep.metric), f"tested {FIRST_TESTED}", "minutes"):
+        table.add_column(column, justify="right", overflow="fold")
+    has_failed = any(row["reason"] for row in rows)
+    if has_failed:
+        table.add_column("reason", overflow="fold")
     for row in rows:
         figures = [_figure(row[sweep.metric]), _figure(row.get(f"tested {FIRST_TESTED}")), _figure(row["minutes"], 1)]
         texts = [escape(_short(row[key])) for key in varying(sweep)]
-        table.add_row(str(row["trial"]), row["state"], *texts, *figures, escape(row["reason"] or ""))
+        reason = [escape(row["reason"] or "")] if has_failed else []
+        table.add_row(str(row["trial"]), row["state"], *texts, *figures, *reason)
     console.print(table)
     if SEED in varying(sweep):
         _print_over_seeds(console, sweep, rows)

@@ -1,12 +1,18 @@
 """The main job in little: `train.py` from config to run folder on a corpus rendered for it."""
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
+from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.dual_encoder import DualEncoder
 from reporting.metrics_logger import read_rows
 from train import main
 
@@ -26,17 +32,8 @@ FILES = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one run was trained and tested."""
     folder = tmp_path_factory.mktemp("fit")
-    assert main(["fit", *arguments(folder), "--run.wandb", "true"]) == 0
+    assert main(["fit", *arguments(folder)]) == 0
     return folder
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _without_account(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("WANDB_API_KEY", "WANDB_MODE"):
-            patch.delenv(name, raising=False)
-        patch.setenv("NETRC", str(tmp_path_factory.mktemp("home") / "netrc"))
-        yield
 
 
 def arguments(folder: Path, epochs: int = 1) -> list[str]:
@@ -73,11 +70,6 @@ def test_a_run_leaves_its_folder(folder: Path) -> None:
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["test"]["data"]["test"]["clips"] == 6
     assert yaml.safe_load((run / "config_fit.yaml").read_text())["data"]["init_args"]["train_clips"] == 12
-
-
-def test_without_an_account_wandb_is_offline(folder: Path) -> None:
-    (written,) = (folder / "runs" / "demo_listnet" / "0" / "wandb").glob("offline-run-*")
-    assert list(written.glob("*.wandb"))
 
 
 def test_an_earlier_run_is_not_lost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,3 +150,75 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.C
     assert main(["test", *arguments(folder), "--model.embedding_dim", "32"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
+
+
+class Killed(BaseException):
+    """Raised in place of a SIGKILL."""
+
+
+def fit_killed(run: Path, moment: str, arguments: list[str], *, call: int = 1) -> None:
+    """Run `fit` until the n-th call of something; the folder is left as it was then, half-written files included."""
+    owner, name = {
+        "config": (LightningArgumentParser, "save"),
+        "training": (DualEncoder, "training_step"),
+        "test": (DualEncoder, "test_step"),
+    }[moment]
+    left, calls = run.with_name("left"), []
+
+    def stop(*positional: Any, **named: Any) -> Any:
+        calls.append(name)
+        if len(calls) < call:
+            return original(*positional, **named)
+        if moment == "config":
+            Path(positional[2]).write_text("seed_everything: 0\nmodel:")
+        shutil.copytree(run, left)
+        raise Killed
+
+    original = getattr(owner, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, stop)
+        with pytest.raises(Killed):
+            main(["fit", *arguments])
+    shutil.rmtree(run)
+    left.rename(run)
+
+
+def test_one_flag_goes_on_with_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    begin = folder / "begin.ckpt"
+    begin.write_bytes((folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt").read_bytes())
+    runs = folder / "runs"
+    whole, run = runs / "whole" / "0", runs / "killed" / "0"
+
+    def options(experiment: str) -> list[str]:
+        resume = ["--run.experiment", experiment, "--run.resume", "true", "--run.save_minutes", "1e-9"]
+        return [*arguments(folder), *resume, "--model.init_from", str(begin), "--run.test_after_fit", "true"]
+
+    assert main(["fit", *options("whole")]) == 0  # there is nothing to resume yet
+    assert "no last.ckpt to go on from, so the run begins from the beginning" in caplog.text
+    fit_killed(run, "config", options("killed"))
+    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.yaml"]
+    (run / "metrics.csv").write_text("step,train/loss\n99,1.0\n")  # stale
+    fit_killed(run, "training", options("killed"), call=5)
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    fit_killed(run, "test", options("killed"))
+    assert not (run / "queries_test.parquet").exists()
+    for _ in range(2):  # the second time, all was finished
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
+            assert main(["fit", *options("killed")]) == 0
+        for name in ("metrics.csv", "queries_test.parquet"):
+            assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+        ours, theirs = (json.loads((path / "provenance.json").read_text()) for path in (run, whole))
+        assert ours["fit"]["weights_sha256"] == theirs["fit"]["weights_sha256"]
+        assert ours["test"]["weights_sha256"] == ours["fit"]["weights_sha256"]["best"]
+        assert [(part["first_step"], part["last_step"]) for part in ours["fit"]["parts"]] == [(0, 4), (4, 10)]
+        assert not [path for path in run.rglob(".*") if path.is_file()]
+
+
+def test_a_run_whose_last_checkpoint_was_deleted_is_not_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "runs" / "demo_listnet" / "0", folder / "runs" / "pruned" / "0")
+    (folder / "runs" / "pruned" / "0" / "checkpoints" / "last.ckpt").unlink()
+    assert main(["fit", *arguments(folder), "--run.experiment", "pruned", "--run.resume", "true"]) == 1
+    assert "holds results, but no last.ckpt to go on from; replace them with --run.overwrite" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
@@ -101,8 +102,7 @@ def filled(path: Path, *names: str) -> RunFolder:
     ("names", "flags", "message"),
     [
         ([], {"overwrite": True, "resume": True}, r"^run\.overwrite and run\.resume exclude each other; give one"),
-        ([], {"resume": True}, r"run/0: nothing to resume \(no last\.ckpt\); leave run\.resume out$"),
-        (["checkpoints/best.ckpt"], {"resume": True}, r"run/0: nothing to resume"),
+        (["queries_test.parquet"], {"resume": True}, r"run/0: holds results, but no last\.ckpt to go on from; replace them"),
         (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; go on with --run\.resume true, replace it with"),
         (["queries_validation.parquet"], {}, r"run/0: holds an earlier run; .* or choose another --seed_everything or"),
     ],
@@ -122,13 +122,17 @@ def test_fit_is_refused_a_folder(tmp_path: Path, names: list[str], flags: dict[s
         (["metrics.csv", "config_fit.yaml", "checkpoints/notes.txt"], {}, False),  # it died before its first checkpoint
         (["checkpoints/last.ckpt"], {"overwrite": True}, True),
         (["checkpoints/last.ckpt", "queries_test.parquet"], {"resume": True}, True),
+        ([], {"resume": True}, False),
+        (["checkpoints/best.ckpt"], {"resume": True}, True),  # it was killed before its first last.ckpt
+        ([".cleared/best.ckpt", "queries_test.parquet"], {"resume": True}, True),  # while an earlier run was deleted
     ],
 )
 def test_fit_may_use_a_folder(tmp_path: Path, names: list[str], flags: dict[str, bool], holds: bool) -> None:
     folder = filled(tmp_path, *names)
     assert folder.holds_results() == holds
     resumed = folder.check_fit(**{"overwrite": False, "resume": False, **flags})
-    assert resumed == (tmp_path / "checkpoints" / "last.ckpt" if flags.get("resume") else None)
+    goes_on = flags.get("resume") and "checkpoints/last.ckpt" in names
+    assert resumed == (tmp_path / "checkpoints" / "last.ckpt" if goes_on else None)
     assert all((tmp_path / name).exists() for name in names)
 
 
@@ -352,6 +356,7 @@ def test_a_stage_replaces_its_own_facts_and_damage_is_told(tmp_path: Path) -> No
 @pytest.mark.parametrize("resume", [False, True])
 def test_an_earlier_run_goes_when_a_new_one_begins_but_not_when_it_goes_on(tmp_path: Path, resume: bool) -> None:
     folder = filled(tmp_path, "checkpoints/best.ckpt", "queries_test.parquet", "wandb/log.txt")
+    torch.save({"state_dict": {}}, folder.best)
     trainer = tiny_trainer(tmp_path, max_epochs=1, callbacks=[RunWriter(folder, tmp_path, 0, resume=resume)])
     trainer.fit(tiny_model(), datamodule=Tabled())
     assert folder.best.exists() == folder.queries("test").exists() == resume

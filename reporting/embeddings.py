@@ -1,0 +1,163 @@
+"""Embeddings of recordings in a parquet file: one row a recording, and facts on what made them."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from reporting.errors import RunError
+from reporting.files import replacing
+
+COLUMNS = ("name", "path", "seconds", "bytes", "modified", "embedding")
+DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "max_seconds", "precision")
+"""Facts that decide what the embedding of a recording is."""
+
+
+class Stamp(NamedTuple):
+    """By what a file that was changed is told: its size in bytes, and when it was written, in ns since 1970."""
+
+    bytes: int
+    modified: int
+
+
+class Embeddings(NamedTuple):
+    """Recordings as a model sees them.
+
+    Attributes:
+        table: one row a recording: name string, path string, seconds float64, bytes and modified int64 (its `Stamp`),
+            embedding fixed-size list of D float32, a unit vector.
+        facts: what made them: "checkpoint", "audio_weights_sha256", "audio_encoder" (JSON), "sample_rate" (Hz),
+            "max_seconds" (of longer recordings only the beginning was embedded), "precision", "unit_length".
+    """
+
+    table: pa.Table
+    facts: dict[str, str]
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """All embeddings (A, D)."""
+        column = self.table["embedding"].combine_chunks()
+        vectors: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        return vectors
+
+    def cut(self) -> int:
+        """How many recordings are longer than `max_seconds`, so that their beginning stands for them."""
+        limit = self.facts["max_seconds"]
+        return 0 if limit == "None" else int((self.table["seconds"].to_numpy() > float(limit)).sum())
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file, None where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """Checksum of what embeds audio: names, types, shapes and values of the tensors called `audio_...`."""
+    digest = hashlib.sha256()
+    for name in sorted(name for name in state if name.startswith("audio_")):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def embedding_table(
+    names: Sequence[str],
+    paths: Sequence[Path],
+    seconds: Sequence[float],
+    stamps: Sequence[Stamp],
+    vectors: npt.NDArray[np.float32],
+) -> pa.Table:
+    """The table of A recordings and their embeddings (A, D); see `Embeddings`."""
+    values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
+    return pa.table(
+        {
+            "name": pa.array(names, pa.string()),
+            "path": pa.array([str(path.absolute()) for path in paths], pa.string()),
+            "seconds": pa.array(seconds, pa.float64()),
+            "bytes": pa.array([stamp.bytes for stamp in stamps], pa.int64()),
+            "modified": pa.array([stamp.modified for stamp in stamps], pa.int64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(values, vectors.shape[1]),
+        }
+    )
+
+
+def write_embeddings(path: Path, embeddings: Embeddings) -> None:
+    """Write embeddings, with the facts as the file's metadata."""
+    with replacing(path) as beside:
+        pq.write_table(embeddings.table.replace_schema_metadata(embeddings.facts), beside)
+
+
+def read_embeddings(path: Path, columns: Sequence[str] = COLUMNS) -> Embeddings:
+    """What `write_embeddings` wrote, or some columns of it.
+
+    Raises:
+        RunError: there is none, or the file is another one or damaged.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise RunError(f"{path}: {what}; give the file that `python train.py predict` wrote or is to write")
+    try:
+        schema = pq.read_schema(path)
+        facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        if not (set(COLUMNS) <= set(schema.names) and facts.keys() >= set(DECISIVE)):
+            raise RunError(f"{path}: holds something else than embeddings; name another file with --run.embeddings")
+        return Embeddings(pq.read_table(path, columns=list(columns)).replace_schema_metadata(None), facts)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise RunError(f"{path}: cannot be read ({cause}); name another file with --run.embeddings") from error
+
+
+def parts_folder(path: Path) -> Path:
+    """Where the parts of a file lie that is being made."""
+    return path.with_name(f"{path.name}.parts")
+
+
+def still_valid(
+    path: Path, stamps: Mapping[str, Stamp | None], facts: Mapping[str, str], columns: Sequence[str] = COLUMNS
+) -> pa.Table | None:
+    """Rows of a file and of its parts that need not be made again, one for each name, in the order of `stamps`.
+
+    They are of the same decisive facts, and their recording is there and has not changed. None: there are none.
+
+    Raises:
+        RunError: as `read_embeddings`.
+    """
+    tables = []
+    for file in (*([path] if path.exists() else []), *sorted(parts_folder(path).glob("[!.]*.parquet"))):
+        found = read_embeddings(file, columns)
+        if all(found.facts[fact] == facts[fact] for fact in DECISIVE):
+            tables.append(found.table)
+    if not tables:
+        return None
+    table = pa.concat_tables(tables)
+    told_by = (table[name].to_pylist() for name in ("name", "bytes", "modified"))
+    rows = {name: row for row, (name, *stamp) in enumerate(zip(*told_by, strict=True)) if stamps.get(name) == (*stamp,)}
+    return table.take([rows[name] for name in stamps if name in rows]) if rows else None
+
+
+def merge_parts(path: Path, stamps: Mapping[str, Stamp | None], facts: Mapping[str, str]) -> Embeddings:
+    """Make one file of what is `still_valid`, and delete the parts.
+
+    Raises:
+        RunError: as `read_embeddings`, or nothing is valid.
+    """
+    table = still_valid(path, stamps, facts)
+    if table is None:
+        raise RunError(f"{path}: not written, since none of {len(stamps)} recordings could be embedded")
+    merged = Embeddings(table, dict(facts))
+    write_embeddings(path, merged)
+    shutil.rmtree(parts_folder(path), ignore_errors=True)
+    return merged
