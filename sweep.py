@@ -142,7 +142,7 @@ def report(sweep: SweepFile, trials: Trials, folder: Path) -> None:
         print(f"figure: {folder / 'figure.png'}")
     unfinished = sum(row["state"] in ("running", "waiting") for row in rows)
     if unfinished:
-        print(f"{unfinished} trials are still with other workers; the same command prints the table again")
+        print(f"still with other workers: {unfinished} of {len(rows)}; the same command prints the table again")
 
 
 def settings_line(settings: Settings) -> str:
