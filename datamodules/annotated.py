@@ -1,7 +1,7 @@
 """Data sets whose annotation files name recordings that may or may not be there: from rows to a split's table."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from rich.progress import track
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
+from datamodules.shards import read_index
 from datamodules.table import SplitTable, split_table
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,14 @@ class Annotation(NamedTuple):
     captions: list[str]
 
 
+class _File(NamedTuple):
+    """A recording's file; with an offset, the shard it is packed in."""
+
+    path: Path
+    info: AudioInfo
+    offset: int | None = None
+
+
 class AnnotatedDataModule(AudioCaptionDataModule):
     """A data module made of annotation files and audio files.
 
@@ -36,6 +45,8 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         root: the data set's folder.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
+        packed: folder of shards that pack.py made of this data set; its audio is read from there. Default: from its
+            files.
         others: as in `AudioCaptionDataModule`.
     """
 
@@ -51,6 +62,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         unique_audio: bool,
         missing_audio: Tolerance,
         broken_audio: Tolerance,
+        packed: str | None,
         num_workers: int,
         seed: int | None,
     ) -> None:
@@ -58,6 +70,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         self.root = Path(root).expanduser()
         self.missing_audio = missing_audio
         self.broken_audio = broken_audio
+        self.packed = None if packed is None else Path(packed).expanduser()
         self._annotations: dict[str, list[Annotation]] = {}
 
     def read_annotations(self, split: str) -> list[Annotation]:
@@ -102,23 +115,44 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             )
         before = [row for earlier in self.splits[: self.splits.index(split)] for row in self.annotations(earlier)]
         audio_id, caption_id = len(before), sum(len(row.captions) for row in before)
-        folder, paths = self.find_audio(split, [row.name for row in annotations])
         rows: list[tuple[int, str, Path, AudioInfo]] = []
+        offsets: list[int | None] = []
         captions: list[tuple[int, int, str]] = []
         missing: list[str] = []
         broken: list[str] = []
-        pairs = zip(annotations, paths, strict=True)
-        for row, path in track(pairs, f"checking {split} audio", total=len(paths), transient=True):
-            info = None if path is None else self._info(path, row.name, broken)
-            if path is None:
-                missing.append(row.name)
-            elif info is not None:
+        folder, files = self._files(split, [row.name for row in annotations], broken)
+        total = len(annotations)
+        for row, file in track(
+            zip(annotations, files, strict=True), f"checking {split} audio", total=total, transient=True
+        ):
+            if file is not None:
                 captions += [(caption_id + i, len(rows), text) for i, text in enumerate(row.captions)]
-                rows.append((audio_id, row.name, path, info))
+                rows.append((audio_id, row.name, file.path, file.info))
+                offsets.append(file.offset)
+            elif row.name not in broken[-1:]:
+                missing.append(row.name)
             audio_id += 1
             caption_id += len(row.captions)
-        self._report(folder, missing, broken, len(annotations))
-        return split_table(rows, captions, [*missing, *broken])
+        self._report(folder, missing, broken, total)
+        return split_table(rows, captions, [*missing, *broken], offsets)
+
+    def _files(self, split: str, names: list[str], broken: list[str]) -> tuple[Path, Iterator[_File | None]]:
+        """Where a split's audio is, and of each recording the file, None where there is none that can be read.
+
+        The names of those that cannot be read are added to `broken`.
+        """
+        if self.packed is None:
+            folder, paths = self.find_audio(split, names)
+            return folder, (self._file(path, name, broken) for path, name in zip(paths, names, strict=True))
+        rate = self.sample_rate
+        packed = map(read_index(self.packed, rate).get, [(split, name) for name in names])
+        return self.packed, (
+            audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset) for audio in packed
+        )
+
+    def _file(self, path: Path | None, name: str, broken: list[str]) -> _File | None:
+        info = None if path is None else self._info(path, name, broken)
+        return None if path is None or info is None else _File(path, info)
 
     def _info(self, path: Path, name: str, broken: list[str]) -> AudioInfo | None:
         try:

@@ -52,12 +52,13 @@ def read_audio(
     *,
     max_seconds: float | None = None,
     position: float = 0.0,
+    offset: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
 
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the room
     that a crop of that length has in the file (0 the first possible crop, 1 the last). A file longer than that gives
-    exactly round(max_seconds * sample_rate) samples.
+    exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard, see `datamodules.shards`.
 
     Raises:
         DataError: the file cannot be decoded, or holds NaN or infinite samples.
@@ -68,17 +69,7 @@ def read_audio(
         wanted = min(info.frames, math.ceil(max_seconds * info.sample_rate) + spare)
     start = int(position * (info.frames - wanted + 1))
     start = min(start, info.frames - wanted)
-    try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(start)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-    except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY}") from error
-    if len(samples) < wanted:
-        raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY}")
+    mono = _decode(path, start, wanted) if offset is None else read_packed(path, offset, start, wanted)
     if info.sample_rate != sample_rate:
         mono = soxr.resample(mono, info.sample_rate, sample_rate)
     if max_seconds is not None:
@@ -90,9 +81,47 @@ def read_audio(
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
+def read_packed(path: Path, offset: int, start: int, count: int) -> npt.NDArray[np.float32]:
+    """Samples (count,) float32 in [-1, 1) of a file's 16-bit samples that begin at byte `offset`, from the `start`-th.
+
+    Raises:
+        DataError: the file is not there, or shorter than its table says.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset + 2 * start)
+            data = file.read(2 * count)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run `python pack.py` again") from error
+    if len(data) < 2 * count:
+        raise DataError(
+            f"{path}: is truncated (it ends before its table says); delete it and run `python pack.py` again"
+        )
+    samples: npt.NDArray[np.float32] = np.frombuffer(data, "<i2").astype(np.float32)
+    samples *= np.float32(1 / FULL_SCALE)
+    return samples
+
+
+FULL_SCALE = 32768  # of 16-bit samples
 _REMEDY = "get the file anew, or delete it to go on without it"
 # TypeError: soundfile wants to be told the format of a file called .raw.
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
+
+
+def _decode(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]:
+    """`wanted` samples of an audio file from `start`, mixed to mono."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(start)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY}") from error
+    if len(samples) < wanted:
+        raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY}")
+    return np.asarray(mono, dtype=np.float32)
 
 
 def _has_last_sample(file: soundfile.SoundFile) -> bool:

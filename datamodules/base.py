@@ -65,7 +65,12 @@ def _example(
 ) -> Example:
     audio = table.audio.slice(audio_row, 1).to_pylist()[0]
     waveform = read_audio(
-        Path(audio["path"]), table.info(audio_row), sample_rate, max_seconds=max_seconds, position=position
+        Path(audio["path"]),
+        table.info(audio_row),
+        sample_rate,
+        max_seconds=max_seconds,
+        position=position,
+        offset=audio["offset"],
     )
     return Example(
         waveform=waveform,

@@ -21,7 +21,8 @@ class SplitTable:
     happen to be there.
 
     Attributes:
-        audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32.
+        audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32, and
+            offset int64, at which byte of a shard its samples begin (null for a file of its own).
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
         missing: file names that the annotations name and the folder lacks.
@@ -66,6 +67,7 @@ def split_table(
     rows: Sequence[tuple[int, str, Path, AudioInfo]],
     captions: Sequence[tuple[int, int, str]],
     missing: Sequence[str] = (),
+    offsets: Sequence[int | None] | None = None,
 ) -> SplitTable:
     """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
     audio = pa.table(
@@ -75,6 +77,7 @@ def split_table(
             "path": pa.array([str(row[2]) for row in rows], pa.string()),
             "frames": pa.array([row[3].frames for row in rows], pa.int64()),
             "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
+            "offset": pa.nulls(len(rows), pa.int64()) if offsets is None else pa.array(offsets, pa.int64()),
         }
     )
     ordered = sorted(captions, key=lambda caption: caption[1])

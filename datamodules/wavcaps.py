@@ -62,6 +62,7 @@ class WavCaps(AnnotatedDataModule):
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
+        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
     """
@@ -82,11 +83,21 @@ class WavCaps(AnnotatedDataModule):
         unique_audio: bool = True,
         missing_audio: Tolerance = "skip",
         broken_audio: Tolerance = "skip",
+        packed: str | None = None,
         num_workers: int = 4,
         seed: int | None = None,
     ) -> None:
         super().__init__(
-            root, batch_size, max_seconds, sample_rate, unique_audio, missing_audio, broken_audio, num_workers, seed
+            root,
+            batch_size,
+            max_seconds,
+            sample_rate,
+            unique_audio,
+            missing_audio,
+            broken_audio,
+            packed,
+            num_workers,
+            seed,
         )
         if unknown := [source for source in sources if source not in FILES]:
             raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")

@@ -14,6 +14,7 @@ from torch.optim import Adam, Optimizer
 
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.chunks import check_chunk, encode_in_chunks
 from lightning_modules.errors import ModelError
 from lightning_modules.gathering import gather_ids, gather_with_gradient
 from lightning_modules.heads import Head, projection_head
@@ -50,6 +51,8 @@ class DualEncoder(L.LightningModule):
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.
+        chunk: recordings, and captions, that are encoded at a time in training, for batches larger than memory: the
+            gradients are exact, at the price of one more forward pass. Default: all at once.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
 
     Raises:
@@ -69,11 +72,14 @@ class DualEncoder(L.LightningModule):
         optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5),
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
+        chunk: int | None = None,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
+        if chunk is not None:
+            check_chunk(chunk, audio_encoder, text_encoder)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_head = projection_head(head, audio_encoder.dim, embedding_dim)
@@ -83,6 +89,7 @@ class DualEncoder(L.LightningModule):
         self.optimizer_of = optimizer
         self.schedule = schedule
         self.loss_batch = loss_batch
+        self.chunk = chunk
         self.collector = PoolCollector()
         self.pool: Pool | None = None
         self.results: dict[str, RankingResult] = {}
@@ -136,8 +143,9 @@ class DualEncoder(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of this rank's queries against the items of all ranks."""
-        audio = self.embed_audio(batch.waveforms, batch.lengths)[batch.caption_audio]  # (b, D)
-        text = self.embed_text(batch.captions)  # (b, D)
+        audio = encode_in_chunks(self.embed_audio, self.chunk, batch.waveforms, batch.lengths)  # (a, D)
+        audio = audio[batch.caption_audio]  # (b, D)
+        text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)  # (b, D)
         item_ids = gather_ids(batch.caption_ids)  # (W b,)
         relevance = self.relevance(batch.caption_ids, item_ids)  # (b, W b)
         if not self._targets_checked:

@@ -65,8 +65,9 @@ def work(rank: int) -> dict[str, Outcome]:
         for value in outcomes[name].values():  # what DDP does, of the loss and of each gradient
             dist.all_reduce(value)
             value /= 2
-    for name in ("both", "infonce"):
-        model = model_of(name)
+    for name in ("both", "infonce", "chunked"):
+        model = model_of(name.replace("chunked", "both"))
+        model.chunk = 3 if name == "chunked" else None
         wrapped = DistributedDataParallel(Step(model))
         wrapped(half).backward()
         wrapped.zero_grad()
@@ -123,9 +124,9 @@ def test_two_ranks_give_the_loss_and_the_gradients_of_one(ranks: list[dict[str, 
         assert_same(rank[name], expected)
 
 
-@pytest.mark.parametrize("name", ["both", "infonce"])
+@pytest.mark.parametrize("name", ["both", "infonce", "chunked"])
 def test_so_they_do_through_ddp(ranks: list[dict[str, Outcome]], name: str) -> None:
-    expected = of_one_process(name)
+    expected = of_one_process(name.replace("chunked", "both"))
     outcomes = [rank[f"ddp {name}"] for rank in ranks]
     assert outcomes[0]["loss"] != outcomes[1]["loss"]  # other data on each rank
     loss = (outcomes[0]["loss"] + outcomes[1]["loss"]) / 2

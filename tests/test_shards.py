@@ -1,0 +1,187 @@
+"""Shards: what is packed comes out again, wherever a crop begins; a killed packing goes on; failures are reported."""
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import CLIPS, Corpus
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pack as door
+from datamodules.audio import AudioInfo, read_audio, read_info
+from datamodules.clotho import SPLITS, Clotho
+from datamodules.errors import DataError
+from datamodules.shards import Recording, read_index, shard_files, write_index, write_shard
+
+RATE = 8000
+
+
+def packed(corpus: Corpus, folder: Path, *options: str) -> int:
+    arguments = [str(folder), "--data", "Clotho", "--data.root", str(corpus.root), "--sample_rate", str(RATE)]
+    return door.main([*arguments, "--workers", "1", "--shard_size", "4", *options])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def tables(corpus: Corpus, shards: Path | None) -> Clotho:
+    data = Clotho(str(corpus.root), 2, 0.5, RATE, packed=shards and str(shards), num_workers=0, seed=0)
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    return data
+
+
+def test_every_recording_comes_out_of_its_shard(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert packed(corpus, tmp_path / "shards") == 0
+    assert "13 of 13 recordings packed; train on them with --data.packed" in capsys.readouterr().out
+    index = read_index(tmp_path / "shards", RATE)
+    assert len(index) == 13
+    for split, clips in CLIPS.items():
+        ours = {official: name for name, official in SPLITS.items()}[split]
+        for name, *_ in clips:
+            path = corpus.audio(split, name)
+            whole = read_audio(path, read_info(path), RATE)
+            audio = index[ours, name]
+            info = AudioInfo(audio.frames, RATE)
+            again = read_audio(audio.shard, info, RATE, offset=audio.offset)
+            assert again.dtype == np.float32
+            np.testing.assert_allclose(again, whole, atol=0.51 / 32768)
+
+
+def test_any_tar_and_wav_reader_reads_a_shard(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path / "shards")
+    tar, _ = shard_files(tmp_path / "shards", 0)
+    with tarfile.open(tar) as archive:
+        names = archive.getnames()
+        assert names[:4] == ["000000_000000.wav", "000000_000000.json", "000000_000001.wav", "000000_000001.json"]
+        samples, rate = soundfile.read(io.BytesIO(archive.extractfile(names[0]).read()))  # type: ignore[union-attr]
+        about = json.loads(archive.extractfile(names[1]).read())  # type: ignore[union-attr]
+    assert (rate, about["name"]) == (RATE, "rain on a roof.wav")
+    assert about["captions"] == corpus.captions["development"]["rain on a roof.wav"]
+    path = corpus.audio("development", "rain on a roof.wav")
+    np.testing.assert_allclose(samples, read_audio(path, read_info(path), RATE), atol=0.51 / 32768)
+
+
+def test_the_data_module_gives_the_same_batches_from_shards(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path / "shards")
+    files, shards = tables(corpus, None), tables(corpus, tmp_path / "shards")
+    for split in ("train", "validation", "test"):
+        for column in ("audio_id", "name"):
+            assert files.tables[split].audio[column] == shards.tables[split].audio[column]
+        assert files.tables[split].captions.equals(shards.tables[split].captions)
+        assert files.tables[split].manifest() == shards.tables[split].manifest()
+    loaders = (files.test_dataloader(), shards.test_dataloader())
+    for theirs, ours in zip(*loaders, strict=True):
+        assert (theirs.names, theirs.captions) == (ours.names, ours.captions)
+        assert (theirs.lengths - ours.lengths).abs().max() <= 1
+        length = int(min(theirs.lengths.min(), ours.lengths.min()))
+        # The resampler sees a crop's end in the one case and the recording going on in the other.
+        middle = slice(0, length - 100)
+        np.testing.assert_allclose(ours.waveforms[:, middle], theirs.waveforms[:, middle], atol=1e-3)
+    for theirs, ours in zip(files.train_dataloader(), shards.train_dataloader(), strict=True):
+        assert theirs.caption_ids.tolist() == ours.caption_ids.tolist()
+
+
+@given(st.integers(1, 400), st.floats(0, 1), st.one_of(st.none(), st.floats(0.001, 0.06)))
+def test_a_crop_is_the_same_from_a_wav_file_and_from_a_shard(
+    tmp_path_factory: pytest.TempPathFactory, frames: int, position: float, seconds: float | None
+) -> None:
+    folder = tmp_path_factory.mktemp("crop")
+    samples = np.random.default_rng(frames).integers(-(2**15), 2**15, frames).astype(np.int16)
+    soundfile.write(folder / "a.wav", samples, RATE, subtype="PCM_16")
+    write_shard(folder, 0, [Recording("train", "a", [], folder / "a.wav")], RATE)
+    write_index(folder, 1, RATE)
+    audio = read_index(folder, RATE)["train", "a"]
+    info = AudioInfo(frames, RATE)
+    assert audio.frames == frames
+    crops = [
+        read_audio(path, info, RATE, max_seconds=seconds, position=position, offset=offset)
+        for path, offset in ((folder / "a.wav", None), (audio.shard, audio.offset))
+    ]
+    assert np.array_equal(*crops)
+
+
+def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path / "whole")
+    packed(corpus, tmp_path / "killed")
+    for name in ("shard-000001.parquet", "index.parquet", "failures.csv", "shard-000003.tar", "shard-000003.parquet"):
+        (tmp_path / "killed" / name).unlink()
+    (tmp_path / "killed" / ".shard-000003.tar.part").write_bytes(b"half")
+    (tmp_path / "killed" / "shard-000001.tar").write_bytes(b"half, since its table is not there")
+    before = (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns
+    assert packed(corpus, tmp_path / "killed") == 0
+    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+    assert (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns == before
+
+
+def test_workers_write_the_same_shards(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path / "one")
+    packed(corpus, tmp_path / "two", "--workers", "2")
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_packed(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus.audio("development", "dog.wav").write_bytes(b"RIFF, but no audio")
+    corpus.audio("development", "wind.wav").unlink()
+    assert packed(corpus, tmp_path / "shards") == 0
+    said = capsys.readouterr().out
+    assert "11 of 12 recordings packed" in said
+    assert "1 could not be read" in said
+    with (tmp_path / "shards" / "failures.csv").open() as file:
+        ((_, _), (name, error)) = list(csv.reader(file))
+    assert name == "dog.wav"
+    assert "is not an audio file that can be read" in error
+    data = tables(corpus, tmp_path / "shards")
+    assert data.tables["train"].audio["name"].to_pylist() == [
+        name for name, *_ in CLIPS["development"] if name not in ("dog.wav", "wind.wav")
+    ]
+    assert data.tables["train"].missing == ("dog.wav", "wind.wav")
+
+
+def test_a_folder_holds_one_packing(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed(corpus, tmp_path / "shards")
+    assert packed(corpus, tmp_path / "shards", "--sample_rate", "4000") == 1
+    assert "holds shards of another packing (sample_rate differ); give another folder" in capsys.readouterr().err
+
+
+def test_shards_that_do_not_fit_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"index.parquet: no such file; pack the data set into .* with `python pack.py`"
+    ):
+        tables(corpus, tmp_path / "nothing")
+    packed(corpus, tmp_path / "shards")
+    with pytest.raises(DataError, match="is packed at 8000 Hz, but the audio encoder wants 4000 Hz"):
+        read_index(tmp_path / "shards", 4000)
+    data = tables(corpus, tmp_path / "shards")
+    tar, _ = shard_files(tmp_path / "shards", 0)
+    tar.write_bytes(tar.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"is truncated .*; delete it and run `python pack.py` again"):
+        next(iter(data.train_dataloader()))
+    tar.unlink()
+    with pytest.raises(DataError, match=r"shard-000000.tar: cannot be read \(No such file or directory\)"):
+        next(iter(data.train_dataloader()))
+    (tmp_path / "shards" / "index.parquet").write_bytes(b"no parquet")
+    with pytest.raises(DataError, match=r"index.parquet: cannot be read \(.*\); run `python pack.py` again"):
+        tables(corpus, tmp_path / "shards")
+
+
+def test_a_corpus_without_audio_is_refused(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in CLIPS:
+        shutil.rmtree(corpus.audio(split, ""))
+        corpus.audio(split, "").mkdir()
+    assert packed(corpus, tmp_path / "shards") == 1
+    assert "holds no audio of the annotated recordings" in capsys.readouterr().err
+    assert not (tmp_path / "shards").exists()
