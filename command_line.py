@@ -181,7 +181,10 @@ def filled_in(template: str, config: Any) -> str:
     """
 
     def value_of(match: re.Match[str]) -> str:
-        value = setting_at(config, match[1])
+        try:
+            value = setting_at(config, match[1])
+        except KeyError as error:
+            raise KeyError(match[1]) from error
         if hasattr(value, "get") and value.get("class_path"):
             value = value["class_path"].rpartition(".")[2]
         return str(value).replace("/", "_")

@@ -14,8 +14,10 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
+from command_line import differing_settings
 from relevance.errors import RelevanceError
 from reporting.comparison import Metric, PairTest, compare_experiments, metrics_to_test, shown_metrics
 from reporting.comparison_figure import draw_comparison, save_figure
@@ -24,6 +26,15 @@ from reporting.comparison_text import conclusion, lines_of
 from reporting.errors import RunError
 from reporting.experiment import Experiment, read_experiments
 from reporting.files import replacing
+
+MAY_DIFFER = (
+    "data.init_args.root",
+    "data.init_args.num_workers",
+    "data.init_args.seed",
+    "trainer.enable_",
+    "trainer.logger",
+)
+"""Beginnings of the settings in which runs of one experiment may differ."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (RunError, RelevanceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -70,8 +83,10 @@ def print_comparison(
     experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str, *, anew: bool
 ) -> None:
     """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a file has room for long names
+    console = Console(highlight=False, width=200)  # a narrower one would drop letters of names and figures
     for experiment in experiments:
+        if different := differing_runs(experiment):
+            print(f"warning: {different}", file=sys.stderr)
         if experiment.skipped:
             names = ", ".join(folder.name for folder in experiment.skipped)
             print(f"warning: {experiment.name}: left out for lack of queries_{split}.parquet: {names}", file=sys.stderr)
@@ -95,6 +110,29 @@ def print_comparison(
         say(console, "", conclusion(list(pair)))
 
 
+def differing_runs(experiment: Experiment) -> str:
+    """What tells the runs of an experiment apart besides their seed, by their saved configs; empty: nothing."""
+    saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
+    try:
+        configs = [(run, yaml.safe_load(path.read_text(encoding="utf-8"))) for run, path in saved]
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
+    for run, config in configs[1:]:
+        first_run, first = configs[0]
+        differences = [
+            difference
+            for part in ("model", "data", "trainer")
+            for difference in differing_settings(first.get(part), config.get(part), part)
+            if not difference.startswith(MAY_DIFFER)
+        ]
+        if differences:
+            return (
+                f"{experiment.name}: runs {first_run.name} and {run.name} are of different settings "
+                f"({'; '.join(differences[:3])}), yet are taken for one experiment"
+            )
+    return ""
+
+
 def say(console: Console, *lines: str) -> None:
     """Print lines as they are: names with brackets are no markup, and long lines stay in one piece."""
     for line in lines:
@@ -114,7 +152,9 @@ def write_comparison(
     with ExitStack() as stack:
         for name, text in texts.items():
             stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
-        if tests:
+        if not tests:
+            (folder / "comparison.png").unlink(missing_ok=True)  # of a former comparison
+        else:
             save_figure(draw_comparison(experiments, tests), stack.enter_context(replacing(folder / "comparison.png")))
 
 

@@ -11,10 +11,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from rich.markup import escape
 
-from command_line import configs_first
+from command_line import configs_first, one_line
 from reporting.errors import RunError
 from reporting.run_folder import RunFolder
 from retrieval_cli import SettingsOnly
@@ -29,7 +30,7 @@ SWEEPS = HERE / "configs" / "sweeps"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run trials until none is left; a mistake of the user's ends in one line on stderr and exit code 1 (2: flags)."""
+    """Run trials until none is left; exit code 1 where one failed, or in one line for a mistake (2: flags)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     split = given.index("--") if "--" in given else len(given)
     extra = given[split + 1 :]
@@ -41,24 +42,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--retry-failed", action="store_true", help="run trials that failed once more")
     options = parser.parse_args(given[:split])
     try:
-        sweep = read_sweep(find_sweep(options.file))
-        program = sweep.program if Path(sweep.program).is_file() else str(HERE / sweep.program)
-        sweep = replace(sweep, name=options.name or sweep.name, program=program)
+        sweep = read_sweep(find_sweep(options.file), options.name)
+        beside = find_sweep(options.file).parent / sweep.program
+        sweep = replace(sweep, program=str(beside if beside.is_file() else HERE / sweep.program))
         check_trials(sweep, extra)
         folder = options.folder / sweep.name
         folder.mkdir(parents=True, exist_ok=True)
         trials = Trials(sweep, options.storage or f"sqlite:///{folder / 'study.db'}", folder, extra)
+        if not any(trial.state.is_finished() or "worker" in trial.user_attrs for trial in trials.all()):
+            check_folders(sweep, extra)
         if options.retry_failed:
             trials.retry_failed()
         work(sweep, trials, folder, extra)
-        report(sweep, trials, folder)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        failed = report(sweep, trials, folder)
+    except (RunError, OSError, StorageInternalError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         return 130
-    return 0
+    return int(failed)
 
 
 def find_sweep(name: str) -> Path:
@@ -92,8 +95,8 @@ def check_trials(sweep: SweepFile, extra: list[str]) -> None:
     Raises:
         RunError: it does not, or they would.
     """
-    first = {key: parameter.extremes[0] for key, parameter in sweep.parameters.items()}
-    others = [{**first, key: value} for key, parameter in sweep.parameters.items() for value in parameter.extremes[1:]]
+    first = {key: parameter.examples[0] for key, parameter in sweep.parameters.items()}
+    others = [{**first, key: value} for key, parameter in sweep.parameters.items() for value in parameter.examples[1:]]
     folders: dict[Path, Settings] = {}
     for settings in [first, *others]:
         try:
@@ -107,6 +110,20 @@ def check_trials(sweep: SweepFile, extra: list[str]) -> None:
                 f"{sweep.name}_{{{key}}}"
             )
         folders[run] = settings
+
+
+def check_folders(sweep: SweepFile, extra: list[str]) -> None:
+    """Whether the planned trials have their run folders for themselves; for a sweep that is about to begin.
+
+    Raises:
+        RunError: an earlier run is in one.
+    """
+    runs = [planned_run(trial_arguments(sweep, settings, extra)) for settings in sweep.planned() or []]
+    if taken := [run.path for run in runs if run.holds_results()]:
+        raise RunError(
+            f"{taken[0]} holds an earlier run ({len(taken)} of {len(runs)} trials would meet one); move them away, or "
+            "give the sweep another place with `-- --run.root FOLDER`"
+        )
 
 
 def work(sweep: SweepFile, trials: Trials, folder: Path, extra: list[str]) -> None:
@@ -132,8 +149,8 @@ def work(sweep: SweepFile, trials: Trials, folder: Path, extra: list[str]) -> No
             )
 
 
-def report(sweep: SweepFile, trials: Trials, folder: Path) -> None:
-    """Print and write what there is."""
+def report(sweep: SweepFile, trials: Trials, folder: Path) -> bool:
+    """Print and write what there is; whether a trial failed."""
     rows = rows_of_trials(sweep, trials.all())
     print_results(sweep, rows)
     write_csv(folder / "trials.csv", rows)
@@ -143,6 +160,7 @@ def report(sweep: SweepFile, trials: Trials, folder: Path) -> None:
     unfinished = sum(row["state"] in ("running", "waiting") for row in rows)
     if unfinished:
         print(f"still with other workers: {unfinished} of {len(rows)}; the same command prints the table again")
+    return any(row["state"] == "failed" for row in rows)
 
 
 def settings_line(settings: Settings) -> str:

@@ -6,26 +6,28 @@ Every run is `train.py fit` on a small synthetic corpus with dropout, masks and 
 steps. It gets SIGKILL at a moment drawn uniformly over the time that the uninterrupted run took, from the start of
 Python to the end of the test, and is then resumed with `--run.resume true`. Compared are the final and best weights,
 bit for bit, the per-query results of the test, and metrics.csv. Exit code 1 if anything differs.
+
+One thread computes in each process, unless OMP_NUM_THREADS says otherwise.
 """
 
 import argparse
-import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-TRAIN = Path(__file__).parent.parent / "train.py"
+HERE = Path(__file__).parent
 SETTINGS = {
     "config": "demo_listnet",
-    "data.train_clips": 64,
+    "data.train_clips": 48,
     "data.validation_clips": 24,
     "data.test_clips": 24,
     "data.batch_size": 8,
@@ -34,40 +36,72 @@ SETTINGS = {
     "run.save_minutes": 0.01,
     "trainer.max_epochs": 2,
     "trainer.accelerator": "cpu",
+    "trainer.callbacks+": "kill_and_resume.Marks",
     "trainer.enable_progress_bar": "false",
     "trainer.enable_model_summary": "false",
     "trainer.log_every_n_steps": 5,
 }
 
 
-def start(root: Path, corpus: Path, *more: str) -> "subprocess.Popen[bytes]":
-    """A run in a process of its own; one thread, since two sum in changing order."""
-    flags = {**SETTINGS, "data.root": corpus, "run.root": root}
-    arguments = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
-    return subprocess.Popen(
-        [sys.executable, str(TRAIN), "fit", *arguments, *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+class Marks(L.Callback):
+    """Says on stdout where a run is."""
+
+    def _mark(self, stage: str, trainer: L.Trainer) -> None:
+        print(f"mark: {stage}, step {trainer.global_step}", flush=True)
+
+    def on_train_batch_start(self, trainer: L.Trainer, *rest: Any) -> None:
+        self._mark("training", trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark("validation", trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark("after validation", trainer)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark("test", trainer)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark("after test", trainer)
 
 
-def finish(process: "subprocess.Popen[bytes]") -> None:
-    _, said = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"a run ended with exit status {process.returncode}: {said.decode()[-500:]}")
+def start(folder: Path, name: str, *more: str) -> "subprocess.Popen[bytes]":
+    """The run `folder/name/0` in a process of its own; what it says goes to `folder/name.log`."""
+    flags = {**SETTINGS, "data.root": folder / "corpus", "run.root": folder, "run.experiment": name}
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": str(HERE)}
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(HERE.parent / "train.py"), "fit", *arguments, *more],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
-def stage(run: Path) -> str:
-    """What a killed run leaves: how far its last checkpoint was, and whether it was being tested."""
+def finish(folder: Path, name: str, *more: str) -> None:
+    """Let a run come to its end."""
+    if status := start(folder, name, *more).wait():
+        raise SystemExit(f"a run ended with exit status {status}: {(folder / f'{name}.log').read_text()[-500:]}")
+
+
+def kill(folder: Path, name: str, moment: float) -> str:
+    """Begin a run and kill it after `moment` seconds; says where it was then. Its data workers die by themselves."""
+    process = start(folder, name)
+    try:
+        process.wait(timeout=moment)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    marks = [line for line in (folder / f"{name}.log").read_text().splitlines() if line.startswith("mark: ")]
+    where = marks[-1].removeprefix("mark: ") if marks else "start-up"
+    return "at its end" if process.returncode == 0 else where
+
+
+def saved_step(run: Path) -> str:
+    """Where a resumed run goes on."""
     last = run / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return "no checkpoint yet"
-    state = torch.load(last, weights_only=True, mmap=True)
-    return f"checkpoint at step {state['global_step']}" + (
-        ", tested" if (run / "queries_test.parquet").is_file() else ""
-    )
+    return f"step {torch.load(last, weights_only=True)['global_step']}" if last.is_file() else "the beginning"
 
 
 def differences(run: Path, whole: Path) -> list[str]:
@@ -96,29 +130,23 @@ def main() -> int:
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        corpus = folder / "corpus"
-        finish(start(folder / "first", corpus))  # renders the corpus, embeds its captions
+        folder.mkdir(parents=True, exist_ok=True)
+        finish(folder, "first")  # renders the corpus, embeds its captions
         began = time.monotonic()
-        finish(start(folder / "whole", corpus))
+        finish(folder, "whole")
         duration = time.monotonic() - began
-        whole = folder / "whole" / "demo_listnet" / "0"
-        fit = json.loads((whole / "provenance.json").read_text())["fit"]
-        print(f"uninterrupted: {duration:.1f} s, {fit['steps']} steps", flush=True)
+        whole = folder / "whole" / "0"
+        print(f"uninterrupted: {duration:.1f} s, {saved_step(whole)}", flush=True)
         failed = 0
         for number in range(options.runs):
-            root = folder / str(number)
-            run = root / "demo_listnet" / "0"
-            moment = rng.uniform(0, duration)
-            process = start(root, corpus)
-            time.sleep(moment)
-            os.killpg(process.pid, signal.SIGKILL)  # the data worker too, as when a machine goes down
-            process.communicate()
-            left = stage(run)
-            finish(start(root, corpus, "--run.resume", "true"))
-            found = differences(run, whole)
+            name, moment = f"killed{number + 1}", rng.uniform(0, duration)
+            where = kill(folder, name, moment)
+            goes_on = saved_step(folder / name / "0")
+            finish(folder, name, "--run.resume=true")
+            found = differences(folder / name / "0", whole)
             failed += bool(found)
-            verdict = f"DIFFERENT: {', '.join(found)}" if found else "same"
-            print(f"{number + 1:2}: killed after {moment:5.1f} s, {left:34} resumed: {verdict}", flush=True)
+            verdict = f"DIFFERENT: {', '.join(found)}" if found else "equal"
+            print(f"{number + 1:2}: killed {moment:5.1f} s, {where:26} from {goes_on:14} {verdict}", flush=True)
     print(f"{options.runs - failed} of {options.runs} resumed runs ended like the uninterrupted one")
     return int(failed > 0)
 

@@ -2,8 +2,9 @@
 
 Xie et al. 2024 test over all queries, as if each said something new. The five captions of a recording do not: a method
 that hears a recording better ranks it better for all five. So every test here also works on the means of each
-recording's captions (`cluster_means`), and only that one keeps its promise of 5 % false alarms. Neither knows whether
-other seeds would have turned out alike; that is for `uncertainty`.
+recording's captions (`cluster_means`), and only that one keeps its promise of 5 % false alarms: for the weights that
+were judged. Two sets of seeds of one method differ significantly far more often than that. Whether other seeds would
+have turned out alike is for `uncertainty`.
 
 All values are float64. Everywhere NaN, inf, unequal lengths and fewer than two values are refused.
 """

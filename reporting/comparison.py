@@ -81,11 +81,6 @@ class PairTest:
         """At .05, over recordings, after Holm."""
         return self.p_holm < LEVEL
 
-    @property
-    def runs_agree(self) -> bool:
-        """Whether every run of the one is better than every run of the other."""
-        return self.run_pairs in (self.ahead, self.behind)
-
 
 def shown_metrics(experiments: Sequence[Experiment], asked: Sequence[Metric] = ()) -> list[Metric]:
     """Columns of the table: the usual ones that any experiment has, and those asked for."""

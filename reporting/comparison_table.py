@@ -41,14 +41,14 @@ def runs_text(experiments: Sequence[Experiment]) -> str:
 
 
 def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> list[Table]:
-    """A table for each direction, narrow enough for a terminal."""
+    """A table for each direction; with the usual metrics and short names narrow enough for a terminal."""
     tables = []
     for direction, columns in groupby(metrics, key=lambda metric: metric.direction):
         shown = list(columns)
         headers = [Column(metric.name, justify="right", no_wrap=True) for metric in shown]
         title = direction.replace("_", " ")
         table = Table(
-            Column("method", overflow="fold"),
+            Column("method", no_wrap=True),
             Column("runs", justify="right"),
             *headers,
             box=SIMPLE_HEAD,
@@ -89,13 +89,12 @@ def latex(experiments: Sequence[Experiment], metrics: Sequence[Metric], split: s
         r"\toprule",
         f" & & {' & '.join(spans)} \\\\",
         " ".join(rules),
-        f"method & runs & {' & '.join(metric.name for metric in metrics)} \\\\",
+        f"method & runs & {' & '.join(_escaped(metric.name) for metric in metrics)} \\\\",
         r"\midrule",
     ]
     for experiment, cells in zip(experiments, _cells(experiments, metrics, r"\textbf{{{}}}"), strict=True):
-        name = "".join(LATEX.get(character, character) for character in experiment.name)
         figures = " & ".join(cells).replace(" ± ", r" $\pm$ ").replace("–", "--")
-        lines.append(rf"{name} & {len(experiment.runs)} & {figures} \\")
+        lines.append(rf"{_escaped(experiment.name)} & {len(experiment.runs)} & {figures} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -140,6 +139,11 @@ def csv_of_tests(tests: Sequence[PairTest]) -> str:
             ]
         )
     return _csv(header, rows)
+
+
+def _escaped(text: str) -> str:
+    """Text for LaTeX."""
+    return "".join(LATEX.get(character, character) for character in text)
 
 
 def _headers(metrics: Sequence[Metric]) -> list[str]:

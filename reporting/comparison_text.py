@@ -61,10 +61,10 @@ def lines_of(test: PairTest, together: int) -> list[str]:
 
 
 def conclusion(tests: Sequence[PairTest]) -> str:
-    """One sentence on all tests of one pair: what is significant after Holm, and whether the runs agree."""
+    """One sentence on all tests of one pair: what is significant after Holm, and what the runs say of it."""
     parts = [
         f"{test.metric} {points(test.over_clips.difference)} points is {'' if test.significant else 'not '}significant "
-        f"({p_text(test.p_holm)}), {_agreement(test)}"
+        f"({p_text(test.p_holm)}), {_over_runs(test)}"
         for test in tests
     ]
     first = tests[0]
@@ -72,10 +72,15 @@ def conclusion(tests: Sequence[PairTest]) -> str:
     return f"{first.method} against {first.baseline}, at {level} over recordings after Holm: {'; '.join(parts)}."
 
 
-def _agreement(test: PairTest) -> str:
-    if test.run_pairs == 1:
-        return "with one run of each nothing is known of other seeds"
+def _over_runs(test: PairTest) -> str:
+    """What the runs say: a difference that is significant for these weights may be one of the seeds."""
+    welch = test.uncertainty.welch
+    if welch is None:
+        return "for these runs; with one run of a method nothing is known of other seeds"
     ahead, name = max((test.ahead, test.method), (test.behind, test.baseline))
-    if test.runs_agree:
-        return f"and the runs agree ({name} is ahead in all {test.run_pairs} pairs of runs)"
-    return f"and the runs do not agree ({name} is ahead in {ahead} of {test.run_pairs} pairs of runs)"
+    runs = f"Welch's {p_text(welch.p)}, {name} is ahead in {ahead} of {test.run_pairs} pairs of runs"
+    if test.significant and welch.p < LEVEL:
+        return f"and over runs too ({runs}): the methods differ"
+    if test.significant:
+        return f"but not over runs ({runs}): it may be the seeds"
+    return f"though over runs it is ({runs})" if welch.p < LEVEL else f"nor over runs ({runs})"

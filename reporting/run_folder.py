@@ -161,8 +161,11 @@ class RunFolder:
     def _holds_queries(self) -> bool:
         return any(self.path.glob("queries_*.parquet"))
 
-    def lock(self) -> FileLock:
+    def lock(self, patience: float = 10.0) -> FileLock:
         """Take hold of the folder until the lock is released or the process ends.
+
+        Args:
+            patience: seconds to wait for it; the data workers of a killed process may hold it for some more.
 
         Raises:
             RunError: another process has it.
@@ -170,7 +173,7 @@ class RunFolder:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.parent / f".{self.path.name}.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience)
         except Timeout as error:
             raise RunError(
                 f"{self.path}: another process is training in it; wait, or choose another --seed_everything or "

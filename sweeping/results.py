@@ -37,7 +37,7 @@ def rows_of_trials(sweep: SweepFile, trials: Sequence[FrozenTrial]) -> list[Row]
         rows.append(
             {
                 "trial": trial.number,
-                "state": STATES[trial.state],
+                "state": f"as {attributes['same_as']}" if "same_as" in attributes else STATES[trial.state],
                 **{key: attributes.get("settings", {}).get(key) for key in sweep.parameters},
                 sweep.metric: trial.value if trial.state == TrialState.COMPLETE else None,
                 **tested,
@@ -60,7 +60,7 @@ def over_seeds(sweep: SweepFile, rows: Sequence[Row]) -> dict[tuple[str, ...], l
     keys = [key for key in varying(sweep) if key != SEED]
     values: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in rows:
-        if row[sweep.metric] is not None:
+        if row["state"] == "done":
             values[tuple(_short(row[key]) for key in keys)].append(row[sweep.metric])
     return dict(values)
 

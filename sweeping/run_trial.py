@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import functools
+import math
 import os
 import signal
 import subprocess
@@ -40,7 +42,7 @@ def run_trial(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=functools.partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
         )
         try:
             hopeless = _watch(sweep, trials, claim, process, run)
@@ -51,10 +53,12 @@ def run_trial(
         trials.prune(claim, facts)
         return "ended early"
     values = logged(run, sweep.metric)
-    if process.returncode != 0:
+    if process.returncode < 0:
+        reason = f"killed by signal {-process.returncode}" + (" (out of memory?)" if process.returncode == -9 else "")
+    elif process.returncode != 0:
         reason = _last_words(log) or f"exit status {process.returncode}"
     elif not values:
-        reason = f"{sweep.metric} was not logged; see {run.metrics} for what was"
+        reason = f"{sweep.metric} was not logged, or never finite; see {run.metrics} for what was"
     else:
         best = max(values) if sweep.maximise else min(values)
         tested = {f"tested {name}": value for name, value in _tested(run).items()}
@@ -83,9 +87,9 @@ def _watch(sweep: SweepFile, trials: Trials, claim: Claim, process: "subprocess.
 
 
 def logged(run: RunFolder, metric: str) -> list[float]:
-    """Values of a metric in the order they were logged by a run; empty where there are none yet."""
+    """Finite values of a metric in the order they were logged by a run; empty where there are none yet."""
     try:
-        return [row[metric] for row in read_rows(run.metrics) if metric in row]
+        return [row[metric] for row in read_rows(run.metrics) if math.isfinite(row.get(metric, math.nan))]
     except (RunError, OSError):
         return []
 
@@ -114,9 +118,9 @@ def _end(process: "subprocess.Popen[Any]") -> None:
         process.wait()
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """In the child, before it becomes train.py: when the sweep is killed, so is the run; it can be resumed exactly."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() == 1:  # too late: the parent was gone already
+    if os.getppid() != parent:  # too late: it is gone already
         os._exit(1)

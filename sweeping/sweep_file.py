@@ -5,7 +5,9 @@ distributions, nested parameters) is refused by name, not ignored.
 """
 
 import itertools
+import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ MACROS = ("${env}", "${interpreter}", "${program}", "${args}")
 RANGES = {
     "int_uniform": "whole numbers from min to max",
     "uniform": "numbers from min to max",
-    "q_uniform": "numbers from min to max, rounded to a multiple of q",
+    "q_uniform": "multiples of q from min to max",
     "log_uniform_values": "numbers from min to max, uniform in their logarithm",
 }
 
@@ -44,21 +46,35 @@ class Parameter:
     q: float = 1.0
 
     @property
-    def extremes(self) -> tuple[Any, ...]:
-        """All values, or the ends of the range."""
-        return self.values or (self.low, self.high)
+    def steps(self) -> tuple[Any, ...]:
+        """All values there are, empty where they are a continuum: multiples of q are whole where q is."""
+        if self.values or self.distribution in ("uniform", "log_uniform_values"):
+            return self.values
+        first, last = math.ceil(self.low / self.q), math.floor(self.high / self.q)
+        return tuple(i * self.q for i in range(first, last + 1))
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """What a check should try: all values, or the ends of the range and its middle."""
+        return self.values or (self.steps and (self.steps[0], self.steps[-1])) or (self.low, self.high, self.middle)
+
+    @property
+    def middle(self) -> float:
+        """A value inside a range."""
+        return (
+            math.sqrt(self.low * self.high)
+            if self.distribution == "log_uniform_values"
+            else self.low / 2 + self.high / 2
+        )
 
     def draw(self, rng: np.random.Generator) -> Any:
         """A random value."""
-        if self.values:
-            return self.values[int(rng.integers(len(self.values)))]
-        if self.distribution == "int_uniform":
-            return int(rng.integers(int(self.low), int(self.high) + 1))
+        if steps := self.steps:
+            return steps[int(rng.integers(len(steps)))]
         if self.distribution == "log_uniform_values":
             drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
             return min(max(drawn, self.low), self.high)
-        drawn = float(rng.uniform(self.low, self.high))
-        return drawn if self.distribution == "uniform" else round(drawn / self.q) * self.q
+        return float(rng.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,8 @@ class SweepFile:
     def planned(self) -> list[Settings] | None:
         """The settings of all trials, in order; None for bayes, which chooses each by what came before.
 
-        Random ones are drawn from the sweep's name, so that every start of the sweep plans the same.
+        Random ones are drawn from the sweep's name, so that every start of the sweep plans the same; none comes twice,
+        so there may be fewer than run_cap.
         """
         if self.method == "grid":
             combinations = itertools.product(*(parameter.values for parameter in self.parameters.values()))
@@ -106,10 +123,13 @@ class SweepFile:
             return grid[: self.run_cap]
         if self.method == "random":
             rng = np.random.default_rng(list(self.name.encode()))
-            return [
-                {key: parameter.draw(rng) for key, parameter in self.parameters.items()}
-                for _ in range(self.run_cap or 0)
-            ]
+            counts = [len(parameter.steps) for parameter in self.parameters.values()]
+            wanted = min(self.run_cap or 0, math.prod(counts) or math.inf)
+            drawn: dict[str, Settings] = {}
+            while len(drawn) < wanted:
+                settings = {key: parameter.draw(rng) for key, parameter in self.parameters.items()}
+                drawn.setdefault(json.dumps(settings), settings)
+            return list(drawn.values())
         return None
 
     def arguments(self, settings: Settings) -> list[str]:
@@ -122,8 +142,8 @@ class SweepFile:
         return [text for part in after for text in (flags if part == "${args}" else [part])]
 
 
-def read_sweep(path: Path) -> SweepFile:
-    """Read and check a sweep file.
+def read_sweep(path: Path, name: str | None = None) -> SweepFile:
+    """Read and check a sweep file; with `name` the sweep is called so, whatever the file says.
 
     Raises:
         RunError: it is not there, no YAML, or a key or value of it is not one that can be carried out.
@@ -135,7 +155,7 @@ def read_sweep(path: Path) -> SweepFile:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
     try:
-        return sweep_of(content, path.stem)
+        return sweep_of({**content, "name": name} if name and isinstance(content, dict) else content, path.stem)
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
 
@@ -163,8 +183,11 @@ def sweep_of(content: Any, name: str) -> SweepFile:
                 raise ValueError(f"parameters.{key} is a range, of which no grid can be made: give values")
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
+    called = _text(content.get("name", name), "name")
+    if not re.fullmatch(r"[\w.+-][\w .+-]*", called):
+        raise ValueError(f"name is {called!r}: it names a folder; give letters, digits, spaces, . + - and _")
     return SweepFile(
-        name=_text(content.get("name", name), "name"),
+        name=called,
         method=method,
         metric=metric,
         maximise=maximise,
@@ -203,8 +226,10 @@ def _parameter(key: Any, given: Any) -> Parameter:
         for value in values:
             if value is None:
                 raise ValueError(f"{where}: null would reach the command line as the text None; name a config with it")
-            if isinstance(value, dict):
-                raise ValueError(f"{where}: a table cannot be a value; use keys with dots, or swept configs")
+            if not isinstance(value, str | int | float | list):
+                raise ValueError(f"{where}: {value!r} cannot be a value; give texts, numbers, true, false or lists")
+            if values.count(value) > 1:
+                raise ValueError(f"{where}: {value!r} comes twice")
         return Parameter(values=tuple(values))
     low, high = given.get("min"), given.get("max")
     for name, number in (("min", low), ("max", high)):
@@ -224,7 +249,10 @@ def _parameter(key: Any, given: Any) -> Parameter:
     _check_number(q, f"{where}.q", float)
     if q <= 0 or ("q" in given and distribution != "q_uniform"):
         raise ValueError(f"{where}.q is {q}: a step above 0, with the distribution q_uniform")
-    return Parameter(distribution=distribution, low=low, high=high, q=q)
+    parameter = Parameter(distribution=distribution, low=low, high=high, q=q)
+    if distribution == "q_uniform" and not parameter.steps:
+        raise ValueError(f"{where}: no multiple of {q} lies between {low} and {high}")
+    return parameter
 
 
 def _command(command: Any) -> tuple[str, ...]:
@@ -234,10 +262,14 @@ def _command(command: Any) -> tuple[str, ...]:
     if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
         raise ValueError(f"command must be a list of texts (numbers and true in quotes), such as {advice}")
     for part in command:
-        if part.startswith("${") and part not in MACROS:
-            raise ValueError(f"command: {part} is not supported: {', '.join(MACROS)}")
+        if "${" in part and part not in MACROS:
+            raise ValueError(f"command: {part} is not supported; there are, alone in a text: {', '.join(MACROS)}")
     if command.count("${program}") != 1 or command.count("${args}") != 1 or "fit" not in command:
         raise ValueError(f"command must hold ${{program}}, fit and ${{args}} once each: {advice}")
+    if before := [part for part in command[: command.index("${program}")] if part not in MACROS]:
+        raise ValueError(
+            f"command: '{before[0]}' before ${{program}} is not supported; start sweep.py under it instead"
+        )
     return tuple(command)
 
 

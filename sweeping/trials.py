@@ -5,6 +5,7 @@ machine) and by the storage's own row lock (workers of several). The worker hold
 when it dies the lock is free, and the next worker to look for work puts the trial back into the queue.
 """
 
+import json
 import socket
 import time
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.sweep, self.folder = sweep, folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._worker = f"{socket.gethostname()}:{folder.resolve()}"  # locks tell only about workers that share them
         self._queue = FileLock(folder / ".queue.lock")
         with self._queue:
             self.study = self._open(storage)
@@ -82,6 +84,7 @@ class Trials:
             raise RunError(f"{storage}: no storage that can be opened ({type(error).__name__}: {cause})") from error
 
     def _plan(self, plan: dict[str, Any]) -> None:
+        plan = json.loads(json.dumps(plan, default=str))  # as the storage gives it back
         former = self.study.user_attrs.get("plan")
         if former is not None and former != plan:
             raise RunError(
@@ -117,11 +120,21 @@ class Trials:
             self.beat(claim)
             if self.sweep.method == "bayes":
                 claim.settings = {key: suggest(trial, key, wanted) for key, wanted in self.sweep.parameters.items()}
+                if former := self._done_already(claim.settings):
+                    # Its value again teaches the search as much as a run would, and costs nothing.
+                    self._end(
+                        claim, TrialState.COMPLETE, {"settings": claim.settings, "same_as": former.number}, former.value
+                    )
+                    return self.claim()
                 trial.set_user_attr("settings", claim.settings)
             elif not claim.settings:  # a worker elsewhere took the last one at the same moment
                 self._end(claim, TrialState.FAIL, {"stray": True})
                 return None
             return claim
+
+    def _done_already(self, settings: Settings) -> FrozenTrial | None:
+        done = [trial for trial in self.all() if trial.state == TrialState.COMPLETE]
+        return next((trial for trial in done if trial.user_attrs.get("settings") == settings), None)
 
     def _put_back_orphans(self) -> None:
         for trial in self.all():
@@ -135,7 +148,7 @@ class Trials:
                 self._put_back(trial)
 
     def _is_orphan(self, trial: FrozenTrial) -> bool:
-        if trial.user_attrs.get("worker") == socket.gethostname():
+        if trial.user_attrs.get("worker", self._worker) == self._worker:  # without one it was killed as it began
             try:
                 with self._lock_of(trial.number).acquire(timeout=0):
                     return True
@@ -159,7 +172,7 @@ class Trials:
     def beat(self, claim: Claim) -> None:
         """A sign of life, for workers on other machines."""
         claim.trial.set_user_attr("beat", time.time())
-        claim.trial.set_user_attr("worker", socket.gethostname())
+        claim.trial.set_user_attr("worker", self._worker)
 
     def is_hopeless(self, claim: Claim, values: list[float]) -> bool:
         """Whether to end a trial early, by its values after each validation so far."""
@@ -181,10 +194,17 @@ class Trials:
         self._end(claim, TrialState.PRUNED, facts)
 
     def _end(self, claim: Claim, state: TrialState, facts: dict[str, Any], value: float | None = None) -> None:
-        for key, fact in facts.items():  # first: Optuna changes nothing of a trial that has ended
-            claim.trial.set_user_attr(key, fact)
-        self.study.tell(claim.trial, values=value, state=state)
-        claim.lock.release()
+        try:
+            for key, fact in facts.items():  # first: Optuna changes nothing of a trial that has ended
+                claim.trial.set_user_attr(key, fact)
+            self.study.tell(claim.trial, values=value, state=state)
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
+            raise RunError(
+                f"trial {claim.number} was given to another worker, since this one gave no sign of life for "
+                f"{SILENT_SECONDS / 60:.0f} minutes; what it found is not counted"
+            ) from error
+        finally:
+            claim.lock.release()
 
     def _lock_of(self, number: int) -> FileLock:
         return FileLock(self.folder / f".trial_{number:04}.lock")
@@ -194,8 +214,6 @@ def suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Any:
     """A value that Optuna proposes."""
     if parameter.values:
         return trial.suggest_categorical(key, list(parameter.values))
-    if parameter.distribution == "int_uniform":
-        return trial.suggest_int(key, int(parameter.low), int(parameter.high))
-    log = parameter.distribution == "log_uniform_values"
-    step = parameter.q if parameter.distribution == "q_uniform" else None
-    return trial.suggest_float(key, parameter.low, parameter.high, log=log, step=step)
+    if parameter.steps:  # numbered, so that their order counts and a whole number stays one
+        return parameter.steps[trial.suggest_int(key, 0, len(parameter.steps) - 1)]
+    return trial.suggest_float(key, parameter.low, parameter.high, log=parameter.distribution == "log_uniform_values")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from matplotlib.figure import Figure
 from scipy import stats
 from torch.nn.functional import normalize
@@ -20,7 +21,7 @@ import compare
 from reporting.comparison import Metric, compare_experiments, compare_pair, metrics_to_test, shown_metrics, summarise
 from reporting.comparison_figure import draw_comparison
 from reporting.comparison_table import csv_of_table, latex, markdown
-from reporting.comparison_text import conclusion, lines_of
+from reporting.comparison_text import conclusion
 from reporting.errors import RunError
 from reporting.experiment import check_same_pool, find_runs, read_experiment, read_experiments
 from reporting.judged_pool import JudgedPool, write_pool
@@ -301,7 +302,8 @@ def test_the_command_says_all_and_writes_nothing(runs: Path, capsys: pytest.Capt
     assert f"better against base_line, text to audio mAP@10: {100 * clips.difference:+.2f} points" in out
     assert "Welch's t(" in out
     assert out.rstrip().endswith(
-        "is significant (p < .001), and the runs agree (better is ahead in all 9 pairs of runs)."
+        "is significant (p < .001), and over runs too (Welch's p = .0018, better is ahead in 9 of 9 pairs of runs): "
+        "the methods differ."
     )
     assert re.search(r"better +3 +\d\d\.\d ± \d\.\d", out)
 
@@ -349,11 +351,11 @@ def test_one_run_has_no_standard_deviation(runs: Path, capsys: pytest.CaptureFix
     assert "±" not in out
     assert "one run only, so no standard deviation: base_line/0, better/2." in out
     assert "over runs: nothing to say with one run of a method" in out
-    assert out.rstrip().endswith("with one run of each nothing is known of other seeds.")
+    assert out.rstrip().endswith("for these runs; with one run of a method nothing is known of other seeds.")
     mixed = said(capsys, runs / "base_line" / "0", runs / "better")
     assert "no standard deviation: base_line/0." in mixed
     assert "± sample standard deviation" in mixed
-    assert "3 pairs of runs" in mixed
+    assert "nothing is known of other seeds" in mixed
 
 
 def test_one_method_has_nothing_to_test(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -365,19 +367,37 @@ def test_one_method_has_nothing_to_test(runs: Path, capsys: pytest.CaptureFixtur
     assert printed.err == "warning: better: left out for lack of queries_test.parquet: 4\n"
 
 
+def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, tau in ((0, 0.05), (2, 0.05), (10, 0.1)):
+        settings = {"model": {"objective": {"tau": tau}}, "data": {"init_args": {"seed": seed, "root": f"/{seed}"}}}
+        (runs / "better" / str(seed) / "config_fit.yaml").write_text(yaml.safe_dump(settings))
+    assert compare.main([str(runs / "better")]) == 0
+    error = capsys.readouterr().err
+    assert (
+        "warning: better: runs 0 and 10 are of different settings (model.objective.tau: 0.05 before, 0.1 now), yet are "
+        "taken for one experiment" in error
+    )
+
+
 def test_the_verdict_in_words(runs: Path) -> None:
     experiments = read_experiments([runs / "base_line", runs / "better"])
     (test,) = compare_experiments(experiments, permutations=9)
-    weak = replace(test, p_holm=0.2, ahead=4, behind=5)
-    points = f"{100 * test.over_clips.difference:+.2f}"
-    assert conclusion([test, weak]) == (
-        f"better against base_line, at .05 over recordings after Holm: text to audio mAP@10 {points} points is "
-        "significant (p < .001), and the runs agree (better is ahead in all 9 pairs of runs); text to audio mAP@10 "
-        f"{points} points is not significant (p = .2000), and the runs do not agree (base_line is ahead in 5 of 9 "
-        "pairs of runs)."
-    )
-    assert "Holm over 6 tests p = .2000" in "\n".join(lines_of(weak, 6))
-    assert replace(test, p_holm=0.05).significant is False
+    assert test.uncertainty.welch is not None
+    by_seed = replace(test.uncertainty, welch=replace(test.uncertainty.welch, p=0.3))
+    seeds = replace(test, uncertainty=by_seed)
+    weak = replace(seeds, p_holm=0.2, ahead=4, behind=5)
+    odd = replace(test, p_holm=0.2)
+    points = f"text to audio mAP@10 {100 * test.over_clips.difference:+.2f} points is"
+    sentence = conclusion([test, seeds, weak, odd])
+    start = "better against base_line, at .05 over recordings after Holm: "
+    assert sentence.startswith(start)
+    ahead, behind = ("better is ahead in 9 of 9 pairs of runs", "base_line is ahead in 5 of 9 pairs of runs")
+    assert sentence.removeprefix(start).rstrip(".").split("; ") == [
+        f"{points} significant (p < .001), and over runs too (Welch's p = .0018, {ahead}): the methods differ",
+        f"{points} significant (p < .001), but not over runs (Welch's p = .3000, {ahead}): it may be the seeds",
+        f"{points} not significant (p = .2000), nor over runs (Welch's p = .3000, {behind})",
+        f"{points} not significant (p = .2000), though over runs it is (Welch's p = .0018, {ahead})",
+    ]
 
 
 def shown_row(query: str, change: float, before: float, after: float) -> list[str]:

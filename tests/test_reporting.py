@@ -102,7 +102,11 @@ def filled(path: Path, *names: str) -> RunFolder:
     ("names", "flags", "message"),
     [
         ([], {"overwrite": True, "resume": True}, r"^run\.overwrite and run\.resume exclude each other; give one"),
-        (["queries_test.parquet"], {"resume": True}, r"run/0: holds results, but no last\.ckpt to go on from; replace them"),
+        (
+            ["queries_test.parquet"],
+            {"resume": True},
+            r"run/0: holds results, but no last\.ckpt to go on from; re",
+        ),
         (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; go on with --run\.resume true, replace it with"),
         (["queries_validation.parquet"], {}, r"run/0: holds an earlier run; .* or choose another --seed_everything or"),
     ],
@@ -134,6 +138,16 @@ def test_fit_may_use_a_folder(tmp_path: Path, names: list[str], flags: dict[str,
     goes_on = flags.get("resume") and "checkpoints/last.ckpt" in names
     assert resumed == (tmp_path / "checkpoints" / "last.ckpt" if goes_on else None)
     assert all((tmp_path / name).exists() for name in names)
+
+
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run" / "0")
+    held = folder.lock()
+    with pytest.raises(RunError, match=r"run/0: another process is training in it; wait, or choose another --seed"):
+        folder.lock(patience=0.0)
+    held.release()
+    folder.lock(patience=0.0).release()
+    assert not folder.path.exists()
 
 
 def test_clearing_keeps_what_wandb_wrote_and_what_links_point_to(tmp_path: Path) -> None:

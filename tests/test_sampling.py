@@ -190,6 +190,19 @@ def test_an_epoch_that_is_under_way_keeps_its_shuffle() -> None:
     assert begun + list(batches) == expected
 
 
+@given(done=st.integers(0, 13), epoch=st.integers(0, 3), rank=st.integers(0, 1))
+@settings(deadline=None)
+def test_an_epoch_goes_on_after_the_batches_that_are_done(done: int, epoch: int, rank: int) -> None:
+    whole, resumed = (PairBatchSampler(np.repeat(np.arange(11), 5), 2, 0, rank=rank, world_size=2) for _ in range(2))
+    resumed.go_on(epoch, done)
+    whole.set_epoch(epoch)
+    assert list(resumed) == list(whole)[done:]
+    assert len(resumed) == 13
+    for sampler in (whole, resumed):
+        sampler.set_epoch(epoch + 1)
+    assert list(resumed) == list(whole)
+
+
 @given(count=st.integers(0, 60), world_size=st.integers(1, 9))
 @settings(deadline=None)
 def test_rank_share(count: int, world_size: int) -> None:

@@ -1,6 +1,7 @@
 """Sweeps: the file, who runs which trial, what becomes of a trial, what is shown at the end."""
 
 import csv
+import datetime
 import itertools
 import multiprocessing as mp
 import os
@@ -24,7 +25,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 import sweep as door
 from reporting.errors import RunError
 from reporting.run_folder import RunFolder
-from sweeping.results import rows_of_trials
+from sweeping.results import over_seeds, rows_of_trials
 from sweeping.run_trial import run_trial
 from sweeping.sweep_file import SweepFile, read_sweep, sweep_of
 from sweeping.trials import Trials
@@ -120,21 +121,42 @@ RANGES = st.one_of(
 )
 
 
-@given(RANGES, st.text(min_size=1))
+@given(RANGES, st.from_regex(r"[a-z][\w .+-]*", fullmatch=True))
 def test_random_values_lie_in_their_range_and_are_the_same_at_every_start(given: dict[str, Any], name: str) -> None:
     content = with_({"method": "random", "run_cap": 20, "parameters": {"x": given}})
     planned = sweep_of(content, name).planned()
     assert planned == sweep_of(content, name).planned()
     assert planned is not None
-    assert len(planned) == 20
+    whole = "distribution" not in given
+    assert len(planned) == (min(20, given["max"] - given["min"] + 1) if whole else 20)
     assert all(given["min"] <= settings["x"] <= given["max"] for settings in planned)
-    assert "distribution" in given or all(isinstance(settings["x"], int) for settings in planned)
+    assert not whole or all(isinstance(settings["x"], int) for settings in planned)
 
 
-def test_a_quantised_range_gives_multiples() -> None:
-    parameter = {"distribution": "q_uniform", "min": 0, "max": 2, "q": 0.5}
+def test_a_quantised_range_gives_multiples_and_none_twice() -> None:
+    parameter = {"distribution": "q_uniform", "min": 0.2, "max": 2, "q": 0.5}
     planned = sweep_of(with_({"method": "random", "run_cap": 50, "parameters": {"x": parameter}}), "x").planned()
-    assert {settings["x"] for settings in planned or []} == {0, 0.5, 1, 1.5, 2}
+    assert sorted(settings["x"] for settings in planned or []) == [0.5, 1, 1.5, 2]
+    whole = {"distribution": "q_uniform", "min": 8, "max": 60, "q": 8}
+    planned = sweep_of(with_({"method": "random", "run_cap": 5, "parameters": {"x": whole}}), "x").planned()
+    assert len({settings["x"] for settings in planned or []}) == 5
+    assert all(isinstance(settings["x"], int) for settings in planned or [])
+
+
+def test_a_bayesian_search_runs_no_settings_twice(tmp_path: Path) -> None:
+    parameters = {"x": {"distribution": "q_uniform", "min": 8, "max": 24, "q": 8}, "kind": {"values": ["a", "b"]}}
+    sweep = sweep_of(with_({"method": "bayes", "run_cap": 20, "parameters": parameters}), "x")
+    trials = open_trials(tmp_path, sweep)
+    run = []
+    while (claim := trials.claim()) is not None:
+        run.append(tuple(claim.settings.values()))
+        trials.succeed(claim, float(claim.settings["x"]), {})
+    assert len(set(run)) == len(run) <= 6
+    assert all(x in (8, 16, 24) and isinstance(x, int) for x, _ in run)
+    rows = rows_of_trials(sweep, trials.all())
+    assert len(rows) == 20
+    assert [row["state"] for row in rows].count("done") == len(run)
+    assert sum(map(len, over_seeds(sweep, rows).values())) == len(run)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +175,10 @@ def test_a_quantised_range_gives_multiples() -> None:
         ({"parameters": {"a": {"values": 3}}}, "parameters.a.values is 3: give a list"),
         ({"parameters": {"a": {"values": []}}}, r"parameters.a.values is \[\]: give a list with at least one"),
         ({"parameters": {"a": {"values": [None]}}}, "null would reach the command line as the text None"),
-        ({"parameters": {"a": {"values": [{"b": 1}]}}}, "a table cannot be a value"),
+        (
+            {"parameters": {"a": {"values": [{"b": 1}]}}},
+            "'b': 1} cannot be a value; give texts, numbers, true, false or lists",
+        ),
         ({"parameters": {"a": {"value": 1, "min": 0}}}, "give one of value, values, or min and max"),
         ({"parameters": {"a": {"valeus": [1]}}}, r"parameters.a has the unknown key 'valeus'; did you mean"),
         ({"parameters": {"a": {"parameters": {"b": {"value": 1}}}}}, "is nested: write one key with dots"),
@@ -164,6 +189,11 @@ def test_a_quantised_range_gives_multiples() -> None:
         ({"command": None}, "command is missing, and W&B's default lacks `fit`"),
         ({"command": ["${program}", "${args}"]}, "command must hold .* once each"),
         ({"command": [*COMMAND, "${args_json}"]}, r"\$\{args_json\} is not supported"),
+        ({"command": [*COMMAND, "--x=${args}"]}, r"--x=\$\{args\} is not supported; there are, alone in a text"),
+        ({"command": ["nice", *COMMAND]}, r"'nice' before \$\{program\} is not supported"),
+        ({"parameters": {"a": {"values": [1, 1.0]}}}, "parameters.a: 1 comes twice"),
+        ({"parameters": {"a": {"values": [datetime.date(2024, 5, 1)]}}}, "cannot be a value; give texts, numbers"),
+        ({"name": "is it?/good"}, "name is 'is it\\?/good': it names a folder"),
         ({"command": [*COMMAND, "--run.wandb", True]}, "command must be a list of texts"),
         ({"early_terminate": {"type": "median"}}, "early_terminate.type is 'median': give hyperband"),
         ({"early_terminate": {"type": "hyperband"}}, "give min_iter, or max_iter and s"),
@@ -188,6 +218,7 @@ def test_what_cannot_be_carried_out_is_refused(tmp_path: Path, changes: dict[str
         ({"min": 0, "max": 1, "distribution": "log_uniform_values"}, "a logarithm wants more than 0"),
         ({"min": 0.5, "max": 1, "distribution": "int_uniform"}, "int_uniform wants whole numbers"),
         ({"min": 0, "max": 1, "q": 0.1}, "with the distribution q_uniform"),
+        ({"min": 9, "max": 15, "q": 16, "distribution": "q_uniform"}, "no multiple of 16 lies between 9 and 15"),
         ({"values": [1], "distribution": "uniform"}, "wants min and max, not values"),
     ],
 )
@@ -202,7 +233,7 @@ def test_a_range_that_makes_no_sense_is_refused(parameter: dict[str, Any], messa
         ({"parameters": {"model.objective.tua": {"values": [0.1]}}}, r"tua.*did you mean 'tau'\?"),
         (
             {"parameters": {"model.objective.tau": {"values": [0.1, "warm"]}}},
-            "a trial with model.objective.tau=warm, seed_everything=0 cannot be run: .*float.*warm",
+            "a trial with model.objective.tau=warm cannot be run: .*float.*warm",
         ),
         ({"parameters": {"config": {"values": ["clotho_lisnet.yaml"]}}}, "did you mean clotho_listnet.yaml"),
         (
@@ -210,7 +241,7 @@ def test_a_range_that_makes_no_sense_is_refused(parameter: dict[str, Any], messa
             r"differ in model.objective.tau would share the run folder runs/demo_listnet/0; add to the command: "
             r"--run.experiment tiny_\{model.objective.tau\}",
         ),
-        ({"command": [*COMMAND, "--run.experiment", "x={model.tua}"]}, "there is no setting 'tua'"),
+        ({"command": [*COMMAND, "--run.experiment", "x={model.tua}"]}, "there is no setting 'model.tua'"),
     ],
 )
 def test_settings_that_training_would_refuse_end_the_sweep_before_it_begins(
@@ -357,7 +388,7 @@ def test_hopeless_trials_are_noticed(tmp_path: Path) -> None:
 
 def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_sweep(stub)
-    assert door.main([str(path), "--folder", "sweeps"]) == 0
+    assert door.main([str(path), "--folder", "sweeps"]) == 1  # since trials failed
     said = capsys.readouterr().out
     assert "failed: no such seed" in said
     assert "over seeds" in said
@@ -369,8 +400,69 @@ def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFi
     assert rows[4]["reason"] == "no such seed"
     assert (stub / "sweeps" / "tiny" / "figure.png").stat().st_size > 1000
 
-    assert door.main([str(path), "--folder", "sweeps"]) == 0
+    assert door.main([str(path), "--folder", "sweeps"]) == 1
     assert "trial 0" not in capsys.readouterr().out  # nothing was left to do
+
+
+def test_earlier_runs_are_noticed_before_the_first_trial(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    former = stub / "runs" / "tau=0.2" / "1"
+    former.mkdir(parents=True)
+    (former / "queries_test.parquet").write_bytes(b"")
+    assert door.main([str(write_sweep(stub))]) == 1
+    assert (
+        "runs/tau=0.2/1 holds an earlier run (1 of 6 trials would meet one); move them away" in capsys.readouterr().err
+    )
+
+
+def one_trial(stub: Path, program: str) -> tuple[str, Trials]:
+    """How a trial of a program ends that is given `folder`, its run folder."""
+    run = RunFolder(stub / "runs" / "x" / "0")
+    run.path.mkdir(parents=True)
+    (stub / "stub.py").write_text(f"import pathlib, os\nfolder = pathlib.Path({str(run.path)!r})\n{program}")
+    sweep = read_sweep(write_sweep(stub))
+    trials = open_trials(stub, sweep)
+    claim = trials.claim()
+    assert claim is not None
+    return run_trial(sweep, trials, claim, [], run, stub / "log"), trials
+
+
+@pytest.mark.parametrize(
+    ("rows", "ending"),
+    [
+        ("0,nan\n1,0.5\n2,inf", "val/loss 0.5000"),
+        ("0,nan\n1,-inf", "failed: val/loss was not logged, or never finite; see"),
+    ],
+)
+def test_a_value_that_is_not_finite_does_not_count(stub: Path, rows: str, ending: str) -> None:
+    said, trials = one_trial(stub, f"(folder / 'metrics.csv').write_text('epoch,val/loss\\n' + {rows!r})")
+    assert said.startswith(ending)
+    assert rows_of_trials(read_sweep(stub / "tiny.yaml"), trials.all())
+
+
+def test_a_trial_that_was_killed_says_so(stub: Path) -> None:
+    said, _ = one_trial(stub, "print('Epoch 1 loss=0.3', flush=True)\nos.kill(os.getpid(), 9)")
+    assert said == "failed: killed by signal 9 (out of memory?)"
+
+
+def test_workers_that_share_no_locks_wait_for_each_other(tmp_path: Path) -> None:
+    sweep, storage = sweep_of(CONTENT, "x"), f"sqlite:///{tmp_path / 'study.db'}"
+    here, there = (Trials(sweep, storage, tmp_path / name, []) for name in ("a", "b"))
+    claims = [here.claim(), *(there.claim() for _ in range(5))]
+    assert all(claims)
+    assert there.claim() is None  # the first one may be alive
+    taken = [claim.number for claim in claims if claim]
+    assert sorted(taken) == list(range(6))
+
+
+def test_a_worker_that_was_given_up_says_so(tmp_path: Path) -> None:
+    trials = open_trials(tmp_path, sweep_of(CONTENT, "x"))
+    claim = trials.claim()
+    assert claim is not None
+    trials.study.tell(claim.number, state=TrialState.FAIL)
+    with pytest.raises(
+        RunError, match="trial 0 was given to another worker, since this one gave no sign of life for 15"
+    ):
+        trials.succeed(claim, 1.0, {"minutes": 1.0})
 
 
 def test_a_sweep_of_which_nothing_works_stops(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
