@@ -464,8 +464,10 @@ def test_without_a_bound_recordings_keep_their_length(corpus: Corpus) -> None:
 
 def on_rank(module: Clotho, rank: int, world_size: int) -> Clotho:
     device = SimpleNamespace(root_device=torch.device("cpu"))
+    begin = SimpleNamespace(current=SimpleNamespace(processed=0, ready=0))
+    loops = SimpleNamespace(epoch_progress=begin, epoch_loop=SimpleNamespace(batch_progress=begin))
     module.trainer = SimpleNamespace(  # type: ignore[assignment]
-        global_rank=rank, world_size=world_size, strategy=device
+        global_rank=rank, world_size=world_size, strategy=device, fit_loop=loops
     )
     return module
 

@@ -40,6 +40,8 @@ def test_what_it_names_is_there(path: tuple[str, str]) -> None:
     assert (Path(__file__).parent.parent / name).exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"--config ([\w.]+)", README)) - {"my_idea.yaml"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"--config (\w+(?:\.yaml)?)\b(?!/)", README)) - {"my_idea.yaml"})
+)
 def test_the_configs_it_names_are_there(name: str) -> None:
     assert (Path(__file__).parent.parent / "configs" / name).is_file()
