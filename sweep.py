@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def planned_run(arguments: list[str]) -> RunFolder:
     """
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's, of arguments that are not this process's own
             return SettingsOnly(arguments).folder
     except SystemExit as error:
         raise RunError(said.getvalue().strip().removeprefix("error: ")) from error

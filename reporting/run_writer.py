@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import pyarrow as pa
+import torch
 from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
@@ -164,6 +165,7 @@ class RunWriter(L.Callback):
             "versions": package_versions(),
             "device": str(trainer.strategy.root_device),
             "devices": trainer.world_size,
+            "threads": torch.get_num_threads(),  # another number sums in another order
             "precision": str(trainer.precision),
         }
 

@@ -171,15 +171,13 @@ def assert_equal_runs(ours: Path, theirs: Path) -> None:
 # ---------------------------------------------------------------------------------------------- killed while training
 
 CASES: dict[str, tuple[list[tuple[str, int, int]], dict[str, Any]]] = {
-    "in the first epoch": ([("batch end", 0, 5)], {}),
-    "before the first checkpoint": ([("batch start", 0, 1)], {}),
+    "before the first checkpoint": ([("batch start", 0, 1), ("batch end", 0, 5)], {}),
     "with a loading process": ([("batch start", 1, 6)], {"workers": 1}),
     "four times in an epoch": ([("batch end", 1, n) for n in (1, 2, 2, 8)], {}),
     "around the validation": ([("batch end", 0, 9), ("validation", 0, 9), ("validation end", 1, 9)], {}),
     "with few rows": ([("batch end", 0, 7), ("batch end", 1, 3)], {"log_every_n_steps": 4}),
     "only after epochs": ([("batch end", 1, 5), ("validation end", 2, 9)], {"save_minutes": None}),
     "gradients over two": ([("batch end", 0, 5), ("batch start", 1, 2)], {"accumulate_grad_batches": 2}),
-    "gradients over five": ([("batch end", 0, 9), ("batch end", 1, 7)], {"accumulate_grad_batches": 5}),
     "validations within": (
         [("validation", 0, 4), ("batch end", 1, 5), ("validation", 1, 8)],
         {"val_check_interval": 4},
@@ -227,7 +225,7 @@ def test_a_resumed_epoch_decodes_no_batch_twice(tmp_path: Path) -> None:
     assert resumed.decoded == whole.decoded[done:]
 
 
-@pytest.mark.parametrize("options", [{}, {"patience": 1}, {"max_steps": 14}])
+@pytest.mark.parametrize("options", [{}, {"patience": 1}])
 def test_a_run_that_has_ended_is_not_trained_further(
     tmp_path: Path, whole: Callable[..., Path], options: dict[str, Any]
 ) -> None:
@@ -324,9 +322,9 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
     with pytest.raises(Killed):
         fit(tmp_path / "run", ("batch end", 0, 3))
     before = run.last.read_bytes()
-    limits = [len(before) - 1, len(before) - 500, len(before) // 2, 100]  # torch fails here and there with other errors
+    limits = [len(before) - 1, len(before) // 2, 100]  # torch fails here and there with other errors
     done = in_a_process(run.path, "fill", *limits)
-    files = [*3 * [run.last], run.path / "metrics.csv"]
+    files = [*2 * [run.last], run.path / "metrics.csv"]
     end = "cannot be written (File too large); free some space, then go on with --run.resume true"
     assert done.stdout.splitlines() == [f"{file}: {end}" for file in files], done.stderr
     assert run.last.read_bytes() == before
@@ -369,7 +367,7 @@ def test_each_part_of_a_training_has_its_own_entry(tmp_path: Path) -> None:
     began = [part["began"] for part in facts["parts"]]
     assert sorted(began) == began
     assert all(text.endswith("+00:00") for text in began)
-    assert {"git", "versions", "device", "devices", "precision"} < facts["parts"][0].keys()
+    assert {"git", "versions", "device", "devices", "threads", "precision"} < facts["parts"][0].keys()
     assert (facts["steps"], facts["epochs"]) == (3 * BATCHES, 3)
     folder = RunFolder(tmp_path / "run")
     for name, path in (("final", folder.last), ("best", folder.best)):
