@@ -17,6 +17,7 @@ NOISE = (
     ".*LeafSpec.*",
     ".*smaller than the logging interval.*",
     ".*in eval mode at the start of training.*",  # frozen encoders are meant to be
+    ".*recommended to use .*sync_dist=True.*",  # metrics are computed on the gathered pool: the same on every rank
 )
 
 

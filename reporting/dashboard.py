@@ -18,6 +18,7 @@ import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
 from reporting.examples import example_rows, write_excerpt
+from reporting.files import replacing
 from reporting.heat_map import heat_maps
 from reporting.metrics_logger import read_rows
 from reporting.provenance import git_state, package_versions, read_provenance
@@ -58,7 +59,8 @@ class Dashboard(L.Callback):
         self.run = loggers[0].experiment
         with harmless("settings"):
             if self.job_type == "fit":
-                id_file(self.folder).write_text(self.run.id + "\n")
+                with replacing(id_file(self.folder)) as beside:
+                    beside.write_text(self.run.id + "\n")
             elif id_file(self.folder).is_file():
                 self.run.config.update({"fit_run_id": id_file(self.folder).read_text().strip()}, allow_val_change=True)
             tables = trainer.datamodule.tables  # type: ignore[attr-defined]
