@@ -133,6 +133,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         with contextlib.redirect_stdout(io.StringIO()) as out:
             assert main([*command, *common]) == 0
         printed.append(out.getvalue())
+    wandb.teardown()  # ends W&B's own process, which may still be writing; a run's end does not wait for it
     path = folder / "runs" / "tiny+wandb" / "0"
     fit, resumed, test = (Written(part) for part in sorted(path.glob("wandb/offline-run-*")))
     return Runs(folder, path, fit, resumed, test, printed)
