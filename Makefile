@@ -27,6 +27,10 @@ lint: .venv/dev
 
 bench: .venv/dev  ## What is fast, beside its peers; benchmarks/RESULTS.md holds former tables.
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/targets.py
+	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/paired_tests.py
 
 clean:
 	rm -rf .venv *.egg-info

@@ -63,7 +63,7 @@ def fit(data: Path, batches: int, folder: Path) -> float:
 
 def by_hand(root: Path, batches: int) -> float:
     torch.manual_seed(0)
-    data = Synthetic(str(root), seed=0, sample_rate=SmallCNN.sample_rate)
+    data = Synthetic(str(root), seed=0, sample_rate=SmallCNN().sample_rate)
     data.prepare_data()
     data.setup("fit")
     audio = SmallCNN(time_masks=2, frequency_masks=2, dropout=0.3)
