@@ -1,6 +1,5 @@
 """Embeddings of recordings in a parquet file: one row a recording, and facts on what made them."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from reporting.errors import RunError
 from reporting.files import replacing
+from reporting.provenance import weights_sha256
 
 COLUMNS = ("name", "path", "seconds", "bytes", "modified", "embedding")
 DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "max_seconds", "precision")
@@ -65,12 +64,7 @@ def stamp_of(path: Path) -> Stamp | None:
 
 def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
     """Checksum of what embeds audio: names, types, shapes and values of the tensors called `audio_...`."""
-    digest = hashlib.sha256()
-    for name in sorted(name for name in state if name.startswith("audio_")):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return weights_sha256({name: tensor for name, tensor in state.items() if name.startswith("audio_")})
 
 
 def embedding_table(
