@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -243,3 +244,11 @@ def one_line(error: BaseException) -> str:
     if "Original Traceback" in text:
         text = re.sub(r"^[\w.]+: ", "", text.splitlines()[-1])
     return " ".join(text.split())
+
+
+def refused_by_system(error: OSError) -> str:
+    """What the system refused and of which file, in one line; with TRACEBACK set in the environment it is raised."""
+    if os.environ.get("TRACEBACK"):
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or one_line(error)} (TRACEBACK=1 shows where)"

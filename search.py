@@ -7,7 +7,6 @@ Of recordings longer than the run's data.max_seconds the beginning is embedded, 
 
 import argparse
 import logging
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from transformers.utils import logging as transformers_logging
 
-from command_line import one_line
+from command_line import one_line, refused_by_system
 from reporting.errors import RunError
 from reporting.run_folder import find_run
 from retrieval_cli import OUR_ERRORS
@@ -45,10 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or one_line(error)} (TRACEBACK=1 shows where)", file=sys.stderr)
+        print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 1
     return 0
 

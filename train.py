@@ -1,7 +1,6 @@
 """The door: `python train.py {fit,validate,test,predict} --config NAME.yaml`."""
 
 import logging
-import os
 import sys
 import warnings
 
@@ -9,7 +8,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from transformers.utils import logging as transformers_logging
 
-from command_line import configs_first, one_line
+from command_line import configs_first, one_line, refused_by_system
 from retrieval_cli import OUR_ERRORS, RetrievalCLI
 
 NOISE = (
@@ -39,10 +38,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or one_line(error)} (TRACEBACK=1 shows where)", file=sys.stderr)
+        print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 1
     except SIGTERMException:
         return 143  # as a shell counts a process that SIGTERM ended

@@ -12,6 +12,9 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from reporting.errors import RunError
 
+LOOK_EVERY = 20
+"""Steps between two looks at the clock where there are several ranks."""
+
 
 class RunCheckpoint(Checkpoint):
     """Writes `best.ckpt`, whenever a monitored value is the best so far, and `last.ckpt`.
@@ -102,7 +105,9 @@ class RunCheckpoint(Checkpoint):
     def _is_due(self, trainer: L.Trainer) -> bool:
         if self.save_minutes is None or trainer.global_step == self._saved_step:
             return False
-        # The clocks of several ranks differ, so the first one decides.
+        if trainer.world_size > 1 and trainer.global_step % LOOK_EVERY:
+            return False
+        # The clocks of several ranks differ, so the first one decides; to ask it at every step would hold up all.
         return trainer.strategy.broadcast(time.monotonic() - self._saved_at >= 60 * self.save_minutes)
 
     def _write_best(self, trainer: L.Trainer) -> None:
