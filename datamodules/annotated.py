@@ -12,6 +12,7 @@ from rich.progress import track
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 from datamodules.shards import read_index
 from datamodules.table import SplitTable, split_table
 
@@ -47,6 +48,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
         packed: folder of shards that pack.py made of this data set; its audio is read from there. Default: from its
             files.
+        related: put pairs whose captions are alike into one training batch.
         others: as in `AudioCaptionDataModule`.
     """
 
@@ -65,8 +67,9 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         packed: str | None,
         num_workers: int,
         seed: int | None,
+        related: Related | None = None,
     ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed)
+        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
         self.root = Path(root).expanduser()
         self.missing_audio = missing_audio
         self.broken_audio = broken_audio
@@ -96,6 +99,18 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         rows = [row for split in self.splits for row in self.annotations(split)]
         captions = [caption for row in rows for caption in row.captions]
         return captions, np.repeat(np.arange(len(rows)), [len(row.captions) for row in rows])
+
+    def read_names(self) -> list[str]:
+        """Like `AudioCaptionDataModule.read_names`."""
+        return [row.name for split in self.splits for row in self.annotations(split)]
+
+    def caption_ids(self, split: str) -> npt.NDArray[np.int64]:
+        """Like `AudioCaptionDataModule.caption_ids`."""
+        if split not in self.splits:
+            return np.empty(0, dtype=np.int64)
+        counts = [sum(len(row.captions) for row in self.annotations(name)) for name in self.splits]
+        number = self.splits.index(split)
+        return np.arange(sum(counts[:number]), sum(counts[: number + 1]))
 
     def has_split(self, split: str) -> bool:
         """Like `AudioCaptionDataModule.has_split`."""

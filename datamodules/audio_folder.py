@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader
 
 from datamodules.annotated import Tolerance
 from datamodules.audio import AudioInfo, read_info
-from datamodules.base import AudioCaptionDataModule, RecordingDataset
+from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
 from datamodules.errors import DataError
+from datamodules.examples import RecordingDataset
 from datamodules.table import SplitTable, split_table
 
 log = logging.getLogger(__name__)

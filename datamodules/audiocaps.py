@@ -8,6 +8,7 @@ from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
@@ -39,6 +40,8 @@ class AudioCaps(AnnotatedDataModule):
         packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
+            are drawn at random.
     """
 
     how_to_get: ClassVar[str] = HOW_TO_GET
@@ -55,6 +58,7 @@ class AudioCaps(AnnotatedDataModule):
         packed: str | None = None,
         num_workers: int = 4,
         seed: int | None = None,
+        related: Related | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -67,6 +71,7 @@ class AudioCaps(AnnotatedDataModule):
             packed,
             num_workers,
             seed,
+            related,
         )
         self._ids: dict[str, dict[str, list[str]]] = {}
 

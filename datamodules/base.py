@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.audio import read_audio
 from datamodules.batch import Batch, Example, collate
 from datamodules.errors import DataError
-from datamodules.sampling import Draw, PairBatchSampler, rank_share
+from datamodules.examples import PairDataset, RecordingDataset
+from datamodules.neighbours_file import read_neighbours
+from datamodules.related_batches import Related, related_order
+from datamodules.sampling import PairBatchSampler, Regroup, rank_share
 from datamodules.table import SplitTable
+from datamodules.whole_recordings import WholeRecordings
 
 STAGE_SPLITS = {
     "fit": ("train", "validation"),
@@ -23,62 +26,6 @@ STAGE_SPLITS = {
     "test": ("test",),
     "predict": ("test",),
 }
-
-
-class PairDataset(Dataset[Example]):
-    """Training: row i is caption i with a random crop of its recording, drawn from (seed, epoch, caption id)."""
-
-    def __init__(self, table: SplitTable, sample_rate: int, max_seconds: float | None, seed: int) -> None:
-        self.table, self.sample_rate, self.max_seconds, self.seed = table, sample_rate, max_seconds, seed
-
-    def __len__(self) -> int:
-        return len(self.table.captions)
-
-    def __getitem__(self, draw: Draw) -> Example:
-        caption = self.table.captions.slice(draw.row, 1).to_pylist()[0]
-        position = np.random.default_rng((self.seed, draw.epoch, caption["caption_id"])).random()
-        return _example(self.table, caption["audio_row"], [caption], self.sample_rate, self.max_seconds, position)
-
-
-class RecordingDataset(Dataset[Example]):
-    """Evaluation: row i is recording i from its beginning, with all of its captions."""
-
-    def __init__(self, table: SplitTable, sample_rate: int, max_seconds: float | None) -> None:
-        self.table, self.sample_rate, self.max_seconds = table, sample_rate, max_seconds
-
-    def __len__(self) -> int:
-        return len(self.table.audio)
-
-    def __getitem__(self, row: int) -> Example:
-        rows = self.table.caption_rows(row)
-        captions = self.table.captions.slice(rows.start, len(rows)).to_pylist()
-        return _example(self.table, row, captions, self.sample_rate, self.max_seconds, 0.0)
-
-
-def _example(
-    table: SplitTable,
-    audio_row: int,
-    captions: list[dict[str, Any]],
-    sample_rate: int,
-    max_seconds: float | None,
-    position: float,
-) -> Example:
-    audio = table.audio.slice(audio_row, 1).to_pylist()[0]
-    waveform = read_audio(
-        Path(audio["path"]),
-        table.info(audio_row),
-        sample_rate,
-        max_seconds=max_seconds,
-        position=position,
-        offset=audio["offset"],
-    )
-    return Example(
-        waveform=waveform,
-        audio_id=audio["audio_id"],
-        name=audio["name"],
-        captions=[caption["caption"] for caption in captions],
-        caption_ids=[caption["caption_id"] for caption in captions],
-    )
 
 
 class AudioCaptionDataModule(L.LightningDataModule):
@@ -94,6 +41,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio for each loader; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch; default: all pairs are drawn at random.
+
+    Attributes:
+        decode_audio: whether loaders made from now on read audio; else a recording is one sample of silence.
     """
 
     def __init__(
@@ -104,6 +55,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         unique_audio: bool,
         num_workers: int,
         seed: int | None,
+        related: Related | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -116,10 +68,14 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.num_workers must be at least 0, got {num_workers}")
         if seed is not None and seed < 0:
             raise DataError(f"data.seed must be at least 0, got {seed}")
+        if related is not None and related.group < 1:
+            raise DataError(f"data.related.group must be at least 1, got {related.group}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
         self.unique_audio = unique_audio
         self.num_workers = num_workers
+        self.related = related
+        self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
         self.tables: dict[str, SplitTable] = {}
@@ -131,6 +87,14 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
     def read_split(self, split: str) -> SplitTable:
         """The table of "train", "validation" or "test"."""
+        raise NotImplementedError
+
+    def read_names(self) -> list[str]:
+        """Names of all recordings, index = audio id; no audio is needed."""
+        raise NotImplementedError
+
+    def caption_ids(self, split: str) -> npt.NDArray[np.int64]:
+        """Ids of all captions of "train", "validation" or "test", whether their audio is there or not."""
         raise NotImplementedError
 
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
@@ -178,7 +142,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
         A resumed training goes on with the batch after the last one it has taken.
         """
-        dataset = PairDataset(self.tables["train"], self.sample_rate, self.max_seconds, self.seed)
+        dataset = PairDataset(
+            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, decode=self.decode_audio
+        )
         sampler = self._pair_sampler()
         sampler.go_on(*batches_done(self.trainer))
         return self._loader(dataset, batch_sampler=sampler)
@@ -200,6 +166,16 @@ class AudioCaptionDataModule(L.LightningDataModule):
         audio = self.tables["test"].audio
         return dict(zip(audio["name"].to_pylist(), map(Path, audio["path"].to_pylist()), strict=True))
 
+    def whole_recordings(self) -> WholeRecordings:
+        """The recordings of all splits that are set up.
+
+        Raises:
+            DataError: some are longer than `max_seconds`.
+        """
+        tables = list(self.tables.values())
+        datasets = [RecordingDataset(table, self.sample_rate, None) for table in tables]
+        return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers)
+
     def leave_out(self, names: Iterable[str]) -> None:
         """Leave out recordings in `predict`, by name: they are embedded already."""
         self._left_out = frozenset(names)
@@ -213,12 +189,35 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self.batch_size,
             self.seed,
             unique_audio=self.unique_audio,
+            regroup=self._regroup(self.batch_size * world_size),
             rank=rank,
             world_size=world_size,
         )
 
+    def _regroup(self, batch_size: int) -> Regroup | None:
+        if self.related is None:
+            return None
+        if batch_size % self.related.group:
+            raise DataError(
+                f"data.related.group is {self.related.group}, which does not divide a batch of {batch_size} pairs "
+                "(over all devices); change it or data.batch_size"
+            )
+        return functools.partial(
+            related_order,
+            neighbours=self._neighbours,
+            audio_of_pair=self.tables["train"].captions["audio_row"].to_numpy(),
+            group=self.related.group,
+            unique_audio=self.unique_audio,
+        )
+
+    @functools.cached_property
+    def _neighbours(self) -> npt.NDArray[np.int64]:
+        assert self.related is not None
+        ids = self.tables["train"].captions["caption_id"].to_numpy()
+        return read_neighbours(Path(self.related.neighbours).expanduser(), self.read_captions()[0], ids)
+
     def _evaluation_loader(self, split: str, left_out: frozenset[str] = frozenset()) -> DataLoader[Batch]:
-        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds)
+        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds, decode=self.decode_audio)
         return self._recording_loader(dataset, left_out)
 
     def _recording_loader(

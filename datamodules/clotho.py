@@ -7,6 +7,7 @@ from typing import ClassVar
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.csv_files import read_csv
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
@@ -37,6 +38,8 @@ class Clotho(AnnotatedDataModule):
         packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
+            are drawn at random.
     """
 
     how_to_get: ClassVar[str] = HOW_TO_GET
@@ -53,6 +56,7 @@ class Clotho(AnnotatedDataModule):
         packed: str | None = None,
         num_workers: int = 4,
         seed: int | None = None,
+        related: Related | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -65,6 +69,7 @@ class Clotho(AnnotatedDataModule):
             packed,
             num_workers,
             seed,
+            related,
         )
 
     def read_annotations(self, split: str) -> list[Annotation]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 from datamodules.table import SplitTable
 
 
@@ -28,6 +29,8 @@ class Mixture(AudioCaptionDataModule):
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
+            are drawn at random.
 
     Raises:
         DataError: no parts, or `judge` is none of them.
@@ -43,8 +46,9 @@ class Mixture(AudioCaptionDataModule):
         unique_audio: bool = True,
         num_workers: int = 4,
         seed: int | None = None,
+        related: Related | None = None,
     ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed)
+        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
         if not parts:
             raise DataError("data.parts is empty; give at least one data set")
         if not 0 <= judge < len(parts):
@@ -73,13 +77,27 @@ class Mixture(AudioCaptionDataModule):
             first_audio += part.annotated_count()
         return captions, np.concatenate(audio_ids)
 
+    def read_names(self) -> list[str]:
+        """Like `AudioCaptionDataModule.read_names`, each with its part's label."""
+        return [_label(number, part) + name for number, part in enumerate(self.parts) for name in part.read_names()]
+
+    def caption_ids(self, split: str) -> npt.NDArray[np.int64]:
+        """Like `AudioCaptionDataModule.caption_ids`."""
+        ids: list[npt.NDArray[np.int64]] = []
+        first_caption = 0
+        for number, part in enumerate(self.parts):
+            if split == "train" or number == self.judge:
+                ids.append(part.caption_ids(split) + first_caption)
+            first_caption += len(part.read_captions()[0])
+        return np.concatenate(ids)
+
     def read_split(self, split: str) -> SplitTable:
         """Like `AudioCaptionDataModule.read_split`."""
         tables = []
         first_audio = first_caption = first_row = 0
         for number, part in enumerate(self.parts):
             if split == "train" or number == self.judge:
-                label = f"{number}.{type(part).__name__}/" if split == "train" else ""
+                label = _label(number, part) if split == "train" else ""
                 tables.append(_shifted(part.read_split(split), label, first_audio, first_caption, first_row))
                 first_row += len(tables[-1].audio)
             first_audio += part.annotated_count()
@@ -93,6 +111,10 @@ class Mixture(AudioCaptionDataModule):
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
         """That of the judging part."""
         return self.parts[self.judge].graded_relevance(split)
+
+
+def _label(number: int, part: AnnotatedDataModule) -> str:
+    return f"{number}.{type(part).__name__}/"
 
 
 def _shifted(table: SplitTable, label: str, first_audio: int, first_caption: int, first_row: int) -> SplitTable:

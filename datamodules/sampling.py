@@ -1,6 +1,6 @@
 """Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from datamodules.errors import DataError
+
+Regroup = Callable[[npt.NDArray[np.int64], np.random.Generator], npt.NDArray[np.int64]]
 
 
 class Draw(NamedTuple):
@@ -18,7 +20,13 @@ class Draw(NamedTuple):
 
 
 def epoch_batches(
-    audio_of_pair: npt.NDArray[np.int64], batch_size: int, seed: int, epoch: int, *, unique_audio: bool
+    audio_of_pair: npt.NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    unique_audio: bool,
+    regroup: Regroup | None = None,
 ) -> npt.NDArray[np.int64]:
     """Shuffled batches (B, batch_size), B = P // batch_size, of pair indices; no pair comes twice.
 
@@ -31,6 +39,7 @@ def epoch_batches(
         batch_size: pairs a batch, over all ranks together.
         seed, epoch: the shuffle is drawn from both.
         unique_audio: whether a batch holds a recording at most once.
+        regroup: puts the shuffled pairs into another order, from which batches are cut; default: as they are.
 
     Raises:
         DataError: there are too few pairs, or too few recordings for a batch without repeats.
@@ -49,6 +58,8 @@ def epoch_batches(
                 f"{count} batches of {batch_size} without a repeated recording cannot be made from "
                 f"{len(np.unique(audio_of_pair))} recordings; lower data.batch_size or set data.unique_audio to false"
             )
+    if regroup is not None:
+        order = regroup(order, rng)
     batches = order[: count * batch_size].reshape(count, batch_size)
     if unique_audio:
         _separate(batches, audio_of_pair[batches], rng)
@@ -110,6 +121,7 @@ class PairBatchSampler(Sampler[list[Draw]]):
         seed: int,
         *,
         unique_audio: bool = True,
+        regroup: Regroup | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -117,6 +129,7 @@ class PairBatchSampler(Sampler[list[Draw]]):
         self.batch_size = batch_size
         self.seed = seed
         self.unique_audio = unique_audio
+        self.regroup = regroup
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -149,7 +162,9 @@ class PairBatchSampler(Sampler[list[Draw]]):
     def _epoch_batches(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._batches is None or self._batches[0] != epoch:
             size = self.batch_size * self.world_size
-            batches = epoch_batches(self.audio_of_pair, size, self.seed, epoch, unique_audio=self.unique_audio)
+            batches = epoch_batches(
+                self.audio_of_pair, size, self.seed, epoch, unique_audio=self.unique_audio, regroup=self.regroup
+            )
             self._batches = (epoch, batches)
         return self._batches[1]
 

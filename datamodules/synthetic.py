@@ -8,6 +8,7 @@ import numpy.typing as npt
 from datamodules.annotated import Tolerance
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 from datamodules.synthesis.corpus import render_corpus
 
 
@@ -27,6 +28,8 @@ class Synthetic(Clotho):
         packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
+            are drawn at random.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Synthetic(Clotho):
         packed: str | None = None,
         num_workers: int = 1,
         seed: int | None = None,
+        related: Related | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -57,6 +61,7 @@ class Synthetic(Clotho):
             packed,
             num_workers,
             seed,
+            related,
         )
         self.clips = {"development": train_clips, "validation": validation_clips, "evaluation": test_clips}
         self.corpus_seed = corpus_seed

@@ -10,6 +10,7 @@ from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
 from datamodules.errors import DataError
+from datamodules.related_batches import Related
 
 Source = Literal["AudioSet", "BBC", "FreeSound", "SoundBible"]
 FILES: dict[Source, str] = {
@@ -65,6 +66,8 @@ class WavCaps(AnnotatedDataModule):
         packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
         num_workers: processes that decode audio; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
+        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
+            are drawn at random.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation")
@@ -86,6 +89,7 @@ class WavCaps(AnnotatedDataModule):
         packed: str | None = None,
         num_workers: int = 4,
         seed: int | None = None,
+        related: Related | None = None,
     ) -> None:
         super().__init__(
             root,
@@ -98,6 +102,7 @@ class WavCaps(AnnotatedDataModule):
             packed,
             num_workers,
             seed,
+            related,
         )
         if unknown := [source for source in sources if source not in FILES]:
             raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")

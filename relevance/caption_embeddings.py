@@ -1,41 +1,31 @@
-"""Sentence-BERT embeddings of captions: encoded once, kept in a memory-mapped table under a key of their content.
+"""Sentence-BERT embeddings of captions, in one process or several: encoded once, see `relevance.caption_table`.
 
-The key covers the model (name and revision of a hub model, content of a local one), the number format and every
-caption in order, so a changed caption or local model never meets a stale table; of a hub model that changes, give the
-revision. An interrupted encoding goes on where it stopped: rows are written chunk by chunk beside the final file, which
-appears only when whole.
+The key of a table covers the model: name and revision of a hub model, content of a local one. Of a hub model that
+changes, give the revision.
 """
 
 import contextlib
+import functools
 import hashlib
-import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from relevance.caption_table import CHUNK, DType, Encode, cached_table, default_cache_dir
 from relevance.errors import RelevanceError
 from relevance.model_source import ModelSource, explain_unavailable, find_model, local_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-DType = Literal["float32", "float16"]
-FORMAT = 1
-CHUNK = 2048  # captions between two savings
-
-
-def default_cache_dir() -> Path:
-    """`$AUDIO_RELEVANCE_CACHE`, else `audio-relevance` in the user's cache folder."""
-    if chosen := os.environ.get("AUDIO_RELEVANCE_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "audio-relevance"
+BATCHES_A_PIECE = 4  # what a process of a pool takes at a time
+PIECES_A_SAVING = 32  # for each process; at each saving all wait for the last piece, a 32nd of the time at most
 
 
 def model_fingerprint(model: str, revision: str | None) -> str:
@@ -49,15 +39,6 @@ def model_fingerprint(model: str, revision: str | None) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
-
-
-def table_key(captions: Sequence[str], fingerprint: str, dtype: DType) -> str:
-    """Content key, 24 hex digits, of the table of these captions under this model."""
-    digest = hashlib.sha256(json.dumps([FORMAT, fingerprint, dtype]).encode())
-    for caption in captions:
-        encoded = caption.encode()
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
-    return digest.hexdigest()[:24]
 
 
 def load_sentence_bert(source: ModelSource, revision: str | None, device: str | None) -> "SentenceTransformer":
@@ -84,110 +65,119 @@ def embed_captions(
     cache_dir: Path | None = None,
     dtype: DType = "float32",
     batch_size: int = 64,
-    device: str | None = None,
+    devices: Sequence[str] | None = None,
     progress: bool = True,
 ) -> npt.NDArray[np.floating]:
     """Unit-length Sentence-BERT embeddings (C, D) of `captions`, memory-mapped, in `dtype`; row i is `captions[i]`.
 
-    Equal captions are encoded once. Safe to call from several processes at once: one encodes, the others wait.
+    Equal captions are encoded once. Safe to call from several processes at once: one encodes, the others wait. With
+    several `devices`, such as ["cuda:0", "cuda:1"] or ["cpu", "cpu"], each has a process of its own; a script that
+    does this needs `if __name__ == "__main__":`, as the processes import it.
 
     Raises:
-        RelevanceError: no captions, an empty caption, or a model that cannot be loaded.
+        RelevanceError: no captions, an empty caption, a model that cannot be loaded, a device that is not there, or a
+            process that failed; and what `cached_table` raises.
     """
-    if not captions:
-        raise RelevanceError("there are no captions to embed")
     for index, caption in enumerate(captions):
         if not caption.strip():
             raise RelevanceError(f"caption {index} is empty: its similarity to others means nothing; mend the csv")
-    folder = (cache_dir or default_cache_dir()) / "caption_embeddings"
-    path = folder / f"{table_key(captions, model_fingerprint(model, revision), dtype)}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                encoder = load_sentence_bert(find_model(model, revision), revision, device)
-                _encode_into(path, captions, encoder, np.dtype(dtype), batch_size, progress)
-    try:
-        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-    except (ValueError, EOFError) as error:
-        raise RelevanceError(f"{path}: is damaged ({error}); delete it to have the captions embedded anew") from error
+    processes = len(devices or ())
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def encoder() -> Encode:
+            source = find_model(model, revision)
+            return stack.enter_context(sentence_bert_encoder(source, revision, batch_size, devices))
+
+        return cached_table(
+            captions,
+            lambda texts: encoder()(texts),
+            model_fingerprint(model, revision),
+            folder=(cache_dir or default_cache_dir()) / "caption_embeddings",
+            dtype=dtype,
+            chunk=CHUNK if processes < 2 else processes * PIECES_A_SAVING * BATCHES_A_PIECE * batch_size,
+            progress=progress,
+        )
 
 
-def _encode_into(
-    path: Path,
-    captions: Sequence[str],
-    encoder: "SentenceTransformer",
-    dtype: np.dtype[np.floating],
-    batch_size: int,
-    progress: bool,
-) -> None:
-    """Fill `path` chunk by chunk, from the longest caption to the shortest; resume a former attempt's rows."""
-    unique, inverse = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-    order = np.argsort([-len(caption) for caption in unique], kind="stable")  # similar lengths share a batch
-    partial, done_file = path.with_suffix(".partial"), path.with_suffix(".done")
-    dim = encoder.get_embedding_dimension()
-    shape = (len(unique), int(dim or 0))
-    done = _rows_done(done_file) if partial.exists() else 0
-    if not done:
-        _reserve(partial, int(np.prod(shape)) * dtype.itemsize)
-    rows = np.memmap(partial, dtype=dtype, mode="r+", shape=shape)
-    with _progress_bar(progress, len(unique), done) as advance:
-        for start in range(done, len(unique), CHUNK):
-            chunk = order[start : start + CHUNK]
-            with torch.inference_mode():
-                embeddings = encoder.encode(
-                    unique[chunk].tolist(), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
-                )
-            rows[chunk] = embeddings.astype(dtype)
-            rows.flush()
-            _write_text(done_file, str(start + len(chunk)))
-            advance(len(chunk))
-    if not np.isfinite(rows).all():
-        raise RelevanceError(f"Sentence-BERT gave NaN or infinite embeddings; delete {partial} and mend the model")
-    whole = path.with_suffix(".whole")
-    with whole.open("wb") as stream:
-        np.save(stream, rows[inverse])
-    os.replace(whole, path)
-    del rows
-    partial.unlink()
-    done_file.unlink()
+def check_devices(devices: Sequence[str] | None) -> None:
+    """Refuse devices that this machine lacks, before any process is started (one that fails there may hang).
 
-
-def _rows_done(path: Path) -> int:
-    """What a former attempt wrote down; 0 where it did not, or where a crash left the file empty."""
-    text = path.read_text().strip() if path.exists() else ""
-    return int(text) if text.isdigit() else 0
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make a file of `size` bytes whose room on the disk is there: to write to a map without room kills the process."""
-    with path.open("wb") as file:
+    Raises:
+        RelevanceError: no devices at all, a name that is none, a GPU that is not there or is named twice.
+    """
+    if devices is None:
+        return
+    if not devices:
+        raise RelevanceError("devices is an empty list; name at least one, such as cpu, or leave it out")
+    for name, times in Counter(devices).items():
         try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            path.unlink()
-            raise RelevanceError(
-                f"{path.parent}: no room for {size / 1e6:.0f} MB of caption embeddings ({error.strerror}); free "
-                "some, or set AUDIO_RELEVANCE_CACHE to another folder"
-            ) from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write beside, then rename, so that a reader never sees half of it."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text)
-    os.replace(beside, path)
+            device = torch.device(name)
+            there = 1 if device.type == "cpu" else torch.get_device_module(device).device_count()
+        except (RuntimeError, AttributeError):
+            raise RelevanceError(f"devices: '{name}' is no device of this machine; write cpu, cuda:0 or such") from None
+        if (device.index or 0) >= there:
+            raise RelevanceError(f"devices: there is no '{name}', this machine has {there} of this kind; leave it out")
+        if device.type != "cpu" and times > 1:
+            raise RelevanceError(f"devices: '{name}' is named {times} times; name a GPU once, it runs one process best")
 
 
 @contextlib.contextmanager
-def _progress_bar(show: bool, total: int, done: int) -> Iterator["_Advance"]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not show) as bar:
-        task = bar.add_task("embedding captions", total=total, completed=done)
-        yield lambda count: bar.advance(task, count)
+def sentence_bert_encoder(
+    source: ModelSource, revision: str | None, batch_size: int, devices: Sequence[str] | None
+) -> Iterator[Encode]:
+    """Load a Sentence-BERT: what it yields gives unit-length float32 embeddings (n, D) of n captions.
+
+    With several devices the captions are shared out among as many processes, which end with the context.
+
+    Raises:
+        RelevanceError: it cannot be loaded, or a device is not there; later, by what is yielded: a process failed.
+    """
+    check_devices(devices)
+    several = devices is not None and len(devices) > 1
+    device = "cpu" if several else devices[0] if devices else None  # a pool copies the model out of memory
+    encoder = load_sentence_bert(source, revision, device)
+    with _pool(encoder, devices) if several and devices else contextlib.nullcontext() as pool:
+
+        def encode(captions: list[str]) -> npt.NDArray[np.floating]:
+            pooled: dict[str, Any] = {"pool": pool, "chunk_size": BATCHES_A_PIECE * batch_size} if pool else {}
+            with torch.inference_mode():
+                return encoder.encode(  # type: ignore[no-any-return]
+                    captions, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False, **pooled
+                )
+
+        yield encode if pool is None else _explained(encode, devices or ())
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+def _explained(encode: Encode, devices: Sequence[str]) -> Encode:
+    """`encode`, whatever a process failed with told in one line."""
 
-    _Advance = Callable[[int], None]
+    def explained(captions: list[str]) -> npt.NDArray[np.floating]:
+        try:
+            return encode(captions)
+        except Exception as error:  # of any kind: a process hands on its own
+            cause = " ".join(str(error).split())[-160:] or type(error).__name__
+            raise RelevanceError(
+                f"Sentence-BERT failed in a process on one of {', '.join(devices)} ({cause}); give fewer devices or a "
+                "smaller batch_size; what is embedded stays"
+            ) from error
+
+    return explained
+
+
+@contextlib.contextmanager
+def _pool(encoder: "SentenceTransformer", devices: Sequence[str]) -> Iterator[Any]:
+    """A pool of processes, one on each device, always stopped; CPU processes share the machine's threads."""
+    threads = max(1, torch.get_num_threads() // len(devices))
+    ours = "OMP_NUM_THREADS" not in os.environ
+    if ours:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by each process at its start
+    try:
+        pool = encoder.start_multi_process_pool(list(devices))
+    finally:
+        if ours:
+            del os.environ["OMP_NUM_THREADS"]
+    try:
+        yield pool
+    finally:
+        encoder.stop_multi_process_pool(pool)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from relevance.base import Relevance
-from relevance.caption_embeddings import DType, embed_captions
+from relevance.caption_embeddings import embed_captions
+from relevance.caption_table import DType
 from relevance.errors import RelevanceError
 from relevance.scoring import Logistic, Scoring
 
@@ -30,9 +31,11 @@ class CaptionSimilarity(Relevance):
         model: hub name, local folder, or `package:NAME/FOLDER`.
         scoring: f; default the logistic function fitted to human ratings.
         revision: of a hub model.
-        cache_dir: where tables are kept; default `relevance.caption_embeddings.default_cache_dir()`.
+        cache_dir: where tables are kept; default `relevance.caption_table.default_cache_dir()`.
         dtype: of the table; float16 halves it and moves h by less than 1e-3.
         batch_size: captions a Sentence-BERT forward.
+        devices: embed in a process on each of them, such as [cuda:0, cuda:1] or [cpu, cpu]; one name: in this process,
+            there; default: in this process, on a GPU if there is one. The table is the same.
 
     Source: Xie et al. 2024, section II-B.
     """
@@ -47,6 +50,7 @@ class CaptionSimilarity(Relevance):
         cache_dir: str | None = None,
         dtype: DType = "float32",
         batch_size: int = 64,
+        devices: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -55,16 +59,17 @@ class CaptionSimilarity(Relevance):
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.dtype: DType = dtype
         self.batch_size = batch_size
+        self.devices = devices
         self._table: Tensor | None = None  # (C, D) not a buffer: DDP would broadcast it at every step
 
     def encode(self, captions: Sequence[str]) -> None:
         """Like `Relevance.encode`: embed what is not in the cache yet, with a progress bar."""
-        self._embed(captions)
+        self.embed(captions)
 
     def prepare(self, captions: Sequence[str], audio_ids: npt.NDArray[np.int64]) -> None:
         """Like `Relevance.prepare`: map the table into memory."""
         # Copy-on-write keeps torch from warning of a read-only array; nobody writes.
-        path_backed = np.load(self._embed(captions).filename, mmap_mode="c")  # type: ignore[attr-defined]
+        path_backed = np.load(self.embed(captions).filename, mmap_mode="c")  # type: ignore[attr-defined]
         self._table = torch.from_numpy(path_backed)
 
     def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
@@ -79,7 +84,8 @@ class CaptionSimilarity(Relevance):
             self._table = self._table.to(query_ids.device)
         return caption_similarity(self._table[query_ids], self._table[item_ids])
 
-    def _embed(self, captions: Sequence[str]) -> npt.NDArray[np.floating]:
+    def embed(self, captions: Sequence[str]) -> npt.NDArray[np.floating]:
+        """The table (C, D) of unit-length embeddings of `captions`, memory-mapped; see `embed_captions`."""
         return embed_captions(
             captions,
             self.model,
@@ -87,4 +93,5 @@ class CaptionSimilarity(Relevance):
             cache_dir=self.cache_dir,
             dtype=self.dtype,
             batch_size=self.batch_size,
+            devices=self.devices,
         )

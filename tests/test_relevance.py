@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from relevance import caption_embeddings
-from relevance.caption_embeddings import embed_captions, model_fingerprint, table_key
+from relevance.caption_embeddings import embed_captions, model_fingerprint
+from relevance.caption_table import table_key
 from relevance.errors import RelevanceError
 from relevance.model_source import find_model
 from relevance.same_audio import SameAudio
