@@ -12,7 +12,10 @@ from relevance.metrics import retrieval_metrics
 from reporting.errors import RunError
 
 DIRECTIONS = ("text_to_audio", "audio_to_text")
-MAY_CHANGE = ("data.init_args.root", "data.init_args.num_workers", "model.init_from")
+MAY_CHANGE = (
+    *("data.init_args.root", "data.init_args.packed", "data.init_args.shards", "data.init_args.num_workers"),
+    "model.init_from",
+)
 """Beginnings of the keys that may change when a run is resumed, besides those of `trainer` and `run`."""
 
 

@@ -2,7 +2,7 @@
 
 A crop out of a shard is one read: nothing is decoded or resampled. Train on them with `--data.packed FOLDER`. Start it
 once more after a kill and it does the rest; recordings that cannot be read are listed in FOLDER/failures.csv and the
-others packed. For the layout see datamodules/shards.py.
+others packed. For the layout see datamodules/shards.py, for the whole of it docs/large_data.md.
 """
 
 import csv
@@ -14,8 +14,10 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from jsonargparse import Namespace  # type: ignore[attr-defined]
 from rich.progress import track
 
@@ -24,10 +26,14 @@ import datamodules.audiocaps
 import datamodules.clotho
 import datamodules.synthetic
 import datamodules.wavcaps  # noqa: F401
-from command_line import OneLineParser
+from command_line import OneLineParser, refused_by_system
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.errors import DataError
+from datamodules.processes import end_with_parent
 from datamodules.shards import Recording, shard_files, write_index, write_shard
+
+FORMAT = 2
+"""Of the shards and their index; 1 had no captions in the index, and shards of several splits."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,8 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    packed = len(recordings) - len(failures)
-    print(f"{packed} of {len(recordings)} recordings packed; train on them with --data.packed {options.folder}")
+    except OSError as error:
+        print(f"error: {refused_by_system(error)}", file=sys.stderr)
+        return 1
+    present = sum(recording.path is not None for recording in recordings)
+    packed = present - len(failures)
+    print(f"{packed} of {present} recordings packed; train on them with --data.packed {options.folder}")
     if failures:
         print(f"{len(failures)} could not be read: {options.folder / 'failures.csv'}")
     return 0
@@ -63,18 +73,17 @@ def parse(arguments: list[str] | None) -> Namespace:
 
 
 def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
-    """Every annotated recording of every split that has a file, in the order of the annotation files."""
+    """Every annotated recording of every split, in the order of the annotation files; some may have no file."""
     data.prepare_data()
-    found = []
+    found: list[Recording] = []
     for split in data.splits:
         annotations = data.annotations(split)
         _, paths = data.find_audio(split, [row.name for row in annotations])
         found += [
-            Recording(split, row.name, row.captions, path)
-            for row, path in zip(annotations, paths, strict=True)
-            if path is not None
+            Recording(audio_id, split, row.name, row.captions, path)
+            for audio_id, (row, path) in enumerate(zip(annotations, paths, strict=True), len(found))
         ]
-    if not found:
+    if all(recording.path is None for recording in found):
         raise DataError(f"{data.root}: holds no audio of the annotated recordings; {data.how_to_get}")
     return found
 
@@ -85,18 +94,40 @@ def pack(
     """Write the shards that are not there yet, then their common index; (name, error) of what could not be read.
 
     Raises:
-        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise.
+        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise; another process
+            packs into it; or a process died.
     """
-    parts = [list(part) for part in _batched(recordings, shard_size)]
+    parts = shard_parts(recordings, shard_size)
     folder.mkdir(parents=True, exist_ok=True)
-    _check_plan(folder / "plan.json", recordings, sample_rate, shard_size)
-    left = [number for number in range(len(parts)) if not shard_files(folder, number)[1].is_file()]
-    jobs = [(folder, number, parts[number], sample_rate) for number in left]
-    for _ in track(_done(jobs, workers), "packing", total=len(jobs), transient=True):
-        pass
-    failures = write_index(folder, len(parts), sample_rate)
-    _write_failures(folder / "failures.csv", failures)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _check_plan(folder / "plan.json", recordings, sample_rate, shard_size)
+            for unfinished in folder.glob(".*.part"):
+                unfinished.unlink()
+            left = [number for number in range(len(parts)) if not all(map(Path.is_file, shard_files(folder, number)))]
+            jobs = [(folder, number, parts[number], sample_rate) for number in left]
+            for _ in track(_done(jobs, workers), "packing", total=len(jobs), transient=True):
+                pass
+            absent = [recording for recording in recordings if recording.path is None]
+            failures = write_index(folder, len(parts), sample_rate, absent)
+            _write_failures(folder / "failures.csv", failures)
+    except Timeout as error:
+        raise DataError(f"{folder}: another process packs into it; wait for it, or give another folder") from error
     return failures
+
+
+def shard_parts(recordings: list[Recording], shard_size: int) -> list[list[Recording]]:
+    """The recordings of each shard: those of one split that have a file, in an order without meaning.
+
+    What is read one after the other, when shards are streamed, should not be what is alike, as annotation files order
+    it (by source, say). The order is that of checksums of the names, so it does not depend on which files are there.
+    """
+    parts = []
+    for split in dict.fromkeys(recording.split for recording in recordings):
+        present = [recording for recording in recordings if recording.split == split and recording.path is not None]
+        present.sort(key=lambda recording: hashlib.sha256(recording.name.encode()).digest())
+        parts += [present[begin : begin + shard_size] for begin in range(0, len(present), shard_size)]
+    return parts
 
 
 def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> Iterator[int]:
@@ -105,25 +136,31 @@ def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> I
         yield from itertools.starmap(write_shard, jobs)
         return
     # spawn: the data modules may have brought threads along, of which a fork would copy the locks
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         try:
             for job in as_completed([pool.submit(write_shard, *job) for job in jobs]):
                 yield job.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a packing process was killed, perhaps for want of memory; start the same command once more, it goes "
+                "on, with fewer --workers"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _batched(recordings: list[Recording], size: int) -> Iterator[tuple[Recording, ...]]:
-    iterator = iter(recordings)
-    while part := tuple(itertools.islice(iterator, size)):
-        yield part
-
-
 def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard_size: int) -> None:
-    names = "\n".join(f"{recording.split}\t{recording.name}" for recording in recordings)
-    digest = hashlib.sha256(names.encode()).hexdigest()
-    plan = {"recordings_sha256": digest, "sample_rate": sample_rate, "shard_size": shard_size}
+    digest = hashlib.sha256()
+    for recording in recordings:
+        about = (recording.split, recording.name, recording.captions, recording.path is not None)
+        digest.update(f"{json.dumps(about)}\n".encode())
+    plan = {
+        "format": FORMAT,
+        "recordings_sha256": digest.hexdigest(),
+        "sample_rate": sample_rate,
+        "shard_size": shard_size,
+    }
     if path.is_file():
         former = json.loads(path.read_text())
         if differing := [key for key in plan if former.get(key) != plan[key]]:

@@ -22,6 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 import datamodules.audio_folder
 import datamodules.audiocaps
 import datamodules.mixture
+import datamodules.streamed
 import datamodules.synthetic
 import datamodules.wavcaps  # noqa: F401
 import lightning_modules.audio_encoders  # noqa: F401

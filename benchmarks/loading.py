@@ -36,7 +36,7 @@ def write_corpus(folder: Path, clips: int) -> list[Path]:
 
 
 def from_shards(folder: Path, paths: list[Path]) -> Crop:
-    write_shard(folder, 0, [Recording("train", path.name, [], path) for path in paths], RATE)
+    write_shard(folder, 0, [Recording(i, "train", path.name, [], path) for i, path in enumerate(paths)], RATE)
     write_index(folder, 1, RATE)
     index = read_index(folder, RATE)
     audio = [index["train", path.name] for path in paths]

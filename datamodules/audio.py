@@ -63,21 +63,36 @@ def read_audio(
     Raises:
         DataError: the file cannot be decoded, or holds NaN or infinite samples.
     """
-    wanted = info.frames
-    if max_seconds is not None:
-        spare = int(info.sample_rate != sample_rate)  # the resampler may round half a sample down
-        wanted = min(info.frames, math.ceil(max_seconds * info.sample_rate) + spare)
-    start = int(position * (info.frames - wanted + 1))
-    start = min(start, info.frames - wanted)
+    start, wanted = crop_bounds(info, sample_rate, max_seconds, position)
     mono = _decode(path, start, wanted) if offset is None else read_packed(path, offset, start, wanted)
     if info.sample_rate != sample_rate:
         mono = soxr.resample(mono, info.sample_rate, sample_rate)
+    return cut_to_length(mono, str(path), sample_rate, max_seconds)
+
+
+def crop_bounds(info: AudioInfo, sample_rate: int, max_seconds: float | None, position: float) -> tuple[int, int]:
+    """First sample of a crop in its file, and how many are wanted to have it at `sample_rate` Hz (see `read_audio`)."""
+    if max_seconds is None:
+        return 0, info.frames
+    spare = int(info.sample_rate != sample_rate)  # the resampler may round half a sample down
+    wanted = min(info.frames, math.ceil(max_seconds * info.sample_rate) + spare)
+    return min(int(position * (info.frames - wanted + 1)), info.frames - wanted), wanted
+
+
+def cut_to_length(
+    mono: npt.NDArray[np.float32], where: str, sample_rate: int, max_seconds: float | None
+) -> npt.NDArray[np.float32]:
+    """A crop (T,) at `sample_rate` Hz without what is beyond `max_seconds`.
+
+    Raises:
+        DataError: nothing is left.
+    """
     if max_seconds is not None:
         mono = mono[: round(max_seconds * sample_rate)]
     if len(mono) == 0 and max_seconds is not None and max_seconds * sample_rate < 1:
         raise DataError(f"data.max_seconds is {max_seconds}: shorter than one sample at {sample_rate} Hz; raise it")
     if len(mono) == 0:
-        raise DataError(f"{path}: too short to hold one sample at {sample_rate} Hz; {_REMEDY}")
+        raise DataError(f"{where}: too short to hold one sample at {sample_rate} Hz; {_REMEDY}")
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
@@ -97,6 +112,15 @@ def read_packed(path: Path, offset: int, start: int, count: int) -> npt.NDArray[
         raise DataError(
             f"{path}: is truncated (it ends before its table says); delete it and run `python pack.py` again"
         )
+    return from_16_bit(data)
+
+
+def from_16_bit(data: bytes) -> npt.NDArray[np.float32]:
+    """Samples (T,) float32 in [-1, 1) of 2 T bytes, little-endian.
+
+    >>> from_16_bit(b"\\x00\\x40\\x00\\x80")
+    array([ 0.5, -1. ], dtype=float32)
+    """
     samples: npt.NDArray[np.float32] = np.frombuffer(data, "<i2").astype(np.float32)
     samples *= np.float32(1 / FULL_SCALE)
     return samples
@@ -104,6 +128,7 @@ def read_packed(path: Path, offset: int, start: int, count: int) -> npt.NDArray[
 
 FULL_SCALE = 32768  # of 16-bit samples
 _REMEDY = "get the file anew, or delete it to go on without it"
+_REMEDY_INSIDE = f"{_REMEDY} (`python pack.py` decodes every file of a data set and lists those that are damaged)"
 # TypeError: soundfile wants to be told the format of a file called .raw.
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
 
@@ -115,12 +140,12 @@ def _decode(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]:
             file.seek(start)
             samples = file.read(wanted, dtype="float32", always_2d=True)
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY}") from error
+        raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY_INSIDE}") from error
     if len(samples) < wanted:
         raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
-        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY}")
+        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY_INSIDE}")
     return np.asarray(mono, dtype=np.float32)
 
 

@@ -1,12 +1,15 @@
 """Shards: a data set's audio at the training rate, in tar files that WebDataset reads too, with random access.
 
-A shard is an uncompressed tar of pairs `<key>.wav` (mono, 16 bit) and `<key>.json` (name, split, captions). Beside it
-lies a parquet table that says at which byte each recording's samples begin, so that a crop is one read of a known
-length: no header is parsed, nothing is decoded or resampled. FLAC would halve the size, but a crop would be decoded.
+A shard is an uncompressed tar of pairs `<key>.wav` (mono, 16 bit) and `<key>.json` (name, split, captions), all of one
+split. Beside it lies a parquet table that says at which byte each recording's samples begin, so that a crop is one read
+of a known length: no header is parsed, nothing is decoded or resampled. FLAC would halve the size, but a crop would be
+decoded. The tables together, with the recordings that have no file, are index.parquet: all that was annotated, with
+captions and ids, so that a packed data set is whole without its annotation files.
 """
 
 import io
 import json
+import os
 import tarfile
 import wave
 from collections.abc import Sequence
@@ -23,22 +26,29 @@ from datamodules.audio import FULL_SCALE, read_audio, read_info
 from datamodules.errors import DataError
 
 COLUMNS = {
+    "audio_id": pa.int64(),
     "split": pa.string(),
     "name": pa.string(),
+    "captions": pa.list_(pa.string()),
     "shard": pa.string(),
+    "key": pa.string(),
     "offset": pa.int64(),
     "frames": pa.int64(),
     "error": pa.string(),
 }
 
+WAV_HEADER = 44
+"""Bytes before the samples of a wav file as `wave` writes it."""
+
 
 class Recording(NamedTuple):
-    """What is packed: a recording's split, its name there, its captions and its file."""
+    """What is packed: a recording's id in its data module, its split, its name there, its captions and its file."""
 
+    audio_id: int
     split: str
     name: str
     captions: list[str]
-    path: Path
+    path: Path | None
 
 
 class PackedAudio(NamedTuple):
@@ -56,23 +66,22 @@ def write_shard(folder: Path, number: int, recordings: Sequence[Recording], samp
     """
     tar, index = shard_files(folder, number)
     rows: list[dict[str, object]] = []
-    beside = tar.with_name(f".{tar.name}.part")
+    beside = _part(tar)
     with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as archive:
         for place, recording in enumerate(recordings):
-            row = {"split": recording.split, "name": recording.name, "shard": tar.name}
+            key = f"{number:06}_{place:06}"
+            row = {**_annotated(recording), "shard": tar.name, "key": key}
             try:
-                samples = _samples(recording.path, sample_rate)
+                samples = _samples(recording, sample_rate)
             except DataError as error:
                 rows.append({**row, "error": str(error)})
                 continue
-            key = f"{number:06}_{place:06}"
             about = {"name": recording.name, "split": recording.split, "captions": recording.captions}
             offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))
             _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
-            header = len(_wav(samples[:0], sample_rate))
-            rows.append({**row, "offset": offset + header, "frames": len(samples)})
+            rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples)})
     beside.replace(tar)
-    _write_rows(index, rows, sample_rate)
+    _write_table(index, _table(rows), sample_rate)
     return sum("error" in row for row in rows)
 
 
@@ -90,39 +99,74 @@ def read_index(folder: Path, sample_rate: int) -> dict[tuple[str, str], PackedAu
     path = folder / "index.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file; pack the data set into {folder} with `python pack.py`, to its end")
+    names = ("split", "name", "shard", "offset", "frames", "error")
+    table, packed_rate = index_table(path.read_bytes(), str(folder), names)
+    check_rate(str(folder), packed_rate, sample_rate)
+    return {
+        (split, name): PackedAudio(folder / shard, offset, frames)
+        for split, name, shard, offset, frames, error in zip(*(table[name].to_pylist() for name in names), strict=True)
+        if error is None
+    }
+
+
+def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa.Table, int]:
+    """These columns of an index.parquet, a row for each annotated recording by id, and the shards' rate in Hz.
+
+    Args:
+        content: of the file.
+        folder: where it lies, for messages.
+        columns: some of `COLUMNS`; of a recording without samples `error` says why.
+
+    Raises:
+        DataError: it is no such table, or lacks a column.
+    """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(content))
         packed_rate = int(table.schema.metadata[b"sample_rate"])
-        columns = [table[name].to_pylist() for name in ("split", "name", "shard", "offset", "frames", "error")]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run `python pack.py` again") from error
+    if lacking := [name for name in columns if name not in table.column_names]:
         raise DataError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); run `python pack.py` again"
-        ) from error
+            f"{folder}/index.parquet: has no {lacking[0]}, as an older pack.py wrote it; pack again, elsewhere"
+        )
+    return table.select(list(columns)), packed_rate
+
+
+def check_rate(folder: str, packed_rate: int, sample_rate: int) -> None:
+    """Whether shards of one rate serve an encoder that wants another, both in Hz.
+
+    Raises:
+        DataError: they do not.
+    """
     if packed_rate != sample_rate:
         raise DataError(
             f"{folder}: is packed at {packed_rate} Hz, but the audio encoder wants {sample_rate} Hz; pack the data set "
             f"once more with --sample_rate {sample_rate}"
         )
-    return {
-        (split, name): PackedAudio(folder / shard, offset, frames)
-        for split, name, shard, offset, frames, error in zip(*columns, strict=True)
-        if error is None
-    }
 
 
-def write_index(folder: Path, shards: int, sample_rate: int) -> list[tuple[str, str]]:
-    """Join the shards' tables into index.parquet; names and errors of the recordings that could not be packed."""
+def write_index(folder: Path, shards: int, sample_rate: int, absent: Sequence[Recording] = ()) -> list[tuple[str, str]]:
+    """Join the shards' tables, and the recordings that have no file, into index.parquet.
+
+    Returns:
+        Names and errors of the recordings whose files could not be read.
+    """
     table = pa.concat_tables([pq.read_table(shard_files(folder, number)[1]) for number in range(shards)])
-    beside = folder / ".index.parquet.part"
-    pq.write_table(table.replace_schema_metadata({"sample_rate": str(sample_rate)}), beside)
-    beside.replace(folder / "index.parquet")
-    failed = table.filter(pc.is_valid(table["error"]))
+    failed = table.filter(pc.is_valid(table["error"])).sort_by("audio_id")
+    rows = _table([{**_annotated(recording), "error": "has no file"} for recording in absent])
+    _write_table(folder / "index.parquet", pa.concat_tables([table, rows]).sort_by("audio_id"), sample_rate)
     return list(zip(failed["name"].to_pylist(), failed["error"].to_pylist(), strict=True))
 
 
-def _samples(path: Path, sample_rate: int) -> npt.NDArray[np.int16]:
+def _annotated(recording: Recording) -> dict[str, object]:
+    return {name: getattr(recording, name) for name in ("audio_id", "split", "name", "captions")}
+
+
+def _samples(recording: Recording, sample_rate: int) -> npt.NDArray[np.int16]:
     """A whole file (T,) as 16-bit mono at `sample_rate`; what is louder than full scale is clipped."""
-    waveform = read_audio(path, read_info(path), sample_rate)
+    assert recording.path is not None
+    waveform = read_audio(recording.path, read_info(recording.path), sample_rate)
     scaled = np.clip(np.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
     return scaled.astype("<i2")
 
@@ -146,8 +190,16 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> int:
     return begin
 
 
-def _write_rows(path: Path, rows: list[dict[str, object]], sample_rate: int) -> None:
-    arrays = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in COLUMNS.items()}
-    beside = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.table(arrays).replace_schema_metadata({"sample_rate": str(sample_rate)}), beside)
+def _part(path: Path) -> Path:
+    """Where a file is written before it gets its name; of this process alone, as a killed packing's may linger."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _table(rows: Sequence[dict[str, object]]) -> pa.Table:
+    return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in COLUMNS.items()})
+
+
+def _write_table(path: Path, table: pa.Table, sample_rate: int) -> None:
+    beside = _part(path)
+    pq.write_table(table.replace_schema_metadata({"sample_rate": str(sample_rate)}), beside)
     beside.replace(path)

@@ -539,7 +539,8 @@ def test_an_error_in_a_worker_is_one_line_too(corpus: Corpus) -> None:
     with pytest.raises(DataError) as caught:
         list(module.train_dataloader())
     assert "Original Traceback" in str(caught.value)
-    expected = f"{path}: holds NaN or infinite samples; get the file anew, or delete it to go on without it"
+    expected = f"{path}: holds NaN or infinite samples; get the file anew, or delete it to go on without it "
+    expected += "(`python pack.py` decodes every file of a data set and lists those that are damaged)"
     assert one_line(caught.value) == expected
     with pytest.raises(DataError) as caught:
         list(ready(corpus, num_workers=0).train_dataloader())

@@ -5,17 +5,24 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from conftest import CLIPS, Corpus
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 import pack as door
+from datamodules import processes
 from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.errors import DataError
@@ -67,10 +74,49 @@ def test_any_tar_and_wav_reader_reads_a_shard(corpus: Corpus, tmp_path: Path) ->
         assert names[:4] == ["000000_000000.wav", "000000_000000.json", "000000_000001.wav", "000000_000001.json"]
         samples, rate = soundfile.read(io.BytesIO(archive.extractfile(names[0]).read()))  # type: ignore[union-attr]
         about = json.loads(archive.extractfile(names[1]).read())  # type: ignore[union-attr]
-    assert (rate, about["name"]) == (RATE, "rain on a roof.wav")
-    assert about["captions"] == corpus.captions["development"]["rain on a roof.wav"]
-    path = corpus.audio("development", "rain on a roof.wav")
+    assert (rate, about["split"]) == (RATE, "train")
+    assert about["captions"] == corpus.captions["development"][about["name"]]
+    path = corpus.audio("development", about["name"])
     np.testing.assert_allclose(samples, read_audio(path, read_info(path), RATE), atol=0.51 / 32768)
+
+
+def test_a_shard_holds_one_split_and_the_index_all_that_was_annotated(corpus: Corpus, tmp_path: Path) -> None:
+    corpus.audio("development", "dog.wav").write_bytes(b"RIFF, but no audio")
+    corpus.audio("validation", "river.wav").unlink()
+    packed(corpus, tmp_path / "shards")
+    rows = pq.read_table(tmp_path / "shards" / "index.parquet").to_pylist()
+    annotated = [
+        (split, name, captions)
+        for split, official in SPLITS.items()
+        for name, captions in corpus.captions[official].items()
+    ]
+    assert [row["audio_id"] for row in rows] == list(range(13))
+    assert [(row["split"], row["name"], row["captions"]) for row in rows] == annotated
+    failed = {row["name"]: row["error"] for row in rows if row["error"] is not None}
+    assert list(failed) == ["dog.wav", "river.wav"]
+    assert failed["river.wav"] == "has no file"
+    shards = {(row["shard"], row["split"]) for row in rows if row["error"] is None}
+    assert sorted(shards) == [
+        ("shard-000000.tar", "train"),  # six recordings, four a shard
+        ("shard-000001.tar", "train"),
+        ("shard-000002.tar", "validation"),
+        ("shard-000003.tar", "test"),
+    ]
+    for row in rows:
+        if row["error"] is None:
+            with tarfile.open(tmp_path / "shards" / row["shard"]) as archive:
+                assert archive.getmember(f"{row['key']}.wav").offset_data + 44 == row["offset"]
+
+
+def test_the_order_in_shards_has_no_meaning_and_does_not_hang_on_what_is_there() -> None:
+    path = Path("a.wav")
+    recordings = [Recording(i, "train", f"source {i // 50}/{i}", [], path) for i in range(100)]
+    order = [recording.audio_id for part in door.shard_parts(recordings, 30) for recording in part]
+    assert sorted(order) == list(range(100))
+    assert 10 < sum(number < 50 for number in order[:50]) < 40  # of the first source, in the first half
+    fewer = [recording._replace(path=None if recording.audio_id % 7 == 0 else path) for recording in recordings]
+    left = [recording.audio_id for part in door.shard_parts(fewer, 30) for recording in part]
+    assert left == [number for number in order if number % 7]
 
 
 def test_the_data_module_gives_the_same_batches_from_shards(corpus: Corpus, tmp_path: Path) -> None:
@@ -100,7 +146,7 @@ def test_a_crop_is_the_same_from_a_wav_file_and_from_a_shard(
     folder = tmp_path_factory.mktemp("crop")
     samples = np.random.default_rng(frames).integers(-(2**15), 2**15, frames).astype(np.int16)
     soundfile.write(folder / "a.wav", samples, RATE, subtype="PCM_16")
-    write_shard(folder, 0, [Recording("train", "a", [], folder / "a.wav")], RATE)
+    write_shard(folder, 0, [Recording(0, "train", "a", [], folder / "a.wav")], RATE)
     write_index(folder, 1, RATE)
     audio = read_index(folder, RATE)["train", "a"]
     info = AudioInfo(frames, RATE)
@@ -117,12 +163,61 @@ def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> 
     packed(corpus, tmp_path / "killed")
     for name in ("shard-000001.parquet", "index.parquet", "failures.csv", "shard-000003.tar", "shard-000003.parquet"):
         (tmp_path / "killed" / name).unlink()
-    (tmp_path / "killed" / ".shard-000003.tar.part").write_bytes(b"half")
+    (tmp_path / "killed" / ".shard-000003.tar.123.part").write_bytes(b"half")
     (tmp_path / "killed" / "shard-000001.tar").write_bytes(b"half, since its table is not there")
     before = (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns
     assert packed(corpus, tmp_path / "killed") == 0
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
     assert (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns == before
+
+
+def test_a_shard_that_was_deleted_is_packed_again(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path / "shards")
+    whole = digests(tmp_path / "shards")
+    (tmp_path / "shards" / "shard-000001.tar").unlink()
+    packed(corpus, tmp_path / "shards")
+    assert digests(tmp_path / "shards") == whole
+
+
+def test_two_packings_into_one_folder_do_not_meet(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shards").mkdir()
+    with FileLock(tmp_path / "shards" / ".lock"):
+        assert packed(corpus, tmp_path / "shards") == 1
+    assert "shards: another process packs into it; wait for it, or give another folder" in capsys.readouterr().err
+
+
+def test_processes_of_a_killed_packing_end(tmp_path: Path) -> None:
+    """Otherwise they would stay for ever, and write beside those of the packing that goes on."""
+    program = """if True:
+        import multiprocessing, os, time
+        from concurrent.futures import ProcessPoolExecutor
+        from processes import end_with_parent
+        if __name__ == "__main__":
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent)
+            print(pool.submit(os.getpid).result(), flush=True)
+            time.sleep(60)
+    """
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(program))
+    shutil.copy(processes.__file__, tmp_path)  # alone: the package's imports take seconds
+    with subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 30
+    while _is_alive(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended; one that nobody waits for stays in the list."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_workers_write_the_same_shards(corpus: Corpus, tmp_path: Path) -> None:
@@ -151,6 +246,28 @@ def test_what_cannot_be_read_is_reported_and_the_rest_packed(
     assert data.tables["train"].missing == ("dog.wav", "wind.wav")
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_damage_in_the_middle_of_a_flac_is_found_by_packing(
+    corpus: Corpus, tmp_path: Path, subtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its header and its last sample are fine, so a training would meet it only when it draws a crop there."""
+    path = corpus.audio("development", "dog.wav")
+    samples = 0.3 * np.random.default_rng(0).standard_normal(10 * 32000)
+    soundfile.write(path, samples, 32000, format="FLAC", subtype=subtype)
+    whole = bytearray(path.read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 20000] = bytes(20000)
+    path.write_bytes(whole)
+    info = read_info(path)
+    remedy = r"\(`python pack.py` decodes every file of a data set and lists those that are damaged\)"
+    with pytest.raises(DataError, match=rf"dog.wav: cannot be decoded .*; get the file anew, or delete it .* {remedy}"):
+        read_audio(path, info, RATE)
+    assert packed(corpus, tmp_path / "shards") == 0
+    assert "12 of 13 recordings packed" in capsys.readouterr().out
+    with (tmp_path / "shards" / "failures.csv").open() as file:
+        assert [name for name, _ in csv.reader(file)] == ["name", "dog.wav"]
+
+
 def test_a_folder_holds_one_packing(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     packed(corpus, tmp_path / "shards")
     assert packed(corpus, tmp_path / "shards", "--sample_rate", "4000") == 1
@@ -166,16 +283,26 @@ def test_shards_that_do_not_fit_are_refused(corpus: Corpus, tmp_path: Path) -> N
     with pytest.raises(DataError, match="is packed at 8000 Hz, but the audio encoder wants 4000 Hz"):
         read_index(tmp_path / "shards", 4000)
     data = tables(corpus, tmp_path / "shards")
-    tar, _ = shard_files(tmp_path / "shards", 0)
-    tar.write_bytes(tar.read_bytes()[:2000])
+    tars = [shard_files(tmp_path / "shards", number)[0] for number in range(2)]
+    for tar in tars:
+        tar.write_bytes(tar.read_bytes()[:2000])
     with pytest.raises(DataError, match=r"is truncated .*; delete it and run `python pack.py` again"):
         next(iter(data.train_dataloader()))
-    tar.unlink()
-    with pytest.raises(DataError, match=r"shard-000000.tar: cannot be read \(No such file or directory\)"):
+    for tar in tars:
+        tar.unlink()
+    with pytest.raises(DataError, match=r"shard-00000[01].tar: cannot be read \(No such file or directory\)"):
         next(iter(data.train_dataloader()))
     (tmp_path / "shards" / "index.parquet").write_bytes(b"no parquet")
     with pytest.raises(DataError, match=r"index.parquet: cannot be read \(.*\); run `python pack.py` again"):
         tables(corpus, tmp_path / "shards")
+
+
+def test_an_index_of_an_older_packing_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
+    packed(corpus, tmp_path)
+    path = tmp_path / "index.parquet"
+    now = read_index(tmp_path, RATE)
+    pq.write_table(pq.read_table(path).drop_columns(["audio_id", "captions", "key"]), path)
+    assert read_index(tmp_path, RATE) == now
 
 
 def test_a_corpus_without_audio_is_refused(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
