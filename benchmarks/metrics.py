@@ -1,11 +1,9 @@
-"""How long do the ranking metrics take?
+"""How long do the ranking metrics of Clotho's evaluation split take?
 
-    python benchmarks/metrics.py            # both parts
-    python benchmarks/metrics.py --part pool --queries 10000 --items 100000 --dim 512
+    python benchmarks/metrics.py
 
-`clotho`: all metrics in both directions for 5,225 captions and 1,045 clips (Clotho's evaluation split, 1,024-d),
-beside torchmetrics. `pool`: ranks and the ten best of a large pool, with one and with five relevant items, beside the
-bare fp32 product in the same blocks. Embeddings are random.
+All metrics in both directions for 5,225 captions and 1,045 clips (1,024-d), beside torchmetrics. Embeddings are random.
+A large pool: `benchmarks/ranking.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from relevance.metrics import retrieval_metrics
-from relevance.ranks import BLOCK_ELEMENTS, count_ranks
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:
@@ -70,30 +67,6 @@ def clotho(repeats: int) -> None:
     )
 
 
-def pool(query_count: int, item_count: int, dim: int, repeats: int) -> None:
-    queries, items = embeddings(query_count, dim, 0), embeddings(item_count, dim, 1)
-    query = torch.arange(query_count)
-    one = torch.randint(item_count, (query_count,), generator=torch.Generator().manual_seed(2))
-    five = (one[:, None] + torch.arange(5)) % item_count
-    rows = max(16, BLOCK_ELEMENTS // item_count // 16 * 16)
-    buffer = torch.empty(rows, item_count)
-
-    def product() -> None:
-        for block in torch.split(queries, rows):
-            torch.mm(block, items.T, out=buffer[: len(block)])
-
-    compare(
-        repeats,
-        {
-            "bare product": product,
-            "ranks and top 10, one relevant item": lambda: count_ranks(queries, items, query, one),
-            "ranks and top 10, five relevant items": lambda: count_ranks(
-                queries, items, query.repeat_interleave(5), five.flatten()
-            ),
-        },
-    )
-
-
 def compare(repeats: int, functions: dict[str, Callable[[], object]]) -> None:
     """Print median seconds, their range and the ratio to the first; calls take turns, one round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
@@ -111,22 +84,14 @@ def compare(repeats: int, functions: dict[str, Callable[[], object]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["clotho", "pool"])
-    parser.add_argument("--queries", type=int, default=10_000)
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
-    if options.part != "pool":
-        print("clotho: 5,225 captions, 1,045 clips, 1,024-d (ours/torchmetrics)")
-        clotho(options.repeats)
-    if options.part != "clotho":
-        print(f"pool: {options.queries:,} queries, {options.items:,} items, {options.dim}-d")
-        pool(options.queries, options.items, options.dim, options.repeats)
+    print("clotho: 5,225 captions, 1,045 clips, 1,024-d (ours/torchmetrics)")
+    clotho(options.repeats)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class _GatherWithGradient(torch.autograd.Function):
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """(b, ...) of each rank to (W b, ...), every rank with equal b; the tensor itself where there is one process."""
-    if _is_alone():
+    if is_alone():
         return tensor
     gathered: Tensor = _GatherWithGradient.apply(tensor)
     return gathered
@@ -43,10 +43,11 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
 
 def gather_ids(ids: Tensor) -> Tensor:
     """Like `gather_with_gradient` for int64 ids (b,) -> (W b,), which have none."""
-    return ids if _is_alone() else _all_gather(ids)
+    return ids if is_alone() else _all_gather(ids)
 
 
-def _is_alone() -> bool:
+def is_alone() -> bool:
+    """Whether there is no other process in the group, or no group."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
 
 

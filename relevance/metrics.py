@@ -22,7 +22,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from relevance.errors import RelevanceError
-from relevance.ranks import BLOCK_ELEMENTS, Indices, count_ranks
+from relevance.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -243,6 +243,18 @@ class RankingResult:
     ks: tuple[int, ...]
     map_at: int
 
+    @classmethod
+    def of(cls, counts: RankCounts, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> RankingResult:
+        """The result that the counts of all queries make, on the CPU."""
+        return cls(
+            groups=tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy()),
+            items=counts.items,
+            topk_items=counts.topk_items.cpu().numpy(),
+            topk_scores=counts.topk_scores.cpu().numpy(),
+            ks=tuple(ks),
+            map_at=map_at,
+        )
+
     @cached_property
     def per_query(self) -> dict[str, Floats]:
         """Each metric as (Q,) float64, under the names of `per_query`: the columns of a per-query table."""
@@ -282,11 +294,4 @@ def retrieval_metrics(
     counts = count_ranks(
         query_embeddings, item_embeddings, relevant_query, relevant_item, topk=topk, block_elements=block_elements
     )
-    return RankingResult(
-        groups=tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy()),
-        items=counts.items,
-        topk_items=counts.topk_items.cpu().numpy(),
-        topk_scores=counts.topk_scores.cpu().numpy(),
-        ks=tuple(ks),
-        map_at=map_at,
-    )
+    return RankingResult.of(counts, ks=ks, map_at=map_at)

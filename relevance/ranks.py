@@ -11,12 +11,13 @@ What makes the counts exact:
 * the product is full fp32 even under autocast or a lowered matmul precision (in bf16 most queries have ties);
 * queries and items are padded with zeros to whole tiles, because the ragged edge of a BLAS product rounds differently:
   identical items would not tie. With whole tiles a score depends neither on the item's place in the pool nor on the
-  block (so seen with MKL; no BLAS promises it).
+  block (so seen with MKL; no BLAS promises it);
+* all products of a pool have one shape, whichever share of the queries is asked for: so shares ranked by several
+  processes are bit for bit those of one, on any BLAS that gives the same product twice.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ BLOCK_ELEMENTS = 2**26
 
 _ITEM_TILE = 64  # items to a tile: zero padding, and the chunks whose maxima lead to the top k
 _QUERY_TILE = 16
+_BLOCK_QUERIES = 512  # at most: enough for BLAS to run at full speed, few enough for many shares
+_CHUNK_ITEMS = 2**14  # at most, in one product: only the last chunk is copied to be padded
 _CACHE_ELEMENTS = 2**20  # scores passed over at once on a CPU: 4 MiB stay in cache, which halves the time of a pass
 _MAX_ITEMS = 2**24  # counts are summed in fp32, exact up to here
 
@@ -52,6 +55,9 @@ class RankCounts:
         topk_items: (Q, k) int64, best first; of items that tie the one with the smaller index comes first.
         topk_scores: (Q, k) float32.
         items: the size N of the pool.
+
+    Where only a share of the queries was ranked, the last four tensors are zero for the others: the shares' sum is the
+    whole.
     """
 
     query: Tensor
@@ -77,10 +83,13 @@ def count_ranks(
     *,
     topk: int = 10,
     block_elements: int = BLOCK_ELEMENTS,
+    share: tuple[int, int] = (0, 1),
 ) -> RankCounts:
     """Count, for every relevant pair, the items that score higher than it and the same; find each query's best items.
 
     A pass over the scores takes two comparisons for each relevant item of the query that has most of them.
+
+    Beside the embeddings and one block of scores it needs no memory to speak of, if they are fp32 (others are copied).
 
     Args:
         queries: (Q, D) embeddings, any floating dtype; scored in fp32.
@@ -88,11 +97,13 @@ def count_ranks(
         relevant_query: (P,) int64, in any order; each query at least once, as often as it has relevant items.
         relevant_item: (P,) int64, the item relevant to the query in the same place.
         topk: how many of the best items to return (all, if there are fewer).
-        block_elements: scores held at once (4 bytes each; on a GPU twice that). At least 16 queries make a block.
+        block_elements: scores held at once (4 bytes each; on a GPU twice that). 16 to 512 queries make a block.
+        share: (r, W) to rank only the r-th of W contiguous shares of the queries, r from 0; each has whole blocks, so
+            with few queries some have none. Everything is checked whatever the share.
 
     Raises:
         RelevanceError: embeddings of other shapes, with NaN or inf, or too large for fp32 scores; pairs out of range or
-            given twice; a query without a relevant item; topk or block_elements below 1.
+            given twice; a query without a relevant item; topk or block_elements below 1; no such share.
 
     >>> queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> items = torch.tensor([[0.9, 0.1], [0.8, 0.3], [0.9, 0.4]])
@@ -104,7 +115,7 @@ def count_ranks(
     """
     if topk < 1:
         raise RelevanceError(f"topk is {topk}: give at least 1")
-    blocks = score_blocks(queries, items, block_elements=block_elements)
+    blocks = score_blocks(queries, items, block_elements=block_elements, share=share)
     device, topk = queries.device, min(topk, len(items))
     query, item = checked_pairs(relevant_query, relevant_item, len(queries), len(items), device)
     order = query.argsort(stable=True)
@@ -113,9 +124,9 @@ def count_ranks(
     place = torch.empty_like(query)  # (P,) a pair's place among its query's pairs
     place[order] = torch.arange(len(query), device=device) - (ends - found)[query[order]]
 
-    greater, equal = torch.empty_like(query), torch.empty_like(query)
-    topk_items = torch.empty(len(queries), topk, dtype=torch.int64, device=device)
-    topk_scores = torch.empty(len(queries), topk, dtype=torch.float32, device=device)
+    greater, equal = torch.zeros_like(query), torch.zeros_like(query)
+    topk_items = torch.zeros(len(queries), topk, dtype=torch.int64, device=device)
+    topk_scores = torch.zeros(len(queries), topk, dtype=torch.float32, device=device)
     for rows, scores in blocks:
         topk_items[rows], topk_scores[rows] = _best(scores, topk)
         pairs = order[ends[rows.start] - found[rows.start] : ends[rows.stop - 1]]
@@ -128,18 +139,21 @@ def count_ranks(
 
 
 def score_blocks(
-    queries: Tensor, items: Tensor, *, block_elements: int = BLOCK_ELEMENTS
+    queries: Tensor, items: Tensor, *, block_elements: int = BLOCK_ELEMENTS, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The fp32 scores of queries (Q, D) and items (N, D), a block of queries at a time.
+    """The fp32 scores of queries (Q, D) and items (N, D), a block of queries at a time; `share` as in `count_ranks`.
 
-    Yields (rows, scores): the slice of queries and their scores (b, N'), N' being N rounded up to whole tiles; the
-    columns beyond N are -inf. A block is overwritten by the next one.
+    Yields (rows, scores): the slice of queries and their scores (b, N'), N' being N and what fills the last
+    tiles: columns of -inf. A block is overwritten by the next one.
 
     Raises:
-        RelevanceError: at once, for embeddings of other shapes, with NaN or inf, or too large for fp32 scores.
+        RelevanceError: at once, for embeddings of other shapes, with NaN or inf, or too large for fp32 scores; no such
+            share.
     """
     if block_elements < 1:
         raise RelevanceError(f"block_elements is {block_elements}: give at least 1")
+    if not 0 <= share[0] < share[1]:
+        raise RelevanceError(f"share is {share}: give (r, W) with r from 0 to W-1")
     for name, embeddings in (("queries", queries), ("items", items)):
         if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
             raise RelevanceError(
@@ -158,20 +172,26 @@ def score_blocks(
         raise RelevanceError(
             f"values up to {of_query:.3g} and {of_item:.3g} overflow fp32 scores: normalise the embeddings"
         )
-    return _score_blocks(queries, items, block_elements)
+    return _score_blocks(queries, items, block_elements, *share)
 
 
-def _score_blocks(queries: Tensor, items: Tensor, block_elements: int) -> Iterator[tuple[slice, Tensor]]:
-    count = len(items)
-    columns = _padded(items.float(), _ITEM_TILE).T  # (D, N')
-    step = max(_QUERY_TILE, block_elements // columns.shape[1] // _QUERY_TILE * _QUERY_TILE)
-    step = min(step, -(-len(queries) // _QUERY_TILE) * _QUERY_TILE)
-    buffer = columns.new_empty(step, columns.shape[1])
-    for start in range(0, len(queries), step):
+def _score_blocks(
+    queries: Tensor, items: Tensor, block_elements: int, share: int, shares: int
+) -> Iterator[tuple[slice, Tensor]]:
+    count, items = len(items), items.float()
+    width = _even(count, _CHUNK_ITEMS, _ITEM_TILE)
+    chunks = [_padded(chunk, width).T for chunk in items.split(width)]  # of (D, width)
+    columns = len(chunks) * width  # N'
+    most = max(_QUERY_TILE, min(_BLOCK_QUERIES, block_elements // columns // _QUERY_TILE * _QUERY_TILE))
+    step = _even(len(queries), most, _QUERY_TILE)
+    starts = range(0, len(queries), step)
+    buffer = items.new_empty(step, columns)
+    for start in starts[len(starts) * share // shares : len(starts) * (share + 1) // shares]:
         block = queries[start : start + step].float()
-        padded = _padded(block, _QUERY_TILE)
+        padded = _padded(block, step)
         with _full_precision():
-            torch.mm(padded, columns, out=buffer[: len(padded)])
+            for chunk, out in zip(chunks, buffer.split(width, dim=1), strict=True):
+                torch.mm(padded, chunk, out=out)
         scores = buffer[: len(block)]
         scores[:, count:] = -torch.inf
         yield slice(start, start + len(block)), scores
@@ -179,16 +199,28 @@ def _score_blocks(queries: Tensor, items: Tensor, block_elements: int) -> Iterat
 
 def _peak(name: str, embeddings: Tensor) -> float:
     """The largest absolute value, which must be finite."""
-    lowest, highest = (float(extreme) for extreme in embeddings.aminmax())
-    if not math.isfinite(lowest) or not math.isfinite(highest):
-        bad = int((~embeddings.isfinite().all(1)).nonzero()[0])
-        raise RelevanceError(f"{name}: embedding {bad} holds NaN or inf: look for a diverged model or silent audio")
-    return max(-lowest, highest)
+    lowest, highest = embeddings.aminmax(dim=1)  # (count,) each, NaN if there is any
+    bad = (~(lowest.isfinite() & highest.isfinite())).nonzero()
+    if len(bad):
+        raise RelevanceError(
+            f"{name}: embedding {int(bad[0])} holds NaN or inf: look for a diverged model or silent audio"
+        )
+    return max(-float(lowest.min()), float(highest.max()))
 
 
-def _padded(embeddings: Tensor, tile: int) -> Tensor:
-    """The embeddings with rows of zeros up to a multiple of `tile`; not copied if there is nothing to add."""
-    missing = -len(embeddings) % tile
+def _even(count: int, most: int, tile: int) -> int:
+    """The rows of pieces of one size, in whole tiles: as few pieces as can be of at most `most` rows, whole tiles too.
+
+    >>> _even(1045, 512, 16)  # three pieces, of 349 rows and some padding
+    352
+    """
+    pieces = -(-count // most)
+    return -(-count // (pieces * tile)) * tile
+
+
+def _padded(embeddings: Tensor, rows: int) -> Tensor:
+    """The embeddings with zeros below, `rows` in all; not copied if there is nothing to add."""
+    missing = rows - len(embeddings)
     return F.pad(embeddings, (0, 0, 0, missing)) if missing else embeddings
 
 

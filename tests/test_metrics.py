@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchmetrics.retrieval import RetrievalMAP
 
 from relevance.errors import RelevanceError
@@ -141,6 +144,44 @@ def test_the_block_size_changes_nothing() -> None:
         blocked = count_ranks(queries, items, *pairs, block_elements=block_elements)
         for name in ("greater", "equal", "topk_items", "topk_scores"):
             assert torch.equal(getattr(blocked, name), getattr(whole, name)), (name, block_elements)
+
+
+@pytest.mark.parametrize("chunk", [64, 128, 448])
+def test_items_tie_with_their_copies_in_other_chunks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, items = (torch.randn(n, 100, generator=torch.Generator().manual_seed(n)) for n in (90, 73))
+    pairs = np.arange(90), np.arange(90) % 511
+    whole = count_ranks(queries, items.repeat(7, 1), *pairs, topk=511)
+    monkeypatch.setattr("relevance.ranks._CHUNK_ITEMS", chunk)
+    chunked = count_ranks(queries, items.repeat(7, 1), *pairs, topk=511)
+    assert chunked.equal.tolist() == [7] * 90
+    assert (chunked.greater % 7 == 0).all()
+    for name in ("greater", "equal", "topk_items", "topk_scores"):
+        assert torch.equal(getattr(chunked, name), getattr(whole, name)), name
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor made under it, not counting views of given ones."""
+
+    def __init__(self, *given: torch.Tensor) -> None:
+        super().__init__()
+        self.given, self.bytes = {tensor.untyped_storage().data_ptr() for tensor in given}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in self.given:
+                self.bytes = max(self.bytes, tensor.untyped_storage().nbytes())
+        return result
+
+
+@pytest.mark.parametrize("last", [1.0, torch.nan])
+def test_memory_is_one_block_of_scores(last: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relevance.ranks._CHUNK_ITEMS", 1024)
+    queries, items = (torch.randn(n, 128, generator=torch.Generator().manual_seed(n)) for n in (300, 10_001))
+    items[-1, -1] = last
+    with Largest(queries, items) as largest, nullcontext() if last == 1 else pytest.raises(RelevanceError):
+        count_ranks(queries, items, np.arange(300), np.arange(300), block_elements=2**18)
+    assert 0 < largest.bytes <= 4 * 2**18  # 1 MiB, where the scores are 12 and the items 5
 
 
 def test_the_order_of_items_and_of_queries_changes_nothing() -> None:
@@ -399,6 +440,8 @@ GOOD = {"queries": torch.eye(3), "items": torch.eye(3), "relevant_query": np.ara
         ),
         ({"topk": 0}, "topk is 0"),
         ({"block_elements": 0}, "block_elements is 0"),
+        ({"share": (2, 2)}, r"share is \(2, 2\): give \(r, W\) with r from 0 to W-1"),
+        ({"share": (-1, 2)}, r"share is \(-1, 2\)"),
     ],
 )
 def test_bad_input_to_ranks_is_named(change: dict, message: str) -> None:
