@@ -42,6 +42,8 @@ def check_chunk(chunk: int, *encoders: nn.Module) -> None:
     if chunk < 1:
         raise ModelError(f"model.chunk is {chunk}: give at least 1, or null for whole batches")
     for encoder in encoders:
+        if not any(parameter.requires_grad for parameter in encoder.parameters()):
+            continue  # a frozen encoder normalises by statistics of its own
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
             raise ModelError(
                 f"model.chunk is {chunk}, but {type(encoder).__name__} has batch normalisation, whose statistics would "

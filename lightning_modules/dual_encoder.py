@@ -9,23 +9,26 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.chunks import check_chunk, encode_in_chunks
+from lightning_modules.compiling import compile_layers
 from lightning_modules.errors import ModelError
+from lightning_modules.frozen_towers import FrozenTowers
 from lightning_modules.gathering import gather_ids, gather_with_gradient
+from lightning_modules.graded import graded_ndcg
 from lightning_modules.heads import Head, projection_head
-from lightning_modules.pool import Pool, PoolCollector, caption_slots
+from lightning_modules.pool import Pool, PoolCollector, batches_of_captions
 from lightning_modules.schedule import Schedule, WarmupCosine
+from lightning_modules.sharded_ranking import sharded_metrics
 from lightning_modules.text_encoders import TextEncoder
 from lightning_modules.weights import load_weights
 from lightning_modules.weights_source import find_weights
 from relevance.base import Relevance
-from relevance.metrics import RankingResult, retrieval_metrics
-from relevance.ndcg import ndcg_from_embeddings
+from relevance.metrics import RankingResult
 from relevance.objectives import Objective, check_targets, target_distribution, target_entropy
 
 Split = Literal["validation", "test"]
@@ -53,6 +56,9 @@ class DualEncoder(L.LightningModule):
             other batch sizes or device counts can be compared.
         chunk: recordings, and captions, that are encoded at a time in training, for batches larger than memory: the
             gradients are exact, at the price of one more forward pass. Default: all at once.
+        cache_frozen: run an encoder that is not trained once over the data, keep what it gives on disk, and look it up
+            in training; recordings must be taken whole then (data.max_seconds).
+        compile: compile the encoders' layers with torch.compile.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
 
     Raises:
@@ -73,6 +79,8 @@ class DualEncoder(L.LightningModule):
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
         chunk: int | None = None,
+        cache_frozen: bool = False,
+        compile: bool = False,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -90,6 +98,8 @@ class DualEncoder(L.LightningModule):
         self.schedule = schedule
         self.loss_batch = loss_batch
         self.chunk = chunk
+        self.cache_frozen = cache_frozen
+        self.towers: FrozenTowers | None = None
         self.collector = PoolCollector()
         self.pool: Pool | None = None
         self.results: dict[str, RankingResult] = {}
@@ -100,6 +110,8 @@ class DualEncoder(L.LightningModule):
         self._seed = torch.initial_seed()
         if init_from is not None:
             load_weights(self, find_weights(init_from))
+        if compile:
+            compile_layers(audio_encoder, text_encoder)
 
     @property
     def sample_rate(self) -> int:
@@ -110,11 +122,28 @@ class DualEncoder(L.LightningModule):
 
     def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Unit vectors (A, D) float32 of recordings (A, T) with lengths (A,)."""
-        return F.normalize(self.audio_head(self.audio_encoder(waveforms, lengths)).float(), dim=1)
+        return self._project(self.audio_head, self.audio_encoder(waveforms, lengths))
 
     def embed_text(self, captions: list[str]) -> Tensor:
         """Unit vectors (C, D) float32 of C captions."""
-        return F.normalize(self.text_head(self.text_encoder(captions)).float(), dim=1)
+        return self._project(self.text_head, self.text_encoder(captions))
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Unit vectors of a batch's recordings (A, D) and captions (C, D), float32; frozen towers are looked up."""
+        towers = self.towers
+        if towers is not None and towers.audio is not None:
+            audio = self._project(self.audio_head, towers.audio(batch.audio_ids))
+        else:
+            audio = encode_in_chunks(self.embed_audio, self.chunk, batch.waveforms, batch.lengths)
+        if towers is not None and towers.text is not None:
+            text = self._project(self.text_head, towers.text(batch.caption_ids))
+        else:
+            text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)
+        return audio, text
+
+    @staticmethod
+    def _project(head: nn.Module, states: Tensor) -> Tensor:
+        return F.normalize(head(states).float(), dim=1)
 
     # ------------------------------------------------------------------------------------------------ preparing
 
@@ -130,6 +159,21 @@ class DualEncoder(L.LightningModule):
             self.relevance.prepare(*self._datamodule().read_captions())
             self.relevance_is_ready = True
 
+    def on_fit_start(self) -> None:
+        """Run frozen encoders once, where that is wanted; recordings need not be decoded then."""
+        if not self.cache_frozen:
+            return
+        plugin = self.trainer.precision_plugin
+        precision = (str(plugin.precision), plugin.forward_context)
+        datamodule = self._datamodule()
+        self.towers = FrozenTowers(self.audio_encoder, self.text_encoder, datamodule, precision, self.device)
+        datamodule.decode_audio = self.towers.audio is None
+
+    def on_fit_end(self) -> None:
+        """Forget the tables: they are of the splits of training, and other splits follow."""
+        if self.towers is not None:
+            self.towers, self._datamodule().decode_audio = None, True
+
     def _needs_targets(self) -> bool:
         return self.trainer.state.fn in ("fit", "validate")
 
@@ -143,9 +187,8 @@ class DualEncoder(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of this rank's queries against the items of all ranks."""
-        audio = encode_in_chunks(self.embed_audio, self.chunk, batch.waveforms, batch.lengths)  # (a, D)
-        audio = audio[batch.caption_audio]  # (b, D)
-        text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)  # (b, D)
+        recordings, text = self.embed(batch)  # (a, D), (b, D)
+        audio = recordings[batch.caption_audio]  # (b, D)
         item_ids = gather_ids(batch.caption_ids)  # (W b,)
         relevance = self.relevance(batch.caption_ids, item_ids)  # (b, W b)
         if not self._targets_checked:
@@ -231,13 +274,9 @@ class DualEncoder(L.LightningModule):
         self._judge("test", "test")
 
     def _collect(self, batch: Batch) -> None:
-        self.collector.update(
-            self.embed_audio(batch.waveforms, batch.lengths),
-            batch.audio_ids,
-            self.embed_text(batch.captions),
-            batch.caption_ids,
-            batch.audio_ids[batch.caption_audio],
-        )
+        audio, text = self.embed(batch)
+        described = batch.audio_ids[batch.caption_audio]
+        self.collector.update(audio, batch.audio_ids, text, batch.caption_ids, described)
 
     def _judge(self, split: Split, prefix: str) -> None:
         self.pool = self.collector.compute()
@@ -245,10 +284,11 @@ class DualEncoder(L.LightningModule):
         text, audio, described = self.pool.text, self.pool.audio, self.pool.caption_audio
         rows = torch.arange(len(text), device=text.device)
         self.results = {
-            "text_to_audio": retrieval_metrics(text, audio, rows, described),
-            "audio_to_text": retrieval_metrics(audio, text, described, rows),
+            "text_to_audio": sharded_metrics(text, audio, rows, described),
+            "audio_to_text": sharded_metrics(audio, text, described, rows),
         }
-        self.graded, self.graded_chance = self._graded_ndcg(split)
+        known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
+        self.graded, self.graded_chance = graded_ndcg(self.pool, known)
         for direction, result in self.results.items():
             metrics = result.summary()
             if direction in self.graded:
@@ -256,28 +296,6 @@ class DualEncoder(L.LightningModule):
             for name, value in metrics.items():
                 shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
                 self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
-
-    def _graded_ndcg(self, split: Split) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """NDCG@10 (Q,) of each direction against known relevance between recordings, and its mean for a blind scorer.
-
-        Empty where the data module knows none, or where only a part of the split was run.
-        """
-        known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
-        assert self.pool is not None
-        text, audio, described = self.pool.text, self.pool.audio, self.pool.caption_audio
-        if known is None or len(known) != len(audio):
-            return {}, {}
-        truth = torch.as_tensor(np.asarray(known), device=audio.device)  # (A, A)
-        sides = {
-            "text_to_audio": (text, audio, lambda rows: truth[described[rows]]),
-            "audio_to_text": (audio, text, lambda rows: truth[rows][:, described]),
-        }
-        graded = {name: ndcg_from_embeddings(*side) for name, side in sides.items()}
-        blind = {
-            name: float(ndcg_from_embeddings(queries, torch.zeros_like(items), gains_of).nanmean())
-            for name, (queries, items, gains_of) in sides.items()
-        }
-        return graded, blind
 
     def pool_loss(self, pool: Pool) -> Tensor:
         """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
@@ -301,7 +319,4 @@ class DualEncoder(L.LightningModule):
 
     def loss_batches(self, pool: Pool) -> Iterator[Tensor]:
         """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""
-        slots = caption_slots(pool.caption_audio.cpu().numpy())
-        for slot in range(int(slots.max()) + 1):
-            rows = torch.from_numpy(np.flatnonzero(slots == slot)).to(pool.audio.device)
-            yield from rows.split(self.loss_batch)
+        return batches_of_captions(pool, self.loss_batch)

@@ -1,5 +1,6 @@
 """The pool: every recording and caption of a split, embedded once, gathered over devices."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,17 @@ def _by_id(values: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     first = torch.ones_like(ids, dtype=torch.bool)
     first[1:] = ids[1:] != ids[:-1]
     return values[order[first]], ids[first]
+
+
+def batches_of_captions(pool: Pool, size: int) -> Iterator[Tensor]:
+    """Rows of the pool's captions, at most `size` at a time: all recordings' first captions, then all second ones, ...
+
+    So a batch pairs each of its recordings with one caption, as in training.
+    """
+    slots = caption_slots(pool.caption_audio.cpu().numpy())
+    for slot in range(int(slots.max()) + 1):
+        rows = torch.from_numpy(np.flatnonzero(slots == slot)).to(pool.audio.device)
+        yield from rows.split(size)
 
 
 def caption_slots(caption_audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

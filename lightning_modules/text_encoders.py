@@ -2,13 +2,15 @@
 
 import inspect
 import re
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from lightning_modules.errors import ModelError
+from lightning_modules.freezing import Freezable
+from lightning_modules.lora import LoRA
 from relevance.errors import RelevanceError
 from relevance.model_source import find_model
 
@@ -18,7 +20,7 @@ ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 """Names that configurations give to the two; the first that is there counts."""
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Freezable):
     """Base of all text encoders.
 
     Attributes:
@@ -59,8 +61,9 @@ class HuggingFaceText(TextEncoder):
         normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
         dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
             without such a setting needs.
-        trained_layers: how many of the last layers are trained; the others and the token embeddings stay as they are,
-            without dropout. null trains all, 0 none.
+        trained_layers: how many of the last layers are trained, with what comes after them; the others and the token
+            embeddings stay as they are, without dropout. null trains all, 0 none.
+        lora: train low-rank adapters in place of the model's own weights; its dropout stays.
         revision: of a hub model.
         config: build the model from this configuration with random weights (keys of its Hugging Face config,
             `model_type` among them); `model` then gives the tokenizer alone. For tests of size and speed.
@@ -80,6 +83,7 @@ class HuggingFaceText(TextEncoder):
         dropout: float | None = 0.2,
         attention_dropout: float | None = 0.2,
         trained_layers: int | None = None,
+        lora: LoRA | None = None,
         revision: str | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
@@ -129,10 +133,9 @@ class HuggingFaceText(TextEncoder):
                 "give the model as its authors published it"
             )
         self._check_tokens(model, max_tokens)
-        self.frozen = frozen_parts(self.model, trained_layers, settings.num_hidden_layers)
-        for part in self.frozen:
-            part.requires_grad_(False)
-        self.train()  # from_pretrained leaves the model in eval mode
+        layers = getattr(settings, "num_hidden_layers", None)
+        example = self.tokenizer("a", return_tensors="pt")
+        self.choose_trained(self.model, layers, trained_layers, lora, lambda: self.model(**example))
         self.dim = int(settings.hidden_size)
         self.pooling: Pooling = pooling
         self.max_tokens = max_tokens
@@ -151,13 +154,6 @@ class HuggingFaceText(TextEncoder):
         longest = min(self.tokenizer.model_max_length, getattr(settings, "max_position_embeddings", max_tokens))
         if not 3 <= max_tokens <= longest:  # two tokens mark the beginning and the end
             raise ModelError(f"text encoder: max_tokens is {max_tokens}: '{name}' takes 3 to {longest}")
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch dropout on or off, but never on in the frozen parts."""
-        super().train(mode)
-        for part in self.frozen:
-            part.eval()
-        return self
 
     def forward(self, captions: list[str]) -> Tensor:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
@@ -183,25 +179,6 @@ def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: floa
     if name is None:
         raise ModelError(f"text encoder: {type(settings).__name__} has no {option} to set; give {option}: null")
     setattr(settings, name, value)
-
-
-def frozen_parts(model: nn.Module, trained_layers: int | None, layers: int) -> list[nn.Module]:
-    """The parts of a transformer of `layers` layers that are not trained when only the last `trained_layers` are.
-
-    Raises:
-        ModelError: the model does not have so many layers, or keeps them where they cannot be found.
-    """
-    if trained_layers is None:
-        return []
-    if not 0 <= trained_layers <= layers:
-        raise ModelError(f"text encoder: trained_layers is {trained_layers}; give 0 to {layers}, or null for all")
-    if trained_layers == 0:
-        return [model]
-    stacks = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == layers]
-    embeddings = getattr(model, "embeddings", None)
-    if not stacks or embeddings is None:
-        raise ModelError("text encoder: this model's layers cannot be told apart; set trained_layers to 0 or null")
-    return [embeddings, *stacks[0][: layers - trained_layers]]
 
 
 def _takes_pooling_flag(settings: Any) -> bool:

@@ -45,12 +45,24 @@ def _cause(error: Exception) -> str:
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Load weights that fit `module` exactly.
+    """Load weights that fit `module` exactly, or would if it had no LoRA adapters; new adapters stay as they are.
 
     Raises:
         ModelError: as `fitting_weights`.
     """
-    module.load_state_dict(fitting_weights(module, path))
+    own = module.state_dict()
+    module.load_state_dict(_checked(with_adapters(read_weights(path), own), own, path))
+
+
+def with_adapters(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a model without LoRA under the names they have in one with it, `own`, and that one's adapters.
+
+    Layers that have adapters in `state`, or have none in `own`, keep their names.
+    """
+    now = {name.replace(".base_layer.", "."): name for name in own if ".base_layer." in name and name not in state}
+    layers = {name.rpartition(".")[0] for name in now.keys() & state.keys()}
+    adapters = {name: value for name, value in own.items() if name.partition(".lora_")[0] in layers}
+    return adapters | {now.get(name, name): value for name, value in state.items()}
 
 
 def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
@@ -59,8 +71,10 @@ def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     Raises:
         ModelError: as `read_weights`, or the weights are of another model: names missing, unknown or of other shapes.
     """
-    state = read_weights(path)
-    own = module.state_dict()
+    return _checked(read_weights(path), module.state_dict(), path)
+
+
+def _checked(state: dict[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
     missing = sorted(own.keys() - state.keys())
     unknown = sorted(state.keys() - own.keys())
     reshaped = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)

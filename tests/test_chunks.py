@@ -104,3 +104,4 @@ def test_chunks_that_cannot_be_exact_are_refused() -> None:
         tiny_model(chunk=0)
     with pytest.raises(ModelError, match=r"model\.chunk is 4, but SmallCNN has batch normalisation"):
         DualEncoder(SmallCNN(), TinyText(), SameAudio(), InfoNCE(), chunk=4)
+    DualEncoder(SmallCNN().requires_grad_(False), TinyText(), SameAudio(), InfoNCE(), chunk=4)

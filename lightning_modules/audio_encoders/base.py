@@ -1,10 +1,12 @@
 """What every audio encoder is: a module that turns padded waveforms into one vector a clip."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from lightning_modules.freezing import Freezable
 
 
-class AudioEncoder(nn.Module):
+class AudioEncoder(Freezable):
     """Base of all audio encoders.
 
     Attributes:

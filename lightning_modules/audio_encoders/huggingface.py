@@ -20,6 +20,7 @@ from transformers import (
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
 from lightning_modules.errors import ModelError
+from lightning_modules.lora import LoRA
 from relevance.errors import RelevanceError
 from relevance.model_source import find_model
 
@@ -47,6 +48,9 @@ class HuggingFaceAudio(AudioEncoder):
             "model"'s own pooled output.
         window_seconds: length of a window; None is 10 s, or less where the model takes in less.
         random_init: random weights; a folder with config.json is enough.
+        trained_layers: how many of the last layers (of CLAP: stages) are trained, with what comes after them; all else
+            stays as it is, without dropout. null trains all, 0 none.
+        lora: train low-rank adapters in place of the model's own weights; its dropout stays.
         revision: of a hub model.
 
     Attributes:
@@ -65,6 +69,8 @@ class HuggingFaceAudio(AudioEncoder):
         pooling: Literal["mean", "first", "model"] = "mean",
         window_seconds: float | None = None,
         random_init: bool = False,
+        trained_layers: int | None = None,
+        lora: LoRA | None = None,
         revision: str | None = None,
     ):
         super().__init__()
@@ -91,11 +97,13 @@ class HuggingFaceAudio(AudioEncoder):
                 f"audio encoder: '{model}' cannot be loaded ({cause}); it needs config.json, preprocessor_config.json "
                 "and weights of an audio model, as its authors published them"
             ) from error
-        self.model.train()  # from_pretrained leaves it in eval mode
         self.dim = int(self.model.config.hidden_size)
         self.sample_rate = int(self.extractor.sampling_rate)
         self.window = self._window(window_seconds)
         self.pooling = pooling
+        layers = getattr(self.model.config, "num_hidden_layers", None)
+        second = torch.zeros(1, self.sample_rate), torch.tensor([self.sample_rate])
+        self.choose_trained(self.model, layers, trained_layers, lora, lambda: self(*second))
 
     def _window(self, seconds: float | None) -> int:
         """Samples in a window of so many seconds; extractors would cut off what is too long, some at random."""

@@ -1,11 +1,15 @@
 """PaSST as an audio encoder: front end, 10 s windows, transformer."""
 
+from typing import Self
+
+import torch
 from torch import Tensor
 
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import COLUMNS, PATCH, PasstTransformer
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
+from lightning_modules.lora import LoRA
 from lightning_modules.spectrogram import PasstSpectrogram
 
 
@@ -35,6 +39,10 @@ class PaSST(AudioEncoder):
         average_padding_windows: also average the windows that hold only padding, up to the end of the padded batch, as
             the paper's program does (it pads every clip to 30 s). Embeddings then depend on the length of the batch.
         checkpoint_blocks: recompute activations in the backward pass: less memory, a third more time.
+        trained_layers: how many of the last blocks are trained, with the final norm; null trains all, 0 none. Patchout
+            and jitter change what the trained blocks see, so they stay on as long as there is one; with 0 both are off.
+        lora: train low-rank adapters of the attention's joint layer `qkv` (or others) in place of the model's own
+            weights, which come from `checkpoint` first.
 
     Raises:
         ModelError: the checkpoint cannot be used, or an argument is out of range.
@@ -56,6 +64,8 @@ class PaSST(AudioEncoder):
         mask_padding: bool = False,
         average_padding_windows: bool = False,
         checkpoint_blocks: bool = False,
+        trained_layers: int | None = None,
+        lora: LoRA | None = None,
     ):
         super().__init__()
         self.dim = dim
@@ -65,6 +75,14 @@ class PaSST(AudioEncoder):
         self.network = PasstTransformer(dim, depth, heads, patchout_time, patchout_frequency, checkpoint_blocks)
         if checkpoint is not None:
             load_passt(self.network, checkpoint)
+        patch = torch.zeros(1, PasstSpectrogram.n_mels, PATCH)
+        self.choose_trained(self.network, depth, trained_layers, lora, lambda: self.network(patch))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch training mode on or off, but never on in frozen blocks; patchout stays on while any is trained."""
+        super().train(mode)
+        self.network.training = self.training
+        return self
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """`(B, T)` float32 at 32 kHz, `(B,)` int64 -> `(B, dim)`."""

