@@ -27,9 +27,13 @@ lint: .venv/dev
 
 bench: .venv/dev  ## What is fast, beside its peers; benchmarks/RESULTS.md holds former tables.
 	$(BIN)/python benchmarks/metrics.py
-	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/targets.py
+	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/two_ranks.py
+	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/paired_tests.py
 
 clean:

@@ -15,7 +15,7 @@ from datamodules.batch import Batch, Example, collate
 from datamodules.errors import DataError
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.neighbours_file import read_neighbours
-from datamodules.related_batches import Related, related_order
+from datamodules.related_batches import Related, TextNeighbours, related_order
 from datamodules.sampling import PairBatchSampler, Regroup, rank_share
 from datamodules.table import SplitTable
 from datamodules.whole_recordings import WholeRecordings
@@ -211,7 +211,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         )
 
     @functools.cached_property
-    def _neighbours(self) -> npt.NDArray[np.int64]:
+    def _neighbours(self) -> TextNeighbours:
         assert self.related is not None
         ids = self.tables["train"].captions["caption_id"].to_numpy()
         return read_neighbours(Path(self.related.neighbours).expanduser(), self.read_captions()[0], ids)

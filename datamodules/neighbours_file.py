@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.errors import DataError
+from datamodules.related_batches import TextNeighbours
 
 Ints = npt.NDArray[np.int64]
 
@@ -60,8 +61,10 @@ def write_neighbours(
         beside.unlink(missing_ok=True)
 
 
-def read_neighbours(path: Path, captions: Sequence[str], caption_ids: Ints) -> Ints:
-    """The neighbours (P, k) int64 of pairs, as rows of `caption_ids`, nearest first; -1 where a caption is no pair.
+def read_neighbours(path: Path, captions: Sequence[str], caption_ids: Ints) -> TextNeighbours:
+    """The texts of pairs, as rows of `caption_ids`, and those nearest to them; equal captions are one text.
+
+    A caption in the file stands for its text, so it need not be that of a pair, as where its audio is missing.
 
     Args:
         path: what `write_neighbours` wrote.
@@ -85,14 +88,13 @@ def read_neighbours(path: Path, captions: Sequence[str], caption_ids: Ints) -> I
             f"{path}: is of {known[0]} captions of {facts.get('data', 'another data set')}, not of the {len(captions)} "
             f"at hand, or of other words; {_how_to_get(path)}"
         )
-    row_of = np.full(len(captions) + 1, -1)  # the last one stands for "none", which is -1
-    row_of[caption_ids] = np.arange(len(caption_ids))
     place = np.full(len(captions), -1)
     place[theirs] = np.arange(len(theirs))
     if (place[caption_ids] < 0).any():
         raise DataError(f"{path}: lacks captions that are trained on; {_how_to_get(path)}")
-    rows: Ints = row_of[neighbours[place[caption_ids]]]
-    return rows
+    numbers: dict[str, int] = {}
+    text = np.array([*(numbers.setdefault(caption, len(numbers)) for caption in captions), -1])  # "none", -1, is last
+    return TextNeighbours(text[caption_ids], text[neighbours[place[caption_ids]]])
 
 
 def _how_to_get(path: Path) -> str:

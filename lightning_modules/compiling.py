@@ -1,6 +1,13 @@
 """torch.compile where it pays: on the layers that an encoder repeats."""
 
+import os
+import shutil
+
 from torch import nn
+
+from lightning_modules.errors import ModelError
+
+COMPILERS = ("g++", "clang++", "c++", "gcc", "clang", "cl")
 
 
 def repeated_layers(module: nn.Module) -> list[nn.Module]:
@@ -21,7 +28,12 @@ def compile_layers(*encoders: nn.Module) -> None:
     Layer by layer, because layers of one shape share their compiled code, so that compiling takes seconds where a whole
     encoder takes minutes, and what draws random numbers in Python (patchout, jittered filters) stays outside. Names of
     parameters stay what they are. Dropout then draws its numbers otherwise, from the same seed.
+
+    Raises:
+        ModelError: there is no compiler of C++, which torch.compile needs on a CPU and, of C, on a GPU.
     """
+    if not any(shutil.which(name) for name in (os.environ.get("CXX") or "", *COMPILERS) if name):
+        raise ModelError("model.compile is true, but this machine has no C++ compiler; install g++, or leave it out")
     for encoder in encoders:
         for layer in repeated_layers(encoder) or [encoder]:
             layer.compile()

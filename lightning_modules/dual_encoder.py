@@ -112,6 +112,7 @@ class DualEncoder(L.LightningModule):
             load_weights(self, find_weights(init_from))
         if compile:
             compile_layers(audio_encoder, text_encoder)
+        self.train()  # as it is; but encoders that are frozen go into evaluation mode
 
     @property
     def sample_rate(self) -> int:

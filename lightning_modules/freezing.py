@@ -61,6 +61,8 @@ class Freezable(nn.Module):
                     "model except its adapters; leave one of them out (trained_layers: null)"
                 )
             add_lora(model, lora, name)
+            # Their statistics belong to the model's own weights.
+            self._frozen = tuple(part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
         elif trained_layers == 0:
             model.requires_grad_(False)
             self._frozen = tuple(model.modules())

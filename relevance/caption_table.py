@@ -24,6 +24,7 @@ DType = Literal["float32", "float16"]
 Encode = Callable[[list[str]], npt.NDArray[np.floating]]  # n captions to (n, D)
 FORMAT = 1
 CHUNK = 2048  # captions between two savings
+HEADER = 128  # bytes of a .npy file before its rows
 
 
 def default_cache_dir() -> Path:
@@ -52,6 +53,7 @@ def cached_table(
     chunk: int = CHUNK,
     progress: bool = True,
     task: str = "embedding captions",
+    what: str = "caption embeddings",
 ) -> npt.NDArray[np.floating]:
     """What `encode` gives for `captions`, (C, D) in `dtype`, memory-mapped, read-only; row i is of `captions[i]`.
 
@@ -68,23 +70,31 @@ def cached_table(
         chunk: captions a call of `encode`; so many are lost at most when the process is killed.
         progress: whether to show a bar.
         task: what the bar says.
+        what: what messages call the rows.
 
     Raises:
-        RelevanceError: no captions, a row that is not finite in `dtype`, no room on the disk, or a damaged table.
+        RelevanceError: no captions, a row that is not finite in `dtype`, no room on the disk, a folder that cannot be
+            written to, or a damaged table.
     """
     if not captions:
         raise RelevanceError("there are no captions to embed")
     path = folder / f"{table_key(captions, fingerprint, dtype)}.npy"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                with _progress_bar(progress, task) as show:
-                    _fill(path, captions, encode, np.dtype(dtype), chunk, show)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    with _progress_bar(progress, task) as show:
+                        _fill(path, captions, encode, np.dtype(dtype), chunk, show, what)
+        except OSError as error:
+            raise RelevanceError(
+                f"{folder}: {what} cannot be written there ({error.strerror or error}); make room, or set "
+                "AUDIO_RELEVANCE_CACHE to another folder (what was written is kept)"
+            ) from error
     try:
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
     except (ValueError, EOFError) as error:
-        raise RelevanceError(f"{path}: is damaged ({error}); delete it to have the captions embedded anew") from error
+        raise RelevanceError(f"{path}: is damaged ({error}); delete it to have it made anew") from error
 
 
 def _fill(
@@ -94,6 +104,7 @@ def _fill(
     dtype: np.dtype[np.floating],
     chunk: int,
     show: Callable[[int, int], None],
+    what: str,
 ) -> None:
     """Write `path` chunk by chunk, from the longest caption to the shortest; resume a former attempt's rows."""
     unique = sorted(set(captions), key=lambda caption: (-len(caption), caption))  # similar lengths share a batch
@@ -105,16 +116,19 @@ def _fill(
         with np.errstate(over="ignore"):
             rows = encode(texts).astype(dtype)
         if not np.isfinite(rows).all():
-            raise RelevanceError(f"{path.parent}: the model gave NaN or infinite caption embeddings; mend the model")
+            raise RelevanceError(f"{path.parent}: the model gave NaN or infinite {what}; mend the model")
         if start == 0:
+            done_file.unlink(missing_ok=True)  # of a former attempt, whose rows are gone
+            # Room for both files now: hours later it would be too late to hear that there is none.
             _reserve(encoded, len(unique) * rows[0].nbytes)
+            _reserve(path.with_suffix(".whole"), HEADER + len(captions) * rows[0].nbytes)
         _write_rows(encoded, start, rows)
         _write_text(done_file, str(start + len(texts)))
         show(start + len(texts), len(unique))
     place = {caption: row for row, caption in enumerate(unique)}
     _save(path, encoded, len(unique), dtype, np.fromiter((place[caption] for caption in captions), np.int64))
+    done_file.unlink()  # before the rows it speaks of
     encoded.unlink()
-    done_file.unlink()
 
 
 def _write_rows(encoded: Path, start: int, rows: npt.NDArray[np.floating]) -> None:
@@ -130,7 +144,7 @@ def _save(path: Path, encoded: Path, count: int, dtype: np.dtype[np.floating], p
     """Write the rows at `places` (C,) of `count` encoded ones as .npy beside `path`, block by block; then rename it."""
     rows = np.memmap(encoded, dtype=dtype, mode="r").reshape(count, -1)
     whole = path.with_suffix(".whole")
-    with whole.open("wb") as stream:
+    with whole.open("r+b" if whole.exists() else "wb") as stream:
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
@@ -139,6 +153,7 @@ def _save(path: Path, encoded: Path, count: int, dtype: np.dtype[np.floating], p
         np.lib.format.write_array_header_1_0(stream, header)
         for start in range(0, len(places), CHUNK):
             stream.write(rows[places[start : start + CHUNK]].tobytes())
+        stream.truncate()
     os.replace(whole, path)
 
 
@@ -149,16 +164,17 @@ def _rows_done(path: Path) -> int:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Make a file of `size` bytes whose room on the disk is there: hours later it would be too late to hear of it."""
+    """Make a file of `size` bytes whose room on the disk is there.
+
+    Raises:
+        OSError: there is none.
+    """
     with path.open("wb") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
+        except OSError:
             path.unlink()
-            raise RelevanceError(
-                f"{path.parent}: no room for {size / 1e6:.0f} MB of caption embeddings ({error.strerror}); free "
-                "some, or set AUDIO_RELEVANCE_CACHE to another folder"
-            ) from error
+            raise
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -58,7 +58,7 @@ def test_a_killed_encoding_goes_on_with_chunks_of_another_size(tmp_path: Path) -
     killed, after = Letters(stop_after=12), Letters()
     with pytest.raises(KeyboardInterrupt):
         cached_table(CAPTIONS, killed, "letters", folder=tmp_path, chunk=6, progress=False)
-    assert left_in(tmp_path) == {".encoded", ".done"}
+    assert left_in(tmp_path) == {".encoded", ".done", ".whole"}
     table = cached_table(CAPTIONS, after, "letters", folder=tmp_path, chunk=17, progress=False)
     assert len(killed.seen) == 12
     assert sorted(killed.seen + after.seen) == sorted(CAPTIONS)
@@ -92,7 +92,7 @@ def test_other_encoders_have_other_tables(tmp_path: Path) -> None:
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     table: Any = cached_table(CAPTIONS, Letters(), "letters", folder=tmp_path, progress=False)
     Path(table.filename).write_bytes(b"")
-    with pytest.raises(RelevanceError, match=r"is damaged .* delete it to have the captions embedded anew"):
+    with pytest.raises(RelevanceError, match=r"is damaged .* delete it to have it made anew"):
         cached_table(CAPTIONS, Letters(), "letters", folder=tmp_path, progress=False)
 
 
@@ -178,3 +178,41 @@ def test_a_gpu_named_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_devices(["cuda:0", "cuda:1", "cpu", "cpu"])
     with pytest.raises(RelevanceError, match="'cuda:1' is named 2 times"):
         check_devices(["cuda:0", "cuda:1", "cuda:1"])
+
+
+def test_a_former_mark_without_its_rows_counts_for_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        cached_table(CAPTIONS, Letters(stop_after=12), "letters", folder=tmp_path, chunk=6, progress=False)
+    next(tmp_path.glob("*.encoded")).unlink()
+
+    def dies(captions: list[str]) -> npt.NDArray[np.floating]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_table(CAPTIONS, dies, "letters", folder=tmp_path, progress=False)
+    table = cached_table(CAPTIONS, Letters(), "letters", folder=tmp_path, progress=False)
+    np.testing.assert_array_equal(table, Letters()(CAPTIONS))
+
+
+def test_room_is_asked_for_before_hours_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(handle: int, offset: int, size: int) -> None:
+        asked.append(size)
+        if len(asked) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    letters = Letters()
+    message = "rows cannot be written there .No space left on device.; make room, or set AUDIO_RELEVANCE_CACHE"
+    with pytest.raises(RelevanceError, match=message):
+        cached_table(CAPTIONS, letters, "letters", folder=tmp_path, chunk=6, progress=False, what="rows")
+    assert len(letters.seen) == 6  # the first chunk only, which tells how wide rows are
+    width = len(letters(["a"])[0])
+    assert asked[0] + asked[1] >= 4 * width * (len(set(CAPTIONS)) + len(CAPTIONS))
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RelevanceError, match="file/tables: caption embeddings cannot be written there"):
+        cached_table(CAPTIONS, Letters(), "letters", folder=tmp_path / "file" / "tables", progress=False)

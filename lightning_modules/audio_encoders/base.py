@@ -12,10 +12,12 @@ class AudioEncoder(Freezable):
     Attributes:
         sample_rate: samples a second that `forward` expects.
         dim: size of the embeddings.
+        depends_on_batch: whether, against the rule, a clip's embedding depends on the others in its batch.
     """
 
     sample_rate: int
     dim: int
+    depends_on_batch: bool = False
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Embed clips; in eval mode the embedding of a clip does not depend on the others in the batch.

@@ -70,7 +70,7 @@ class PaSST(AudioEncoder):
         super().__init__()
         self.dim = dim
         self.mask_padding = mask_padding
-        self.average_padding_windows = average_padding_windows
+        self.average_padding_windows = self.depends_on_batch = average_padding_windows
         self.spectrogram = PasstSpectrogram(fmin_jitter, fmax_jitter)
         self.network = PasstTransformer(dim, depth, heads, patchout_time, patchout_frequency, checkpoint_blocks)
         if checkpoint is not None:
