@@ -29,6 +29,7 @@ from reporting.files import replacing
 
 MAY_DIFFER = (
     "data.init_args.root",
+    "data.init_args.packed",
     "data.init_args.num_workers",
     "data.init_args.seed",
     "trainer.enable_",

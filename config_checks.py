@@ -52,6 +52,20 @@ def check_mixed_targets(options: Any) -> None:
         raise RunError(f"model.objective.omega is {omega}: with MixedTargets, which has omegas of its own, give null")
 
 
+def check_precision(precision: Any) -> None:
+    """Whether weights stay in float32: spectrograms and losses are computed in it, and small updates would be lost.
+
+    Raises:
+        RunError: they would be put into half precision.
+    """
+    if precision in ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16"):
+        mixed = "16-mixed" if precision == "16-true" else "bf16-mixed"
+        raise RunError(
+            f"trainer.precision is {precision}, which puts weights and spectrograms into half precision; give {mixed}, "
+            "which computes the encoders in it and all else in float32"
+        )
+
+
 def check_monitor(monitor: str) -> None:
     """Whether a value of that name is logged in validation.
 
@@ -87,3 +101,18 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
             f"{saved.parent}: cannot be resumed with other settings ({'; '.join(differing[:3])}); use the configs it "
             "began with, or another --run.experiment"
         )
+
+
+def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
+    """Settings of the encoders and heads that are not those a run was trained with, by its saved config.
+
+    Weights may fit all the same (LoRA's alpha, the pooling of tokens), and the model is another one.
+    """
+    if not saved.is_file():
+        return []
+    former = yaml.safe_load(saved.read_text(encoding="utf-8")).get("model") or {}
+    return [
+        difference
+        for part in ("audio_encoder", "text_encoder", "head", "embedding_dim")
+        for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
+    ]

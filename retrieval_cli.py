@@ -29,7 +29,14 @@ import lightning_modules.audio_encoders  # noqa: F401
 import relevance.mixed
 import relevance.same_audio  # noqa: F401
 from command_line import ConfigFile, OneLineParser, filled_in, one_line
-from config_checks import apply_sentence_bert, check_mixed_targets, check_monitor, check_same_experiment
+from config_checks import (
+    apply_sentence_bert,
+    check_mixed_targets,
+    check_monitor,
+    check_precision,
+    check_same_experiment,
+    differing_encoders,
+)
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
 from datamodules.ratings import rating_files, read_rated_clips
@@ -173,6 +180,7 @@ class RetrievalCLI(LightningCLI):
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
         check_monitor(run.monitor)
+        check_precision(self._options.trainer.precision)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
@@ -192,6 +200,8 @@ class RetrievalCLI(LightningCLI):
                 raise RunError(f"{checkpoint} is of the run that --run.overwrite would delete; copy it elsewhere first")
         elif checkpoint and not run.overwrite and not run.embeddings:
             self.folder.check_foreign(Path(checkpoint))
+        elif not checkpoint and (others := differing_encoders(self.folder.path / "config_fit.yaml", self._resolved())):
+            log.warning("%s was trained with other settings of its model: %s", self.folder.path, "; ".join(others[:3]))
         if self.subcommand != "fit" or self.resume_from:
             self._options.model.init_from = None  # the checkpoint holds all weights
 

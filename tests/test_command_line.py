@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from command_line import CONFIGS, bases_of, configs_first, find_config
 from config_checks import apply_sentence_bert
@@ -266,3 +267,20 @@ def test_base_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(capsys, "fit", "--config", "demo_listnet", "--data.root", "/dev/null/x", *TINY)
     assert error.startswith("error: /dev/null/x")
+
+
+def test_half_precision_of_weights_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", *TINY, "--trainer.precision", "bf16-true")
+    assert "trainer.precision is bf16-true, which puts weights and spectrograms into half precision" in error
+
+
+def test_a_test_with_other_settings_of_the_model_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flags = ["--config", "demo_listnet", "--run.root", str(tmp_path)]
+    folder = parsed("fit", *flags).folder.path
+    folder.mkdir(parents=True)
+    cli = parsed("fit", *flags)
+    (folder / "config_fit.yaml").write_text(yaml.safe_dump(cli._resolved()))
+    parsed("test", *flags)
+    assert "other settings" not in caplog.text
+    parsed("test", *flags, "--model.text_encoder.pooling", "first", "--data.num_workers", "0")
+    assert "other settings of its model: model.text_encoder.init_args.pooling: mean before" in caplog.text
