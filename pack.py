@@ -2,7 +2,8 @@
 
 A crop out of a shard is one read: nothing is decoded or resampled. Train on them with `--data.packed FOLDER`. Start it
 once more after a kill and it does the rest; recordings that cannot be read are listed in FOLDER/failures.csv and the
-others packed. For the layout see datamodules/shards.py, for the whole of it docs/large_data.md.
+others packed. Start it once more when files were mended, deleted or added, and it packs their shards anew. For the
+layout see datamodules/shards.py, for the whole of it docs/large_data.md.
 """
 
 import csv
@@ -30,10 +31,11 @@ from command_line import OneLineParser, refused_by_system
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.errors import DataError
 from datamodules.processes import end_with_parent
-from datamodules.shards import Recording, shard_files, write_index, write_shard
+from datamodules.shards import Recording, renew_shard, write_index
 
-FORMAT = 2
-"""Of the shards and their index; 1 had no captions in the index, and shards of several splits."""
+FORMAT = 3
+"""Of the shards and their index; 1 had no captions in the index, and shards of several splits; 2 no place in a shard
+for a recording without a file, and no sizes of shards."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,10 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 1
     present = sum(recording.path is not None for recording in recordings)
-    packed = present - len(failures)
+    packed, listed = present - len(failures), options.folder / "failures.csv"
+    if not packed:
+        print(f"error: {listed}: none of the {present} recordings could be read; get them anew", file=sys.stderr)
+        return 1
     print(f"{packed} of {present} recordings packed; train on them with --data.packed {options.folder}")
     if failures:
-        print(f"{len(failures)} could not be read: {options.folder / 'failures.csv'}")
+        print(f"{len(failures)} could not be read: {listed}; get them anew and start the same command once more")
     return 0
 
 
@@ -68,7 +73,10 @@ def parse(arguments: list[str] | None) -> Namespace:
     for name in ("sample_rate", "shard_size", "workers"):
         if options[name] < 1:
             parser.error(f"--{name} is {options[name]}: give at least 1")
-    options.data_module = parser.instantiate_classes(options).data
+    try:
+        options.data_module = parser.instantiate(options).data
+    except ValueError as error:
+        parser.error(str(error.__cause__ or error))  # jsonargparse wraps what a class refuses
     return options
 
 
@@ -91,7 +99,11 @@ def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
 def pack(
     recordings: list[Recording], folder: Path, sample_rate: int, shard_size: int, workers: int
 ) -> list[tuple[str, str]]:
-    """Write the shards that are not there yet, then their common index; (name, error) of what could not be read.
+    """Write the shards that are not there or not current, then their common index; (name, error) of what failed.
+
+    What lies in the folder then is, byte for byte, what packing the same files into an empty one gives.
+
+    (A file that was packed and is another one now is not noticed; delete its shard.)
 
     Raises:
         DataError: the folder holds shards of other recordings, or of the same ones packed otherwise; another process
@@ -104,12 +116,10 @@ def pack(
             _check_plan(folder / "plan.json", recordings, sample_rate, shard_size)
             for unfinished in folder.glob(".*.part"):
                 unfinished.unlink()
-            left = [number for number in range(len(parts)) if not all(map(Path.is_file, shard_files(folder, number)))]
-            jobs = [(folder, number, parts[number], sample_rate) for number in left]
+            jobs = [(folder, number, part, sample_rate) for number, part in enumerate(parts)]
             for _ in track(_done(jobs, workers), "packing", total=len(jobs), transient=True):
                 pass
-            absent = [recording for recording in recordings if recording.path is None]
-            failures = write_index(folder, len(parts), sample_rate, absent)
+            failures = write_index(folder, len(parts), sample_rate)
             _write_failures(folder / "failures.csv", failures)
     except Timeout as error:
         raise DataError(f"{folder}: another process packs into it; wait for it, or give another folder") from error
@@ -117,28 +127,29 @@ def pack(
 
 
 def shard_parts(recordings: list[Recording], shard_size: int) -> list[list[Recording]]:
-    """The recordings of each shard: those of one split that have a file, in an order without meaning.
+    """The recordings of each shard: all of one split, in an order without meaning.
 
     What is read one after the other, when shards are streamed, should not be what is alike, as annotation files order
-    it (by source, say). The order is that of checksums of the names, so it does not depend on which files are there.
+    it (by source, say): the order is that of checksums of the names. A recording without a file has its place, so that
+    a file that comes or goes changes one shard.
     """
     parts = []
     for split in dict.fromkeys(recording.split for recording in recordings):
-        present = [recording for recording in recordings if recording.split == split and recording.path is not None]
-        present.sort(key=lambda recording: hashlib.sha256(recording.name.encode()).digest())
-        parts += [present[begin : begin + shard_size] for begin in range(0, len(present), shard_size)]
+        members = [recording for recording in recordings if recording.split == split]
+        members.sort(key=lambda recording: hashlib.sha256(recording.name.encode()).digest())
+        parts += [members[begin : begin + shard_size] for begin in range(0, len(members), shard_size)]
     return parts
 
 
-def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> Iterator[int]:
-    """Write shards, as many at a time as there are workers; yields as each is done."""
+def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> Iterator[None]:
+    """`renew_shard`, as many at a time as there are workers; yields as each is done."""
     if workers == 1:
-        yield from itertools.starmap(write_shard, jobs)
+        yield from itertools.starmap(renew_shard, jobs)
         return
     # spawn: the data modules may have brought threads along, of which a fork would copy the locks
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         try:
-            for job in as_completed([pool.submit(write_shard, *job) for job in jobs]):
+            for job in as_completed([pool.submit(renew_shard, *job) for job in jobs]):
                 yield job.result()
         except BrokenProcessPool as error:
             raise DataError(
@@ -151,9 +162,10 @@ def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> I
 
 
 def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard_size: int) -> None:
+    """Whether what is annotated is packed as before; which files are there may differ."""
     digest = hashlib.sha256()
     for recording in recordings:
-        about = (recording.split, recording.name, recording.captions, recording.path is not None)
+        about = (recording.split, recording.name, recording.captions)
         digest.update(f"{json.dumps(about)}\n".encode())
     plan = {
         "format": FORMAT,

@@ -160,7 +160,8 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             folder, paths = self.find_audio(split, names)
             return folder, (self._file(path, name, broken) for path, name in zip(paths, names, strict=True))
         rate = self.sample_rate
-        packed = map(read_index(self.packed, rate).get, [(split, name) for name in names])
+        index = read_index(self.packed, rate, check=not self.tables)  # the shards of all splits, at the start
+        packed = map(index.get, [(split, name) for name in names])
         return self.packed, (
             audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset) for audio in packed
         )

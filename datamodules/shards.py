@@ -3,8 +3,9 @@
 A shard is an uncompressed tar of pairs `<key>.wav` (mono, 16 bit) and `<key>.json` (name, split, captions), all of one
 split. Beside it lies a parquet table that says at which byte each recording's samples begin, so that a crop is one read
 of a known length: no header is parsed, nothing is decoded or resampled. FLAC would halve the size, but a crop would be
-decoded. The tables together, with the recordings that have no file, are index.parquet: all that was annotated, with
-captions and ids, so that a packed data set is whole without its annotation files.
+decoded. The tables together are index.parquet: all that was annotated, with captions and ids, so that a packed data set
+is whole without its annotation files. A recording that has no file, or one that cannot be read, keeps its place in its
+shard, with the error and without samples: it can come later.
 """
 
 import io
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 
 from datamodules.audio import FULL_SCALE, read_audio, read_info
 from datamodules.errors import DataError
+from datamodules.shard_checks import check_shards
 
 COLUMNS = {
     "audio_id": pa.int64(),
@@ -31,6 +33,7 @@ COLUMNS = {
     "name": pa.string(),
     "captions": pa.list_(pa.string()),
     "shard": pa.string(),
+    "shard_bytes": pa.int64(),
     "key": pa.string(),
     "offset": pa.int64(),
     "frames": pa.int64(),
@@ -39,6 +42,9 @@ COLUMNS = {
 
 WAV_HEADER = 44
 """Bytes before the samples of a wav file as `wave` writes it."""
+
+NO_FILE = "has no file"
+"""The error of a recording that is annotated, but not there."""
 
 
 class Recording(NamedTuple):
@@ -59,10 +65,45 @@ class PackedAudio(NamedTuple):
     frames: int
 
 
-def write_shard(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> int:
-    """Write shard-NNNNNN.tar and, last, shard-NNNNNN.parquet; how many recordings could not be read.
+def renew_shard(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> None:
+    """`write_shard`, where it is not there yet, is damaged, or is not what writing it would give now.
+
+    Of the recordings only those that failed before are read again: a file that was packed is taken to be as it was.
+    """
+    if not _is_current(folder, number, recordings, sample_rate):
+        write_shard(folder, number, recordings, sample_rate)
+
+
+def _is_current(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> bool:
+    tar, index = shard_files(folder, number)
+    if not (tar.is_file() and index.is_file()):
+        return False
+    try:
+        table = pq.read_table(index)
+        check_shards(folder, table)
+    except (DataError, pa.ArrowException, OSError):
+        return False
+    former_errors = table["error"].to_pylist()
+    return all(
+        recording.path is not None if former is None else _error(recording, sample_rate) == former
+        for recording, former in zip(recordings, former_errors, strict=True)
+    )
+
+
+def _error(recording: Recording, sample_rate: int) -> str | None:
+    """Why a recording cannot be packed; None where it can."""
+    try:
+        _samples(recording, sample_rate)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def write_shard(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> None:
+    """Write shard-NNNNNN.tar and, last, shard-NNNNNN.parquet.
 
     The bytes depend on the recordings alone. A recording that cannot be read has a row with its error, and no samples.
+    The tables that tell of a former shard, index.parquet among them, are deleted before it is replaced.
     """
     tar, index = shard_files(folder, number)
     rows: list[dict[str, object]] = []
@@ -80,9 +121,11 @@ def write_shard(folder: Path, number: int, recordings: Sequence[Recording], samp
             offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))
             _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
             rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples)})
+    size = beside.stat().st_size
+    for outdated in (folder / "index.parquet", index):
+        outdated.unlink(missing_ok=True)
     beside.replace(tar)
-    _write_table(index, _table(rows), sample_rate)
-    return sum("error" in row for row in rows)
+    _write_table(index, _table([{**row, "shard_bytes": size} for row in rows]), sample_rate)
 
 
 def shard_files(folder: Path, number: int) -> tuple[Path, Path]:
@@ -90,21 +133,26 @@ def shard_files(folder: Path, number: int) -> tuple[Path, Path]:
     return folder / f"shard-{number:06}.tar", folder / f"shard-{number:06}.parquet"
 
 
-def read_index(folder: Path, sample_rate: int) -> dict[tuple[str, str], PackedAudio]:
-    """Every packed recording by split and name.
+def read_index(folder: Path, sample_rate: int, check: bool = True) -> dict[tuple[str, str], PackedAudio]:
+    """Every packed recording by split and name; `check`: after `check_shards`.
 
     Raises:
-        DataError: it is no folder of shards, not finished, or of another sample rate.
+        DataError: it is no folder of shards, not finished, or of another sample rate; or a shard is not there, or not
+            what the index says.
     """
     path = folder / "index.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file; pack the data set into {folder} with `python pack.py`, to its end")
-    names = ("split", "name", "shard", "offset", "frames", "error")
+    names = ("split", "name", "shard", "offset", "frames", "error", "shard_bytes")
     table, packed_rate = index_table(path.read_bytes(), str(folder), names)
     check_rate(str(folder), packed_rate, sample_rate)
+    if check:
+        check_shards(folder, table)
     return {
         (split, name): PackedAudio(folder / shard, offset, frames)
-        for split, name, shard, offset, frames, error in zip(*(table[name].to_pylist() for name in names), strict=True)
+        for split, name, shard, offset, frames, error, _ in zip(
+            *(table[name].to_pylist() for name in names), strict=True
+        )
         if error is None
     }
 
@@ -115,7 +163,8 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
     Args:
         content: of the file.
         folder: where it lies, for messages.
-        columns: some of `COLUMNS`; of a recording without samples `error` says why.
+        columns: some of `COLUMNS`; of a recording without samples `error` says why; `shard_bytes` is null where an
+            older pack.py wrote the index.
 
     Raises:
         DataError: it is no such table, or lacks a column.
@@ -126,6 +175,8 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         cause = " ".join(str(error).split())
         raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run `python pack.py` again") from error
+    if "shard_bytes" not in table.column_names:
+        table = table.append_column("shard_bytes", pa.nulls(len(table), pa.int64()))
     if lacking := [name for name in columns if name not in table.column_names]:
         raise DataError(
             f"{folder}/index.parquet: has no {lacking[0]}, as an older pack.py wrote it; pack again, elsewhere"
@@ -146,16 +197,16 @@ def check_rate(folder: str, packed_rate: int, sample_rate: int) -> None:
         )
 
 
-def write_index(folder: Path, shards: int, sample_rate: int, absent: Sequence[Recording] = ()) -> list[tuple[str, str]]:
-    """Join the shards' tables, and the recordings that have no file, into index.parquet.
+def write_index(folder: Path, shards: int, sample_rate: int) -> list[tuple[str, str]]:
+    """Join the shards' tables into index.parquet.
 
     Returns:
         Names and errors of the recordings whose files could not be read.
     """
     table = pa.concat_tables([pq.read_table(shard_files(folder, number)[1]) for number in range(shards)])
-    failed = table.filter(pc.is_valid(table["error"])).sort_by("audio_id")
-    rows = _table([{**_annotated(recording), "error": "has no file"} for recording in absent])
-    _write_table(folder / "index.parquet", pa.concat_tables([table, rows]).sort_by("audio_id"), sample_rate)
+    table = table.sort_by("audio_id")
+    _write_table(folder / "index.parquet", table, sample_rate)
+    failed = table.filter(pc.not_equal(table["error"], NO_FILE))  # where there is no error it is null, and left out
     return list(zip(failed["name"].to_pylist(), failed["error"].to_pylist(), strict=True))
 
 
@@ -165,7 +216,8 @@ def _annotated(recording: Recording) -> dict[str, object]:
 
 def _samples(recording: Recording, sample_rate: int) -> npt.NDArray[np.int16]:
     """A whole file (T,) as 16-bit mono at `sample_rate`; what is louder than full scale is clipped."""
-    assert recording.path is not None
+    if recording.path is None:
+        raise DataError(NO_FILE)
     waveform = read_audio(recording.path, read_info(recording.path), sample_rate)
     scaled = np.clip(np.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
     return scaled.astype("<i2")

@@ -73,10 +73,11 @@ class Stream(Dataset[Example]):
         if not self.crops.decode:
             yield from ((row, bytes(2)) for row in rows.tolist())
             return
-        audio = self.table.audio.take(rows).select(["path", "key", "offset", "frames", "audio_id"]).to_pylist()
+        columns = ["path", "key", "offset", "split", "name", "frames", "audio_id"]
+        audio = self.table.audio.take(rows).select(columns).to_pylist()
         for url, members in groupby(zip(rows.tolist(), audio, strict=True), key=lambda member: member[1]["path"]):
             wanted = list(members)
-            wavs = read_wavs(url, [Member(about["key"], about["offset"]) for _, about in wanted])
+            wavs = read_wavs(url, [Member(*(about[field] for field in Member._fields)) for _, about in wanted])
             for (row, about), wav in zip(wanted, wavs, strict=True):
                 if len(wav) != WAV_HEADER + 2 * about["frames"]:
                     raise DataError(f"{url}: {about['key']}.wav is not as long as the index says; copy all shards anew")

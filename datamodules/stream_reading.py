@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datamodules.errors import DataError
+from datamodules.shard_checks import REMEDY, other_recording
 from datamodules.shards import WAV_HEADER
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,12 @@ ATTEMPTS = 6
 
 
 class Member(NamedTuple):
-    """A recording in a shard: the key of its files, and the byte at which its samples begin."""
+    """A recording in a shard: the key of its files, the byte at which its samples begin, its split and its name."""
 
     key: str
     offset: int
+    split: str
+    name: str
 
 
 def is_remote(url: str) -> bool:
@@ -87,14 +90,17 @@ def read_wavs(url: str, members: Sequence[Member], pause: float = 1.0) -> Iterat
         pause: seconds before the second attempt; doubled for each one after it.
 
     Raises:
-        DataError: the shard is not there, cannot be read, or lacks a recording; or WebDataset is not installed.
+        DataError: the shard is not there, cannot be read, lacks a recording, or holds another in its place; or
+            WebDataset is not installed.
     """
     left, failed, ranges = list(members), 0, True
     while left:
         try:
-            for key, wav in _samples(url, left, ranges):
+            for key, wav, about in _samples(url, left, ranges):
                 if key != left[0].key:
                     raise EOFError(f"holds no {left[0].key}.wav where its index says")
+                if other := other_recording(about, left[0].split, left[0].name):
+                    raise DataError(f"{url}: is not the shard that its index tells of ({other}); {REMEDY}")
                 del left[0]
                 failed = 0
                 yield wav
@@ -116,22 +122,24 @@ def read_wavs(url: str, members: Sequence[Member], pause: float = 1.0) -> Iterat
             time.sleep(pause * 2 ** (failed - 1))
 
 
-def _samples(url: str, members: Sequence[Member], ranges: bool) -> Iterator[tuple[str, bytes]]:
-    """Key and wav file of each of these recordings of a shard."""
+def _samples(url: str, members: Sequence[Member], ranges: bool) -> Iterator[tuple[str, bytes, bytes]]:
+    """Key, .wav and .json of each of these recordings of a shard."""
     try:
         from webdataset import tariterators
     except ImportError as error:
         raise DataError(
             "StreamedShards needs the package webdataset; run `pip install 'audio-relevance[streaming]'`"
         ) from error
-    wanted = {f"{member.key}.wav" for member in members}
+    wanted = {f"{member.key}.{kind}" for member in members for kind in ("wav", "json")}
     # tarfile reads 10 kB at a time, for each of which fsspec would ask the thread that speaks to the server.
     with io.BufferedReader(_opened(url, ranges), 2**20) as stream:
         with contextlib.suppress(ValueError, OSError):  # a stream cannot: what is before goes by
             stream.seek(members[0].offset - WAV_HEADER - _TAR_HEADER)
         files = tariterators.tar_file_expander([{"url": url, "stream": stream}], select_files=wanted.__contains__)
         for sample in tariterators.group_by_keys(files):
-            yield sample["__key__"], sample["wav"]
+            if "json" not in sample:
+                raise EOFError(f"ends before {sample['__key__']}.json")
+            yield sample["__key__"], sample["wav"], sample["json"]
 
 
 def _opened(url: str, ranges: bool = True) -> Any:
@@ -167,4 +175,4 @@ def _cause(error: BaseException) -> str:
 
 
 _TAR_HEADER = 512
-_REMEDY = "delete its table and it there, run `python pack.py` again, and copy it anew"
+_REMEDY = "copy it there anew, or delete it where it was packed and run the same `python pack.py` again"

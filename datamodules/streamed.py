@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Subset
 from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule, batches_done
 from datamodules.batch import Batch
 from datamodules.errors import DataError
+from datamodules.shard_checks import check_shards
 from datamodules.shards import COLUMNS, check_rate, index_table
 from datamodules.stream import Crops, EvaluationStream, TrainingStream, stored_order
 from datamodules.stream_order import StreamSampler, batches_of_turns, stretch_of_rank
@@ -115,20 +116,22 @@ class StreamedShards(AudioCaptionDataModule):
         audio = audio.append_column("path", paths).append_column(
             "sample_rate", pa.array(np.full(len(audio), packed_rate, np.int32))
         )
-        audio = audio.select(["audio_id", "name", "path", "frames", "sample_rate", "offset", "key"])
+        audio = audio.select(["audio_id", "split", "name", "path", "frames", "sample_rate", "offset", "key"])
         return SplitTable(audio, described, tuple(rows.filter(failed)["name"].to_pylist()))
 
     def whole_recordings(self) -> WholeRecordings:
         """Like `AudioCaptionDataModule.whole_recordings`, of shards in a folder.
 
         Raises:
-            DataError: they are elsewhere, or some recordings are longer than `max_seconds`.
+            DataError: they are elsewhere, a shard is not what the index says (`check_shards`), or some recordings are
+                longer than `max_seconds`.
         """
         if is_remote(self.shards):
             raise DataError(
                 f"{self.shards}: a frozen audio encoder's embeddings are kept for recordings in a folder only; copy "
                 "the shards into one, and give it as --data.shards"
             )
+        check_shards(Path(self.shards), self.index()[0])
         return super().whole_recordings()
 
     def setup(self, stage: str) -> None:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pack as door
-from datamodules import processes
+from datamodules import processes, shards
 from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.errors import DataError
@@ -115,8 +115,8 @@ def test_the_order_in_shards_has_no_meaning_and_does_not_hang_on_what_is_there()
     assert sorted(order) == list(range(100))
     assert 10 < sum(number < 50 for number in order[:50]) < 40  # of the first source, in the first half
     fewer = [recording._replace(path=None if recording.audio_id % 7 == 0 else path) for recording in recordings]
-    left = [recording.audio_id for part in door.shard_parts(fewer, 30) for recording in part]
-    assert left == [number for number in order if number % 7]
+    of_fewer = [[recording.audio_id for recording in part] for part in door.shard_parts(fewer, 30)]
+    assert of_fewer == [[recording.audio_id for recording in part] for part in door.shard_parts(recordings, 30)]
 
 
 def test_the_data_module_gives_the_same_batches_from_shards(corpus: Corpus, tmp_path: Path) -> None:
@@ -171,12 +171,147 @@ def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> 
     assert (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns == before
 
 
-def test_a_shard_that_was_deleted_is_packed_again(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_shard_that_was_deleted_or_lost_its_table_is_packed_again(corpus: Corpus, tmp_path: Path) -> None:
     packed(corpus, tmp_path / "shards")
     whole = digests(tmp_path / "shards")
     (tmp_path / "shards" / "shard-000001.tar").unlink()
+    (tmp_path / "shards" / "shard-000002.parquet").write_bytes(b"no table")
     packed(corpus, tmp_path / "shards")
     assert digests(tmp_path / "shards") == whole
+
+
+def failures(folder: Path) -> list[str]:
+    with (folder / "failures.csv").open(newline="") as file:
+        return [name for name, _ in csv.reader(file)][1:]
+
+
+def dates(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*")}
+
+
+def test_files_that_were_damaged_and_are_mended_deleted_or_back_again(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each time the folder is what packing such a data set at once gives, and other shards are not written again."""
+    dog, folder = corpus.audio("development", "dog.wav"), tmp_path / "shards"
+    sound = dog.read_bytes()
+    expected = {}
+    for state, content in {"sound": sound, "deleted": None, "damaged": b"RIFF, but no audio"}.items():
+        dog.unlink() if content is None else dog.write_bytes(content)
+        assert packed(corpus, tmp_path / state) == 0
+        expected[state] = digests(tmp_path / state)
+    assert packed(corpus, folder) == 0
+    rows = pq.read_table(folder / "index.parquet").to_pylist()
+    of_dog = next(row["shard"] for row in rows if (row["split"], row["name"]) == ("train", "dog.wav"))
+    for state, content in [("damaged", dog.read_bytes()), ("sound", sound), ("deleted", None), ("sound", sound)]:
+        dog.unlink() if content is None else dog.write_bytes(content)
+        before, unchanged = dates(folder), digests(folder) == expected[state]
+        capsys.readouterr()
+        assert packed(corpus, folder) == 0
+        assert digests(folder) == expected[state]
+        changed = {name for name, date in dates(folder).items() if date != before[name]}
+        assert changed == (set() if unchanged else {of_dog, of_dog.replace(".tar", ".parquet")})
+        assert failures(folder) == (["dog.wav"] if state == "damaged" else [])
+        count = {"damaged": "12 of 13", "sound": "13 of 13", "deleted": "12 of 12"}[state]
+        said = capsys.readouterr().out
+        assert f"{count} recordings packed" in said
+        assert ("1 could not be read" in said) == (state == "damaged")
+
+
+def test_a_mended_shard_that_is_being_written_has_no_table(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed then, the old table would tell of the new shard."""
+    dog, folder = corpus.audio("development", "dog.wav"), tmp_path / "shards"
+    sound = dog.read_bytes()
+    packed(corpus, tmp_path / "whole")
+    dog.write_bytes(b"RIFF, but no audio")
+    packed(corpus, folder)
+    dog.write_bytes(sound)
+
+    def killed(*of: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_write_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            packed(corpus, folder)
+    assert len(list(folder.glob("*.parquet"))) == 3  # of four shards, and no index
+    with pytest.raises(DataError, match=r"index.parquet: no such file; pack the data set .* to its end"):
+        read_index(folder, RATE)
+    assert packed(corpus, folder) == 0
+    assert digests(folder) == digests(tmp_path / "whole")
+
+
+def test_a_data_set_of_damaged_files_is_an_error(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, clips in CLIPS.items():
+        for name, *_ in clips:
+            corpus.audio(split, name).write_bytes(b"RIFF, but no audio")
+    assert packed(corpus, tmp_path / "shards") == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == ""  # but for the progress bar's
+    assert said.err == (
+        f"error: {tmp_path}/shards/failures.csv: none of the 13 recordings could be read; get them anew\n"
+    )
+    assert len(failures(tmp_path / "shards")) == 13
+
+
+def test_what_the_data_module_refuses_is_one_line(
+    corpus: Corpus,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        packed(corpus, tmp_path / "shards", "--data.batch_size", "0")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: data.batch_size must be at least 1, got 0\n"
+    packed(corpus, tmp_path / "shards")
+    assert not [warning for warning in recwarn if "jsonargparse" in str(warning.category).lower()]
+    assert "Deprecation" not in capsys.readouterr().err
+
+
+def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_packed_anew(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shards"
+    for clip in range(4):  # of one length, as many data sets are
+        soundfile.write(corpus.audio("evaluation", CLIPS["evaluation"][clip][0]), np.zeros(400), RATE)
+    packed(corpus, folder)
+    whole = digests(folder)
+    first, second, validation, test = (shard_files(folder, number)[0] for number in range(4))
+    remedy = "copy it there anew, or run the same `python pack.py` again"
+
+    def refusal() -> str:
+        with pytest.raises(DataError) as caught:
+            Clotho(str(corpus.root), 2, 0.5, RATE, packed=str(folder), num_workers=0, seed=0).setup("fit")
+        assert packed(corpus, folder) == 0
+        assert digests(folder) == whole
+        return str(caught.value)
+
+    test.unlink()  # it is the start of a training that says so
+    assert refusal() == f"{test}: cannot be read (No such file or directory), but its index tells of it; {remedy}"
+    size = first.stat().st_size
+    first.write_bytes(first.read_bytes()[:-512])
+    assert (
+        refusal()
+        == f"{first}: is not the shard that its index tells of (it has {size - 512} bytes, not {size}); {remedy}"
+    )
+    second.write_bytes(first.read_bytes().ljust(second.stat().st_size, b"\0")[: second.stat().st_size])
+    assert f"{second}: is not the shard that its index tells of (it h" in refusal()
+    for place in (0, 3):  # the first and the last; as in a shard of another packing, of recordings of the same length
+        with tarfile.open(test) as archive:
+            about = archive.getmembers()[2 * place + 1]
+            name = json.loads(archive.extractfile(about).read())["name"]  # type: ignore[union-attr]
+        content = bytearray(test.read_bytes())
+        at = content.index(json.dumps(name).encode(), about.offset_data)
+        content[at + 1 : at + 2] = b"X"
+        test.write_bytes(content)
+        assert f"(it holds 'X{name[1:]}' (test) in place of '{name}' (test)); {remedy}" in refusal()
+    validation.write_bytes(bytes(validation.stat().st_size))
+    assert f"{validation}: is not the shard that its index tells of (it holds no '" in refusal()
 
 
 def test_two_packings_into_one_folder_do_not_meet(
@@ -282,7 +417,7 @@ def test_shards_that_do_not_fit_are_refused(corpus: Corpus, tmp_path: Path) -> N
     packed(corpus, tmp_path / "shards")
     with pytest.raises(DataError, match="is packed at 8000 Hz, but the audio encoder wants 4000 Hz"):
         read_index(tmp_path / "shards", 4000)
-    data = tables(corpus, tmp_path / "shards")
+    data = tables(corpus, tmp_path / "shards")  # what comes later is met when a crop is read
     tars = [shard_files(tmp_path / "shards", number)[0] for number in range(2)]
     for tar in tars:
         tar.write_bytes(tar.read_bytes()[:2000])
@@ -301,7 +436,7 @@ def test_an_index_of_an_older_packing_can_be_read(corpus: Corpus, tmp_path: Path
     packed(corpus, tmp_path)
     path = tmp_path / "index.parquet"
     now = read_index(tmp_path, RATE)
-    pq.write_table(pq.read_table(path).drop_columns(["audio_id", "captions", "key"]), path)
+    pq.write_table(pq.read_table(path).drop_columns(["audio_id", "captions", "key", "shard_bytes"]), path)
     assert read_index(tmp_path, RATE) == now
 
 

@@ -350,7 +350,11 @@ def long_shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Mem
     door.pack(recordings, place / "shards", RATE, 5, 1)
     rows = pq.read_table(place / "shards" / "index.parquet").sort_by("offset").to_pylist()
     wavs = [(place / row["name"]).read_bytes() for row in rows]
-    return place / "shards" / "shard-000000.tar", [Member(row["key"], row["offset"]) for row in rows], wavs
+    return (
+        place / "shards" / "shard-000000.tar",
+        [Member(*(row[field] for field in Member._fields)) for row in rows],
+        wavs,
+    )
 
 
 @pytest.mark.parametrize("wanted", [[0, 1, 2, 3, 4], [1, 4], [4]])
@@ -374,7 +378,9 @@ def test_a_broken_connection_is_taken_up_again(
     assert sum("trying again" in record.getMessage() for record in caplog.records) == 3
     with served(tar.parent, breaks=100) as url, pytest.raises(DataError) as caught:
         list(read_wavs(f"{url}/{tar.name}", members, pause=0.0))
-    assert re.fullmatch(r"http://\S+/shard-000000.tar: cannot be read \(.*\); delete its table .*", str(caught.value))
+    assert re.fullmatch(
+        r"http://\S+/shard-000000.tar: cannot be read \(.*\); copy it there anew, or .*", str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -485,10 +491,11 @@ def test_settings_that_do_not_fit(folder: Path) -> None:
 
 
 def test_a_split_that_is_not_there(folder: Path, tmp_path: Path) -> None:
-    table = pq.read_table(folder / "index.parquet")
+    table = pq.read_table(folder / "index.parquet").drop_columns("shard_bytes")  # as an older pack.py wrote it
     pq.write_table(table.slice(0, COUNTS["train"]), tmp_path / "index.parquet")
     data = StreamedShards(str(tmp_path), sample_rate=RATE)
     assert data.has_split("train")
+    assert len(data.read_split("train").audio) == COUNTS["train"]
     assert not data.has_split("test")
     assert refusal(lambda: data.setup("test")) == f"{tmp_path}: holds no test recordings; pack a data set that has some"
 
@@ -503,11 +510,18 @@ def test_shards_that_are_not_what_the_index_says(folder: Path, tmp_path: Path, m
 
     whole = tar.read_bytes()
     tar.write_bytes(whole[: len(whole) // 2])
-    assert re.fullmatch(rf"{tar}: cannot be read \(.+\); delete its table and it there, run .*", read())
+    assert re.fullmatch(rf"{tar}: cannot be read \(.+\); copy it there anew, or delete .*", read())
     tar.write_bytes(whole[: len(whole) // 1024 * 512 - 512])
     assert read().startswith(f"{tar}: cannot be read (")
     tar.write_bytes(other.read_bytes())
     assert f"{tar}: cannot be read (ends before 000008_000000.wav, which its index tells of)" in read()
+    tar.write_bytes(whole.replace(b'"validation_', b'"validatiom_', 1))  # as of another packing: same keys, same sizes
+    assert re.fullmatch(
+        rf"{tar}: is not the shard that its index tells of \(it holds 'validatiom_(.*)' \(validation\) in place of "
+        r"'validation_\1' \(validation\)\); copy it there anew, or run the same `python pack.py` again",
+        read(),
+    )
+    assert "in place of" in refusal(streamed(tmp_path).whole_recordings)
     tar.unlink()
     assert read().startswith(f"{tar}: no such file, but the index tells of it;")
     monkeypatch.setitem(sys.modules, "webdataset", None)
