@@ -18,7 +18,7 @@ from datamodules.errors import DataError
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import load_weights
 from reporting.embedding_writer import EmbeddingWriter
-from reporting.embeddings import audio_weights_sha256
+from reporting.embeddings import audio_weights_sha256, read_embeddings
 from reporting.errors import RunError
 from reporting.judged_pool import read_pool
 from reporting.progress_bar import ProgressBar
@@ -120,9 +120,11 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
 def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
     """Recordings in a folder; what is new or was changed since the last time is embedded, and kept in the run folder.
 
+    What was kept and cannot be read, or is of other weights, is made anew.
+
     Raises:
         DataError: there is no such folder, or no audio in it.
-        RunError: what was kept cannot be read, or no recording could be embedded.
+        RunError: no recording could be embedded, or another process does the same.
     """
     settings = (config.get("data") or {}).get("init_args") or {}
     root = audio.expanduser().resolve()
@@ -132,7 +134,9 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
         "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
         "audio_encoder": json.dumps(config["model"]["audio_encoder"], sort_keys=True),
     }
-    writer = EmbeddingWriter(folder.search_index(root), facts)
+    index = folder.search_index(root)
+    _drop_damaged(index)
+    writer = EmbeddingWriter(index, facts, overwrite=True)
     trainer = L.Trainer(
         devices=1,
         precision="32-true",  # as a query is embedded
@@ -187,6 +191,17 @@ def example_queries(folder: RunFolder, count: int) -> list[str]:
     first = {row["clip_id"]: row["query"] for row in reversed(rows)}
     captions = sorted(set(first.values()))
     return captions[:: -(-len(captions) // count)]
+
+
+def _drop_damaged(index: Path) -> None:
+    """Delete embeddings that cannot be read, and say so: they are there to save time only."""
+    if not index.exists():
+        return
+    try:
+        read_embeddings(index)
+    except RunError:
+        log.warning("%s: cannot be read, so all recordings are embedded again", index)
+        index.unlink(missing_ok=True)
 
 
 def _built(kind: type, settings: Any, *, subclass: bool) -> Any:

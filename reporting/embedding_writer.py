@@ -11,8 +11,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from reporting.embeddings import (
+    TOLD_BY,
     Embeddings,
     Stamp,
+    check_nothing_lost,
     embedding_table,
     merge_parts,
     parts_folder,
@@ -30,25 +32,28 @@ class EmbeddingWriter(L.Callback):
     """Writes the embeddings of a data module's recordings to a parquet file.
 
     Recordings that the file or its parts hold already are left out, if neither they nor the weights have changed. Every
-    device writes parts of its own; the first makes one file of them when all is done.
+    device writes parts of its own; the first makes one file of them when all is done. A file of another source is not
+    written over: see `check_nothing_lost`.
 
     Args:
         path: the file.
         facts: "checkpoint", "audio_weights_sha256" and "audio_encoder" of the model; see `Embeddings`.
         part_seconds: between two parts; no more work than that is lost.
+        overwrite: whether a file of another source may be replaced.
 
     Attributes:
         result: what the file holds in the end; on the first device only.
         total, before: how many recordings there are, and how many of them were embedded before.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, str], part_seconds: float = 30.0) -> None:
-        self.path, self.facts, self.part_seconds = path, dict(facts), part_seconds
+    def __init__(
+        self, path: Path, facts: Mapping[str, str], part_seconds: float = 30.0, *, overwrite: bool = False
+    ) -> None:
+        self.path, self.facts, self.part_seconds, self.overwrite = path, dict(facts), part_seconds, overwrite
         self.result: Embeddings | None = None
         self.total = self.before = 0
         self._lock: FileLock | None = None
-        self._files: dict[str, Path] = {}
-        self._stamps: dict[str, Stamp | None] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._seconds: dict[str, float] = {}
         self._names: list[str] = []
         self._vectors: list[Any] = []
@@ -57,7 +62,7 @@ class EmbeddingWriter(L.Callback):
         """Tell the data module what is embedded already.
 
         Raises:
-            RunError: the file cannot be read, or another process writes it.
+            RunError: the file cannot be read or is of another source, or another process writes it.
         """
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self.facts |= {
@@ -66,17 +71,18 @@ class EmbeddingWriter(L.Callback):
             "precision": str(trainer.precision),
             "unit_length": "true",
         }
-        self._files = data.predict_files()
         # Taken before a recording is read: one that is changed meanwhile is embedded anew the next time.
-        self._stamps = {name: stamp_of(path) for name, path in self._files.items()}
+        self._stamps = {name: stamp_of(path) for name, path in data.predict_files().items()}
         names: list[str] = []
         if trainer.is_global_zero:
             self._acquire()
-            valid = still_valid(self.path, self._stamps, self.facts, ("name", "bytes", "modified"))
+            if not self.overwrite:
+                check_nothing_lost(self.path, self._stamps, self.facts)
+            valid = still_valid(self.path, self._stamps, self.facts, TOLD_BY)
             names = [] if valid is None else valid["name"].to_pylist()
         names = trainer.strategy.broadcast(names)
         data.leave_out(names)
-        self.total, self.before = len(self._files), len(names)
+        self.total, self.before = len(self._stamps), len(names)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note how long the recordings are."""
@@ -134,9 +140,8 @@ class EmbeddingWriter(L.Callback):
         if self._names:
             table = embedding_table(
                 self._names,
-                [self._files[name] for name in self._names],
+                [self._stamps[name] for name in self._names],
                 [self._seconds[name] for name in self._names],
-                [self._stamps[name] or Stamp(0, 0) for name in self._names],
                 np.concatenate(self._vectors),
             )
             # Names of its own, for there may be other devices, and parts of an earlier run.
@@ -150,7 +155,7 @@ class EmbeddingWriter(L.Callback):
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout as error:
-            raise RunError(f"{self.path}: another process is writing it; wait for it, or name another file") from error
+            raise RunError(f"{self.path}: another process is writing it; wait for it to end") from error
         self._lock = lock
 
     def _release(self) -> None:

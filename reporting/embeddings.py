@@ -1,5 +1,7 @@
 """Embeddings of recordings in a parquet file: one row a recording, and facts on what made them."""
 
+import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +17,28 @@ from reporting.errors import RunError
 from reporting.files import replacing
 from reporting.provenance import weights_sha256
 
+log = logging.getLogger(__name__)
+
 COLUMNS = ("name", "path", "seconds", "bytes", "modified", "embedding")
 DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "max_seconds", "precision")
 """Facts that decide what the embedding of a recording is."""
+TOLD_BY = ("name", "path", "bytes", "modified")
+"""Columns that tell whether the embedding of a recording holds still."""
 
 
 class Stamp(NamedTuple):
-    """By what a file that was changed is told: its size in bytes, and when it was written, in ns since 1970."""
+    """By what another file, or one that was changed, is told.
 
+    Size and time alone do not do, since archives may set all times alike. Not told is only a file whose very place
+    another one of the same size and time has taken: delete the embeddings then.
+
+    Attributes:
+        path: where it lies, with all links followed.
+        bytes: its size; 0: there is no such file, or nothing in it.
+        modified: when it was written, in ns since 1970.
+    """
+
+    path: str
     bytes: int
     modified: int
 
@@ -31,7 +47,7 @@ class Embeddings(NamedTuple):
     """Recordings as a model sees them.
 
     Attributes:
-        table: one row a recording: name string, path string, seconds float64, bytes and modified int64 (its `Stamp`),
+        table: one row a recording: name string, path string, seconds float64, bytes and modified int64 (see `Stamp`),
             embedding fixed-size list of D float32, a unit vector.
         facts: what made them: "checkpoint", "audio_weights_sha256", "audio_encoder" (JSON), "sample_rate" (Hz),
             "max_seconds" (of longer recordings only the beginning was embedded), "precision", "unit_length".
@@ -53,13 +69,14 @@ class Embeddings(NamedTuple):
         return 0 if limit == "None" else int((self.table["seconds"].to_numpy() > float(limit)).sum())
 
 
-def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of a file, None where there is no such file."""
+def stamp_of(path: Path) -> Stamp:
+    """The stamp of a file."""
+    place = os.path.realpath(path).encode("utf-8", "backslashreplace").decode()  # a link may lead to any name
     try:
         status = path.stat()
     except OSError:
-        return None
-    return Stamp(status.st_size, status.st_mtime_ns)
+        return Stamp(place, 0, 0)
+    return Stamp(place, status.st_size, status.st_mtime_ns)
 
 
 def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
@@ -68,18 +85,14 @@ def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def embedding_table(
-    names: Sequence[str],
-    paths: Sequence[Path],
-    seconds: Sequence[float],
-    stamps: Sequence[Stamp],
-    vectors: npt.NDArray[np.float32],
+    names: Sequence[str], stamps: Sequence[Stamp], seconds: Sequence[float], vectors: npt.NDArray[np.float32]
 ) -> pa.Table:
     """The table of A recordings and their embeddings (A, D); see `Embeddings`."""
     values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     return pa.table(
         {
             "name": pa.array(names, pa.string()),
-            "path": pa.array([str(path.absolute()) for path in paths], pa.string()),
+            "path": pa.array([stamp.path for stamp in stamps], pa.string()),
             "seconds": pa.array(seconds, pa.float64()),
             "bytes": pa.array([stamp.bytes for stamp in stamps], pa.int64()),
             "modified": pa.array([stamp.modified for stamp in stamps], pa.int64()),
@@ -111,7 +124,8 @@ def read_embeddings(path: Path, columns: Sequence[str] = COLUMNS) -> Embeddings:
         return Embeddings(pq.read_table(path, columns=list(columns)).replace_schema_metadata(None), facts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         cause = " ".join(str(error).split())[:200]
-        raise RunError(f"{path}: cannot be read ({cause}); name another file with --run.embeddings") from error
+        remedy = "delete it, or name another file with --run.embeddings"
+        raise RunError(f"{path}: cannot be read ({cause}); {remedy}") from error
 
 
 def parts_folder(path: Path) -> Path:
@@ -119,30 +133,68 @@ def parts_folder(path: Path) -> Path:
     return path.with_name(f"{path.name}.parts")
 
 
+def check_nothing_lost(path: Path, stamps: Mapping[str, Stamp], facts: Mapping[str, str]) -> None:
+    """Whether the embeddings of these recordings may take a file's place: it is not there, or is of the same source.
+
+    That is: of the same decisive facts, and some of its recordings are among these, under their names; all the others
+    were deleted. Parts that a killed run left are no results yet, and are not looked at.
+
+    Raises:
+        RunError: it is of another model, crops, folder or data set; or as `read_embeddings`.
+    """
+    if not path.exists():
+        return
+    held = read_embeddings(path, TOLD_BY)
+    remedy = "name another file with --run.embeddings, or replace it with --run.overwrite true"
+    changed = [fact for fact in DECISIVE if held.facts[fact] != facts[fact]]
+    if {"audio_weights_sha256", "audio_encoder"} & set(changed):
+        raise RunError(f"{path}: was embedded by another model than {facts['checkpoint']}; {remedy}")
+    if changed:
+        differences = ", ".join(f"{fact} {held.facts[fact]}, not {facts[fact]}" for fact in changed)
+        raise RunError(f"{path}: was embedded with {differences}; {remedy}")
+    rows = zip(held.table["name"].to_pylist(), held.table["path"].to_pylist(), strict=True)
+    dropped = [place for name, place in rows if name not in stamps or stamps[name].path != place]
+    # With none in common it is another source, even one that is not here now, such as a disk that was taken out.
+    lost = dropped if len(dropped) == len(held.table) else [place for place in dropped if os.path.exists(place)]
+    if lost:
+        raise RunError(f"{path}: holds {len(lost)} recordings of another folder or data set ({lost[0]}); {remedy}")
+
+
 def still_valid(
-    path: Path, stamps: Mapping[str, Stamp | None], facts: Mapping[str, str], columns: Sequence[str] = COLUMNS
+    path: Path, stamps: Mapping[str, Stamp], facts: Mapping[str, str], columns: Sequence[str] = COLUMNS
 ) -> pa.Table | None:
     """Rows of a file and of its parts that need not be made again, one for each name, in the order of `stamps`.
 
-    They are of the same decisive facts, and their recording is there and has not changed. None: there are none.
+    They are of the same decisive facts, and their recording is there and has not changed. None: there are none. Parts
+    that cannot be read are left, with a warning: what they hold is made again.
+
+    Args:
+        path: the file.
+        stamps: of the recordings, by name.
+        facts: see `Embeddings`.
+        columns: to read; `TOLD_BY` at least.
 
     Raises:
         RunError: as `read_embeddings`.
     """
-    tables = []
-    for file in (*([path] if path.exists() else []), *sorted(parts_folder(path).glob("[!.]*.parquet"))):
-        found = read_embeddings(file, columns)
-        if all(found.facts[fact] == facts[fact] for fact in DECISIVE):
-            tables.append(found.table)
+    found = [read_embeddings(path, columns)] if path.exists() else []
+    for part in sorted(parts_folder(path).glob("[!.]*.parquet")):
+        try:
+            found.append(read_embeddings(part, columns))
+        except RunError:
+            log.warning("%s: cannot be read, so its recordings are embedded again", part)
+    tables = [part.table for part in found if all(part.facts[fact] == facts[fact] for fact in DECISIVE)]
     if not tables:
         return None
     table = pa.concat_tables(tables)
-    told_by = (table[name].to_pylist() for name in ("name", "bytes", "modified"))
-    rows = {name: row for row, (name, *stamp) in enumerate(zip(*told_by, strict=True)) if stamps.get(name) == (*stamp,)}
+    rows = {}
+    for row, (name, *stamp) in enumerate(zip(*(table[name].to_pylist() for name in TOLD_BY), strict=True)):
+        if stamps.get(name) == (*stamp,) and stamps[name].bytes:
+            rows[name] = row
     return table.take([rows[name] for name in stamps if name in rows]) if rows else None
 
 
-def merge_parts(path: Path, stamps: Mapping[str, Stamp | None], facts: Mapping[str, str]) -> Embeddings:
+def merge_parts(path: Path, stamps: Mapping[str, Stamp], facts: Mapping[str, str]) -> Embeddings:
     """Make one file of what is `still_valid`, and delete the parts.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,18 @@ def embedded(model: DualEncoder, path: Path, max_seconds: float = 2.0) -> npt.ND
 
 
 def predict(
-    model: DualEncoder, audio: Path, file: Path, *, part_seconds: float = 30.0, callbacks: Any = (), **options: Any
+    model: DualEncoder,
+    audio: Path,
+    file: Path,
+    *,
+    part_seconds: float = 30.0,
+    overwrite: bool = False,
+    callbacks: Any = (),
+    **options: Any,
 ) -> EmbeddingWriter:
     data = AudioFolder(str(audio), **{"batch_size": 2, "num_workers": 0, "max_seconds": 2.0, **options})
     facts = {**FACTS, "audio_weights_sha256": audio_weights_sha256(model.state_dict())}
-    writer = EmbeddingWriter(file, facts, part_seconds)
+    writer = EmbeddingWriter(file, facts, part_seconds, overwrite=overwrite)
     tiny_trainer(file.parent, callbacks=[writer, *callbacks]).predict(model, datamodule=data, return_predictions=False)
     return writer
 
@@ -181,10 +189,13 @@ class Killed(BaseException):
 
 
 class Killer(Callback):
-    """Ends the process at the second batch, before anyone can write anything more."""
+    """Ends the process at a batch, before anyone can write anything more."""
+
+    def __init__(self, at: int = 2) -> None:
+        self.at = at
 
     def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 2:
+        if batch_idx == self.at:
             raise Killed
 
 
@@ -258,7 +269,7 @@ def test_other_weights_or_crops_embed_everything_anew(audio: Path, tmp_path: Pat
     for options in ({"seed": 1}, {"seed": 1, "max_seconds": 1.0}):
         seen.clear()
         model = tiny_model(seed=options.pop("seed"))  # type: ignore[arg-type]
-        result = predict(model, audio, file, **options).result
+        result = predict(model, audio, file, overwrite=True, **options).result
         assert seen == NAMES
         assert result is not None
         expected = np.stack([embedded(model.eval(), audio / name, **options) for name in NAMES])
@@ -274,6 +285,107 @@ def test_text_weights_do_not_matter() -> None:
     with torch.no_grad():
         model.audio_encoder.frames.weight[0, 0].add_(1e-6)  # type: ignore[union-attr, index]
     assert audio_weights_sha256(model.state_dict()) != before
+
+
+def two_alike(folder: Path) -> tuple[Path, Path]:
+    """Folders of recordings that nothing but their content tells apart: an archive may set all times alike."""
+    rng = np.random.default_rng(1)
+    for name in ("one/a.wav", "one/b.wav", "two/a.wav", "two/b.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, 0.1 * rng.standard_normal(4000), 8000)
+        os.utime(folder / name, (315532800, 315532800))
+    return folder / "one", folder / "two"
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_like_file_elsewhere_is_another_recording(tmp_path: Path, seen: list[str], through_link: bool) -> None:
+    model, file, link = tiny_model(), tmp_path / "e.parquet", tmp_path / "link"
+    for folder in two_alike(tmp_path):
+        seen.clear()
+        if through_link:
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
+        result = predict(model, link if through_link else folder, file, overwrite=True).result
+        assert seen == ["a.wav", "b.wav"]
+        assert result is not None
+        assert result.table["path"].to_pylist() == [str(folder / name) for name in seen]
+        expected = np.stack([embedded(model.eval(), folder / name) for name in seen])
+        np.testing.assert_allclose(result.vectors, expected, atol=1e-6)
+
+
+def test_embeddings_of_another_source_are_not_written_over(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (one, two), file = two_alike(tmp_path), tmp_path / "e.parquet"
+    (one / "deep").mkdir()
+    (one / "deep" / "c.wav").write_bytes((one / "a.wav").read_bytes())
+    assert main(arguments(run, one, file)) == 0
+    before = file.read_bytes()
+    remedy = "; name another file with --run.embeddings, or replace it with --run.overwrite true"
+    for folder, more, message in (
+        (two, [], f"holds 3 recordings of another folder or data set ({one}/a.wav)"),
+        (one / "deep", [], "holds 3 recordings of another folder or data set"),
+        (one.parent, [], "holds 3 recordings of another folder or data set"),  # under other names
+        (one, ["--data.max_seconds", "1"], "was embedded with max_seconds 2.0, not 1.0"),
+        (one, ["--ckpt_path", str(other_weights(run, tmp_path))], "was embedded by another model than"),
+    ):
+        capsys.readouterr()
+        assert main([*arguments(run, folder, file), *more]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"error: {file}: {message}")
+        assert line.endswith(remedy)
+        assert file.read_bytes() == before
+        assert not parts_folder(file).exists()
+    shutil.move(one, tmp_path / "moved")  # as a disk that was taken out: none of what was embedded is there
+    assert main(arguments(run, two, file)) == 1
+    assert file.read_bytes() == before
+
+
+def other_weights(run: Path, folder: Path) -> Path:
+    """A checkpoint like the run's, of a model that was not trained."""
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    torch.save({**checkpoint, "state_dict": tiny_model(seed=5).state_dict()}, folder / "other.ckpt")
+    return folder / "other.ckpt"
+
+
+def test_a_folder_may_change_and_be_embedded_again(audio: Path, tmp_path: Path, seen: list[str]) -> None:
+    model, file = tiny_model(), tmp_path / "e.parquet"
+    predict(model, audio, file)
+    seen.clear()
+    (audio / "a.wav").rename(audio / "renamed.wav")
+    shutil.rmtree(audio / "deep")
+    (audio / "long.wav").write_bytes(b"")  # was damaged since
+    (tmp_path / "link").symlink_to(audio)
+    writer = predict(model, tmp_path / "link", file)
+    assert seen == ["renamed.wav"]
+    assert writer.result is not None
+    assert writer.result.table["name"].to_pylist() == ["b.FLAC", "f.opus", "renamed.wav"]
+
+
+def test_what_a_killed_run_left_is_neither_taken_for_others_nor_refused(tmp_path: Path, seen: list[str]) -> None:
+    (one, two), model, file = two_alike(tmp_path), tiny_model(), tmp_path / "e.parquet"
+    with pytest.raises(Killed):
+        predict(model, one, file, batch_size=1, callbacks=[Killer(at=1)])
+    assert seen == ["a.wav"]
+    seen.clear()
+    result = predict(model, two, file).result
+    assert seen == ["a.wav", "b.wav"]
+    assert result is not None
+    assert result.table["path"].to_pylist() == [str(two / name) for name in seen]
+
+
+def test_a_damaged_part_is_embedded_again(
+    audio: Path, tmp_path: Path, seen: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, file = tiny_model(), tmp_path / "e.parquet"
+    with pytest.raises(Killed):
+        predict(model, audio, file, callbacks=[Killer()])
+    (part,) = parts_folder(file).iterdir()
+    part.write_bytes(part.read_bytes()[:100])
+    seen.clear()
+    predict(model, audio, file)
+    assert seen == NAMES
+    assert f"{part}: cannot be read, so its recordings are embedded again" in caplog.text
 
 
 def on_rank(audio: Path, file: Path, rank: int) -> int:
@@ -366,6 +478,7 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
         ({"--data.root": "empty"}, "empty: no audio files (.flac .wav .ogg .opus .mp3) in it or below; check the path"),
         ({"--run.embeddings": "other.parquet"}, "other.parquet: holds something else than embeddings; name another"),
         ({"--run.embeddings": "file.wav"}, "file.wav: cannot be read (Parquet magic bytes not found"),
+        ({"--run.embeddings": "file.wav"}, "; delete it, or name another file with --run.embeddings"),
         ({"--run.embeddings": "empty"}, "empty: is a folder; give the file that `python train.py predict` wrote"),
         ({"--run.embeddings": "taken.parquet"}, "taken.parquet: another process is writing it; wait for it"),
         ({"--ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such weights file; check the path"),

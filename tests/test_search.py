@@ -4,11 +4,14 @@ import re
 import shutil
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -16,7 +19,7 @@ import yaml
 from conftest import CLIPS
 from hypothesis import given
 from hypothesis import strategies as st
-from test_predict import NAMES, damage, embedded, model_of, tiny_run, write_recordings
+from test_predict import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
 import search_page
 from reporting.embeddings import read_embeddings
@@ -113,6 +116,55 @@ def test_a_second_search_embeds_what_is_new(run: Path, audio: Path, capsys: pyte
     out = capsys.readouterr().out
     assert f"index: {file}: 7 recordings, 6 of them embedded before" in out
     assert {row[2] for row in ranking(out)} == {*NAMES, "deep/new.wav"} - {"a.wav"}
+
+
+def truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def without_vectors(file: Path) -> None:
+    """The end of the file is whole, so that all but the embeddings can be read."""
+    chunk = pq.read_metadata(file).row_group(0)
+    column = chunk.column(chunk.num_columns - 1)
+    content = bytearray(file.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    file.write_bytes(content)
+
+
+def of_another_kind(file: Path) -> None:
+    pq.write_table(pa.table({"name": ["a.wav"]}), file)
+
+
+@pytest.mark.parametrize("damage_index", [truncated, without_vectors, of_another_kind])
+def test_a_damaged_index_is_made_anew(
+    run: Path,
+    audio: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    damage_index: Callable[[Path], None],
+) -> None:
+    command = ["--run", str(run), "--audio", str(audio), "loud dog"]
+    assert main(command) == 0
+    file, rows = index_of(run), ranking(capsys.readouterr().out)
+    damage_index(file)
+    assert main(command) == 0
+    assert f"{file}: cannot be read, so all recordings are embedded again" in caplog.text
+    assert ranking(capsys.readouterr().out) == rows
+    caplog.clear()
+    assert main(command) == 0
+    assert "7 of them embedded before" in capsys.readouterr().out
+    assert "cannot be read" not in caplog.text
+
+
+def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--run", str(run), "--audio", str(audio), "loud dog"]
+    assert main(command) == 0
+    shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
+    assert main(command) == 0
+    assert "embedded before" not in capsys.readouterr().out
+    expected = np.stack([embedded(model_of(run), audio / name) for name in NAMES])
+    np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
 
 
 def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
