@@ -1,6 +1,7 @@
 """Settings that the parser lets through and a run should not begin with."""
 
 import inspect
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import torch
 import yaml
 
 from command_line import class_named, classes_in, differing_settings, nearest_name
+from lightning_modules.schedule import Schedule
 from relevance.metrics import retrieval_metrics
 from reporting.errors import RunError
+
+log = logging.getLogger(__name__)
 
 DIRECTIONS = ("text_to_audio", "audio_to_text")
 MAY_CHANGE = (
@@ -82,7 +86,7 @@ def check_monitor(monitor: str) -> None:
 
 
 def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
-    """Whether model and data of a run that is resumed are those it began with, by its saved config.
+    """Whether model, data and accumulation of a run that is resumed are those it began with, by its saved config.
 
     Raises:
         RunError: they differ; the message names the first keys.
@@ -92,14 +96,36 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     former = yaml.safe_load(saved.read_text(encoding="utf-8"))
     differing = [
         difference
-        for part in ("model", "data")
+        for part in ("model", "data", "trainer")
         for difference in differing_settings(former.get(part), now.get(part), part)
         if not difference.startswith(MAY_CHANGE)
+        and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))
     ]
     if differing:
         raise RunError(
             f"{saved.parent}: cannot be resumed with other settings ({'; '.join(differing[:3])}); use the configs it "
             "began with, or another --run.experiment"
+        )
+
+
+def warn_of_other_schedule(saved: Path, schedule: Schedule, epochs: int | None) -> None:
+    """Say so where a resumed run, by its saved config, began with a schedule over another number of epochs.
+
+    Args:
+        saved: config of the run.
+        schedule: of the learning rate.
+        epochs: trainer.max_epochs now; None or -1: without end.
+    """
+    former = yaml.safe_load(saved.read_text(encoding="utf-8"))["trainer"]["max_epochs"] if saved.is_file() else None
+    if former is None or epochs is None or min(former, epochs) < 1:
+        return
+    end = min(former, epochs)
+    before, now = schedule(end, former), schedule(end, epochs)
+    if before != now:
+        log.warning(
+            "%s: trainer.max_epochs is %d, was %d: the learning rate goes %s (at epoch %d %.3g of its highest, not "
+            "%.3g), so the run will not end like one of %d epochs from the beginning",
+            *(saved.parent, epochs, former, "up again" if now > before else "down sooner", end, now, before, epochs),
         )
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from config_checks import (
     check_precision,
     check_same_experiment,
     differing_encoders,
+    warn_of_other_schedule,
 )
 from datamodules.base import AudioCaptionDataModule
 from datamodules.errors import DataError
@@ -77,14 +79,19 @@ PAPER = {
 
 
 class SavedConfig(SaveConfigCallback):
-    """Writes the resolved config into the run folder, as a whole or not at all."""
+    """Writes the resolved config into the run folder, as a whole or not at all.
+
+    `run.overwrite` and `run.resume` are of one command: with a saved config no later one may write over anything.
+    """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it; only the first process comes here."""
         folder = trainer.loggers[0].log_dir  # of `MetricsLogger`; `trainer.log_dir` would wait for the other processes
         assert folder is not None
+        config = self.config.clone()
+        config.run.overwrite = config.run.resume = False
         with replacing(Path(folder) / self.config_filename) as path:
-            self.parser.save(self.config, path, skip_none=False, overwrite=True)
+            self.parser.save(config, path, skip_none=False, overwrite=True)
 
 
 class RetrievalCLI(LightningCLI):
@@ -94,28 +101,29 @@ class RetrievalCLI(LightningCLI):
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
-        super().__init__(
-            DualEncoder,
-            LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=SavedConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_class=Trainer,
-            trainer_defaults={
-                "max_epochs": 25,
-                "precision": "bf16-mixed" if on_gpu else "32-true",
-                "num_sanity_val_steps": 0,
-                "log_every_n_steps": 10,
-                "use_distributed_sampler": False,  # the data modules divide batches among ranks themselves
-            },
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            parser_class=OneLineParser,
-            parser_kwargs={"parser_mode": "omegaconf"},
-            args=args,
-        )
-        if self.dashboard is not None:
-            self.dashboard.close()
+        with ExitStack() as self._held:  # the run folder, until the test after `fit` is over
+            super().__init__(
+                DualEncoder,
+                LightningDataModule,
+                subclass_mode_data=True,
+                save_config_callback=SavedConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_class=Trainer,
+                trainer_defaults={
+                    "max_epochs": 25,
+                    "precision": "bf16-mixed" if on_gpu else "32-true",
+                    "num_sanity_val_steps": 0,
+                    "log_every_n_steps": 10,
+                    "use_distributed_sampler": False,  # the data modules divide batches among ranks themselves
+                },
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_class=OneLineParser,
+                parser_kwargs={"parser_mode": "omegaconf"},
+                args=args,
+            )
+            if self.dashboard is not None:
+                self.dashboard.close()
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Use a `--config` that looks in configs/."""
@@ -191,6 +199,8 @@ class RetrievalCLI(LightningCLI):
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
         if self.subcommand == "fit":
+            if _is_rank_zero() and not self._options.trainer.fast_dev_run:
+                self._held.callback(self.folder.lock().release)
             self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
             if self.resume_from:
                 check_same_experiment(self.folder.path / "config_fit.yaml", self._resolved())
@@ -244,6 +254,11 @@ class RetrievalCLI(LightningCLI):
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer
 
+    def before_fit(self) -> None:
+        """Say so where a resumed run gets another schedule than it began with."""
+        if self.resume_from:
+            warn_of_other_schedule(self.folder.path / "config_fit.yaml", self.model.schedule, self.trainer.max_epochs)
+
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit":
@@ -267,8 +282,9 @@ class RetrievalCLI(LightningCLI):
         sha256 = audio_weights_sha256(weights)
         facts = {"checkpoint": checkpoint, "audio_weights_sha256": sha256, "audio_encoder": encoder}
         warnings.filterwarnings("ignore", ".*across ranks is zero.*")  # all may have been embedded before
-        self.embedding_writer = EmbeddingWriter(path, facts)
-        self.trainer.callbacks.append(self.embedding_writer)  # type: ignore[attr-defined]
+        self.embedding_writer = EmbeddingWriter(path, facts, overwrite=self._options.run.overwrite)
+        # The first, so that it refuses before the config that made the file is written over.
+        self.trainer.callbacks.insert(0, self.embedding_writer)  # type: ignore[attr-defined]
 
     def after_predict(self) -> None:
         """Say where the embeddings are."""
@@ -367,5 +383,5 @@ def _sha256(*paths: Path) -> dict[str, str]:
 
 
 def _is_rank_zero() -> bool:
-    """Whether this process is the first, before any process group exists (launchers set these variables)."""
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0) == 0
+    """Whether this process is the first of all nodes, before any process group exists (launchers set these)."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))

@@ -20,7 +20,8 @@ class MetricsLogger(Logger):
     Args:
         folder: the run folder.
         file_name: of the csv file.
-        resume: keep the rows that are there already, up to the step at which this run goes on.
+        resume: keep the rows that are there already, up to the step at which this run goes on, without those of a
+            test. They are read now, so the folder's lock must be held.
         flush_every: rows between two writings; values of an evaluation are written at once.
 
     Raises:
@@ -70,7 +71,8 @@ class MetricsLogger(Logger):
         """Add a row."""
         if self._goes_on and step is not None:
             # A run that died after its last checkpoint logged steps that are taken once more now, with the same rows.
-            self.rows = [row for row in self.rows if row.get("step", -1) < step]
+            # A test is of the end of a training: another one follows, also where the training was made longer.
+            self.rows = [row for row in self.rows if row.get("step", -1) < step and not _is_of_test(row)]
             self._goes_on = False
         self.rows.append({"step": step, **{name: float(value) for name, value in metrics.items()}})
         if len(self.rows) % self.flush_every == 0 or any(name.startswith(("val/", "test/")) for name in metrics):
@@ -99,6 +101,10 @@ class MetricsLogger(Logger):
         """Write the file; where the run has failed already, what it failed of is to be told, not this."""
         with contextlib.suppress(*([RunError] if status == "failed" else [])):
             self.save()
+
+
+def _is_of_test(row: dict[str, Any]) -> bool:
+    return any(name.startswith("test/") for name in row)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

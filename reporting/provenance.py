@@ -85,6 +85,39 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], devices: int) -> None:
+    """Whether a training that is resumed has the recordings and the number of devices that it began with.
+
+    Otherwise the order of the pairs or the global batch would be another one from here on.
+
+    Args:
+        folder: the run folder; its provenance.json says what the training began with.
+        data: manifest of each split.
+        devices: of all nodes together.
+
+    Raises:
+        RunError: something differs.
+    """
+    former = read_provenance(folder / "provenance.json").get("fit", {})
+    remedy = "or begin anew with --run.overwrite true or another --run.experiment"
+    if former.get("devices", devices) != devices:
+        raise RunError(
+            f"{folder}: cannot be resumed with another number of devices ({former['devices']} before, {devices} now), "
+            f"since the global batch would change; give it as many as before, {remedy}"
+        )
+    for split, manifest in data.items():
+        before, now = (_described(each) for each in (former.get("data", {}).get(split, manifest), manifest))
+        if before != now:
+            raise RunError(
+                f"{folder}: cannot be resumed with other recordings ({split}: {before} before, {now} now); bring back "
+                f"those it began with, {remedy}"
+            )
+
+
+def _described(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['clips']} with {manifest['captions']} captions, sha256 {manifest['sha256'][:12]}"
+
+
 def update_provenance(path: Path, stage: str, facts: Mapping[str, Any]) -> None:
     """Write what is known of a stage ("fit", "test", ...) into provenance.json, beside what other stages wrote.
 

@@ -23,7 +23,8 @@ class RunOptions:
         experiment: name of the run's folder; default: the names of its configs, joined by "+". `{key}` in it stands for
             the value of another setting, as in tau={model.objective.tau}.
         root: the folder of all runs.
-        overwrite: whether `fit` may delete an earlier run of the same experiment and seed.
+        overwrite: whether `fit` may delete an earlier run of the same experiment and seed, and `predict` embeddings of
+            another folder, data set, model or length of crops.
         resume: go on with an earlier run of the same experiment and seed from its last checkpoint; where it has none
             yet, begin from the beginning.
         monitor: which checkpoint is best: lowest "val/loss" (the paper) or highest "val/text_to_audio/mAP@10".
@@ -37,7 +38,8 @@ class RunOptions:
             2025 task 6: `query,audio_filenames`), to judge by as well.
         ratings: for `validate`: a folder of ratings by people (TAU Graded Relevances 2023), to judge by as well.
         embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
-            already is not embedded again, unless a recording or the weights have changed.
+            already is not embedded again, unless a recording has changed; what was deleted is dropped. A file of
+            another folder, data set, model or length of crops is not replaced without `overwrite`.
     """
 
     experiment: str | None = None
@@ -117,7 +119,8 @@ class RunFolder:
     def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
         """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.
 
-        A run that was killed before its first `last.ckpt` is resumed from the beginning.
+        Call it with the lock held, lest another process write in between. A run that was killed before its first
+        `last.ckpt` is resumed from the beginning.
 
         Raises:
             RunError: an earlier run is there and neither flag is set, or both are, or what is to be resumed has results
@@ -161,11 +164,11 @@ class RunFolder:
     def _holds_queries(self) -> bool:
         return any(self.path.glob("queries_*.parquet"))
 
-    def lock(self, patience: float = 10.0) -> FileLock:
+    def lock(self, patience: float = 20.0) -> FileLock:
         """Take hold of the folder until the lock is released or the process ends.
 
         Args:
-            patience: seconds to wait for it; the data workers of a killed process may hold it for some more.
+            patience: seconds to wait for it; a killed process may still be ending, and its data workers some more.
 
         Raises:
             RunError: another process has it.

@@ -9,16 +9,17 @@ import lightning as L
 import numpy as np
 import pyarrow as pa
 import torch
-from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from reporting.checkpoint_io import read_state_dict
+from reporting.errors import RunError
 from reporting.judged_pool import JudgedPool, write_pool
 from reporting.people import People, report_people
 from reporting.provenance import (
+    check_same_training,
     git_state,
     package_versions,
     read_provenance,
@@ -53,33 +54,31 @@ class RunWriter(L.Callback):
         self._about: dict[str, Any] = {}  # what is known of the whole training
         self._part: dict[str, Any] | None = None  # and of what is trained in this process
         self._former_parts: list[dict[str, Any]] = []
-        self._lock: FileLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Start the clock. An earlier run goes only now, when the data are there and the models are built."""
+        """Start the clock. An earlier run goes only now, when the data are there and the models are built.
+
+        Raises:
+            RunError: the run cannot be resumed with these data or devices, or the ranks found different things to do.
+        """
         self._began = time.monotonic()
         if self.people is not None:  # a file of other data is refused before anything is embedded
             table = trainer.datamodule.tables[self.people.split]  # type: ignore[attr-defined]
             self.people.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
-        if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._lock = self.folder.lock()
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            # Only the first rank waits for the folder; a killed process may write its first last.ckpt meanwhile.
+            if trainer.strategy.broadcast(self.resume) != self.resume:
+                raise RunError(
+                    f"{self.folder.path}: a process that was ending wrote its first checkpoint while this run began; "
+                    "give the same command again"
+                )
             if self.resume:
-                self.folder.tidy()
-            else:
-                self.folder.clear()
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Let go of the folder."""
-        self._release()
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Let go of the folder."""
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+                check_same_training(self.folder.path, self._data(trainer), trainer.world_size)
+            if trainer.is_global_zero:
+                if self.resume:
+                    self.folder.tidy()
+                else:
+                    self.folder.clear()
 
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,14 @@ import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
+from config_checks import warn_of_other_schedule
+from datamodules.synthetic import Synthetic
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.schedule import Constant, Schedule, WarmupCosine
+from reporting.errors import RunError
 from reporting.metrics_logger import read_rows
+from reporting.run_folder import RunFolder
+from retrieval_cli import RetrievalCLI
 from train import main
 
 FILES = [
@@ -90,14 +98,72 @@ def test_a_run_can_be_tested_again_and_resumed(folder: Path, capsys: pytest.Capt
     assert (run / "queries_test.parquet").read_bytes() == queries
 
     assert main(["fit", *arguments(folder, epochs=2), "--run.resume", "true"]) == 0
-    losses = [row for row in read_rows(run / "metrics.csv") if "val/loss" in row]
-    assert [row["epoch"] for row in losses] == [0, 1]
+    rows = read_rows(run / "metrics.csv")
+    assert [row["epoch"] for row in rows if "val/loss" in row] == [0, 1]
+    assert [row["step"] for row in rows if "test/text_to_audio/R@1" in row] == [20]  # not that after the first epoch
 
 
 def test_a_resumed_run_keeps_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *arguments(folder, 3), "--run.resume", "true", "--model.objective.tau", "0.1"]) == 1
     error = capsys.readouterr().err
     assert "cannot be resumed with other settings (model.objective.init_args.tau: 0.05 before, 0.1 now)" in error
+
+
+def skip_missing(data: Synthetic) -> None:
+    """Like Clotho, which goes on without recordings that are not there."""
+    data.missing_audio = "skip"
+
+
+def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, resume = folder / "runs" / "demo_listnet" / "0", ["--run.resume", "true"]
+    before = {path: path.read_bytes() for path in (run / "provenance.json", run / "config_fit.yaml")}
+    assert main(["fit", *arguments(folder, 3), *resume, "--trainer.accumulate_grad_batches", "2"]) == 1
+    error = capsys.readouterr().err
+    assert "resumed with other settings (trainer.accumulate_grad_batches: 1 before, 2 now); use the configs it" in error
+    fewer = folder / "fewer"
+    shutil.copytree(folder / "corpus", fewer)
+    for path in sorted((fewer / "clotho_audio_files" / "development").iterdir())[:5]:
+        path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datamodules.synthetic.Synthetic.prepare_data", skip_missing)  # it would render them anew
+        assert main(["fit", *arguments(folder, 3), *resume, "--data.root", str(fewer)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(
+        r"runs/demo_listnet/0: cannot be resumed with other recordings \(train: 12 with 60 captions, sha256 \w{12} "
+        r"before, 7 with 35 captions, sha256 \w{12} now\); bring back those it began with, or ",
+        error,
+    )
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "schedule", "message"),
+    [
+        (
+            40,
+            WarmupCosine(),
+            r"max_epochs is 40, was 25: the learning rate goes up again \(at epoch 25 0\.326 of its hi",
+        ),
+        (
+            10,
+            WarmupCosine(),
+            r"max_epochs is 10, was 25: the learning rate goes down sooner \(at epoch 10 0\.005 of its",
+        ),
+        (25, WarmupCosine(), None),
+        (40, WarmupCosine(until=20), None),
+        (40, Constant(), None),
+        (-1, Constant(), None),
+    ],
+)
+def test_another_number_of_epochs_warns_where_the_learning_rate_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, epochs: int, schedule: Schedule, message: str | None
+) -> None:
+    (tmp_path / "config_fit.yaml").write_text("trainer: {max_epochs: 25}")
+    warn_of_other_schedule(tmp_path / "config_fit.yaml", schedule, epochs)
+    assert len(caplog.messages) == (message is not None)
+    assert message is None or re.search(message, caplog.messages[0])
 
 
 def test_results_of_another_run_do_not_replace_these(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,3 +288,82 @@ def test_a_run_whose_last_checkpoint_was_deleted_is_not_replaced(
     (folder / "runs" / "pruned" / "0" / "checkpoints" / "last.ckpt").unlink()
     assert main(["fit", *arguments(folder), "--run.experiment", "pruned", "--run.resume", "true"]) == 1
     assert "holds results, but no last.ckpt to go on from; replace them with --run.overwrite" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- two processes in the same folder
+
+
+def meanwhile(patch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Let something happen while the next `fit` waits for its folder."""
+    lock = RunFolder.lock
+
+    def wait(folder: RunFolder, patience: float = 0.0) -> Any:
+        do()
+        return lock(folder, patience)
+
+    patch.setattr(RunFolder, "lock", wait)
+
+
+@pytest.mark.parametrize("resume", ["false", "true"])
+def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str], resume: str
+) -> None:
+    finished, run = folder / "runs" / "demo_listnet" / "0", folder / "runs" / f"waited {resume}" / "0"
+    options = [*arguments(folder, 2), "--run.experiment", run.parent.name, "--run.resume", resume]
+    with pytest.MonkeyPatch.context() as patch:
+        meanwhile(patch, lambda: shutil.copytree(finished, run))
+        patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
+        assert main(["fit", *options]) == (0 if resume == "true" else 1)
+    assert ("holds an earlier run; go on with" in capsys.readouterr().err) == (resume == "false")
+    for name in ("metrics.csv", "queries_test.parquet", "checkpoints/last.ckpt"):
+        assert (run / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_what_a_killed_process_wrote_while_it_ended_is_taken_up(folder: Path) -> None:
+    runs = folder / "runs"
+    whole, run, later = (runs / name / "0" for name in ("whole", "ending", "later"))
+
+    def options(path: Path) -> list[str]:
+        names = {"run.experiment": path.parent.name, "run.resume": "true", "run.save_minutes": 1e-9}
+        begin = ["--model.init_from", str(folder / "begin.ckpt")]  # as `whole` had it
+        return [
+            *arguments(folder),
+            *(text for name, value in names.items() for text in (f"--{name}", str(value))),
+            *begin,
+        ]
+
+    fit_killed(run, "training", options(run), call=3)
+    shutil.copytree(run, later)
+    fit_killed(later, "training", options(later), call=5)
+    last = [torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] for path in (run, later)]
+    assert last == [2, 6]
+    with pytest.MonkeyPatch.context() as patch:
+        meanwhile(patch, lambda: shutil.copytree(later, run, dirs_exist_ok=True))
+        assert main(["fit", *options(run)]) == 0
+    for name in ("metrics.csv", "queries_test.parquet"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_the_folder_is_held_until_the_test_is_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder(folder / "runs" / "held" / "0")
+    refused: list[str] = []
+    report = DualEncoder.on_test_epoch_end
+
+    def look(model: DualEncoder) -> None:
+        with pytest.raises(RunError) as caught:
+            run.lock(patience=0.0)
+        refused.append(str(caught.value))
+        report(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DualEncoder, "on_test_epoch_end", look)
+        assert main(["fit", *arguments(folder), "--run.experiment", "held"]) == 0
+    assert len(refused) == 1
+    assert "another process is training in it" in refused[0]
+    held = run.lock(patience=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        meanwhile(patch, lambda: None)  # without patience
+        patch.setattr(RetrievalCLI, "instantiate_classes", pytest.fail)  # it is refused before a model is built
+        assert main(["fit", *arguments(folder), "--run.experiment", "held"]) == 1
+    assert "another process is training in it; wait" in capsys.readouterr().err
+    held.release()

@@ -523,3 +523,10 @@ def test_the_file_s_name_goes_with_predict_only(run: Path, capsys: pytest.Captur
 def test_a_file_without_a_limit_has_nothing_cut() -> None:
     table = pa.table({"seconds": [1.0, 1e6]})
     assert [Embeddings(table, {"max_seconds": limit}).cut() for limit in ("None", "1.0", "0.5")] == [0, 1, 2]
+
+
+def test_embeddings_of_another_source_may_be_overwritten(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "e.parquet"
+    for folder in two_alike(tmp_path):
+        assert main([*arguments(run, folder, file), "--run.overwrite", "true"]) == 0
+        assert read_embeddings(file).table["path"].to_pylist() == [str(folder / name) for name in ("a.wav", "b.wav")]

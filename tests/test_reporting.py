@@ -26,7 +26,7 @@ from reporting.figure import draw_run
 from reporting.files import replacing
 from reporting.metrics_logger import MetricsLogger, read_rows
 from reporting.progress_bar import ProgressBar
-from reporting.provenance import git_state, package_versions, update_provenance
+from reporting.provenance import check_same_training, git_state, package_versions, update_provenance
 from reporting.query_table import read_queries, rows_of
 from reporting.run_folder import RunFolder, RunOptions
 from reporting.run_writer import NOTE, RunWriter, print_results
@@ -234,6 +234,18 @@ def test_a_run_that_died_after_its_checkpoint_logs_each_step_once_when_resumed(t
     assert [row["epoch"] for row in rows if "val/loss" in row] == [0, 1, 2]
 
 
+def test_figures_of_a_former_test_go_when_training_goes_on(tmp_path: Path) -> None:
+    logger = MetricsLogger(tmp_path, "metrics.csv")
+    for step, name in ((9, "train/loss"), (11, "val/loss"), (12, "test/text_to_audio/R@1")):
+        logger.log_metrics({name: 0.5}, step)
+    goes_on = MetricsLogger(tmp_path, "metrics.csv", resume=True)
+    goes_on.log_metrics({"train/loss": 0.25}, 19)  # with every tenth step logged
+    assert [row["step"] for row in goes_on.rows] == [9, 11, 19]
+    tested = MetricsLogger(tmp_path, "metrics.csv", resume=True)
+    tested.log_metrics({"test/text_to_audio/R@1": 0.75}, 12)
+    assert [row for row in tested.rows if row["step"] == 12] == [{"step": 12, "test/text_to_audio/R@1": 0.75}]
+
+
 @pytest.mark.parametrize("text", ["step,train/loss\n1,high\n", "step\n1,2,3\n", "\x00\n\xff"])
 def test_a_file_that_is_no_table_of_numbers_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.csv").write_bytes(text.encode("latin-1"))
@@ -365,6 +377,34 @@ def test_a_stage_replaces_its_own_facts_and_damage_is_told(tmp_path: Path) -> No
     with pytest.raises(RunError, match=r"provenance\.json: not JSON \(.*\); delete it$"):
         update_provenance(path, "fit", {})
     assert path.read_text() == "{"
+
+
+def test_a_training_is_resumed_on_as_many_devices_with_the_same_recordings(tmp_path: Path) -> None:
+    data = {split: table.manifest() for split, table in Tabled().tables.items()}
+    check_same_training(tmp_path, data, 2)  # nothing is known of it
+    former = {"devices": 2, "data": {split: data[split] for split in ("train", "validation")}}
+    update_provenance(tmp_path / "provenance.json", "fit", former)
+    check_same_training(tmp_path, data, 2)
+    moved = {**data["train"], "missing": [], "share_present": 1.0}  # what is there is the same
+    check_same_training(tmp_path, {**data, "train": moved}, 2)
+    with pytest.raises(
+        RunError, match=r"with another number of devices \(2 before, 1 now\), since the global batch wou"
+    ):
+        check_same_training(tmp_path, data, 1)
+    for key, value in {"clips": 7, "captions": 23, "sha256": "0" * 64}.items():
+        other = {**data["validation"], key: value}
+        with pytest.raises(RunError, match=r"other recordings \(validation: 12 with 36 captions, sha256 \w+ before, "):
+            check_same_training(tmp_path, {**data, "validation": other}, 2)
+
+
+def test_ranks_that_found_different_things_to_do_are_stopped(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, max_epochs=1, callbacks=[RunWriter(RunFolder(tmp_path), tmp_path, 0)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.strategy, "broadcast", lambda resume: not resume)  # the first rank's
+        with pytest.raises(
+            RunError, match=r"wrote its first checkpoint while this run began; give the same command ag"
+        ):
+            trainer.fit(tiny_model(), datamodule=Tabled())
 
 
 @pytest.mark.parametrize("resume", [False, True])
