@@ -62,6 +62,7 @@ def clotho(repeats: int) -> None:
             "ours, all metrics": ours,
             "bare products": product,
             "torchmetrics, mAP@10 and R@10": lambda: theirs((10,), False),
+            "torchmetrics, mAP@10 and R@1/5/10": lambda: theirs((1, 5, 10), False),
             "torchmetrics, mAP@10, R@1/5/10, hit@1/5/10": lambda: theirs((1, 5, 10), True),
         },
     )

@@ -75,7 +75,7 @@ class DualEncoder(L.LightningModule):
         objective: Objective,
         embedding_dim: int = 1024,
         head: Head = "mlp",
-        optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5),
+        optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5, fused=True),
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
         chunk: int | None = None,
