@@ -1,7 +1,7 @@
 """Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 
 from datamodules.errors import DataError
 
+Asked = TypeVar("Asked")
+"""What a sampler asks a data set for."""
 Regroup = Callable[[npt.NDArray[np.int64], np.random.Generator], npt.NDArray[np.int64]]
 
 
@@ -107,8 +109,34 @@ def _repeats(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.stack([rows, order[rows, places + 1]], axis=1)
 
 
-class PairBatchSampler(Sampler[list[Draw]]):
-    """Yields a rank's share of each global batch of pairs; `set_epoch` moves on, as Lightning does at each epoch.
+class EpochBatchSampler(Sampler[list[Asked]]):
+    """Batches that follow from the epoch: `set_epoch` moves on, as Lightning does at each one."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._done = (0, 0)
+
+    @property
+    def sampler(self) -> Self:
+        """Itself: of a batch sampler, Lightning calls `set_epoch` on its `sampler` only."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
+        self.epoch, self._done = epoch, (epoch, batches)
+
+    @property
+    def done(self) -> int:
+        """Batches of this epoch that will not be drawn."""
+        return self._done[1] if self.epoch == self._done[0] else 0
+
+
+class PairBatchSampler(EpochBatchSampler[Draw]):
+    """Yields a rank's share of each global batch of pairs.
 
     Rank r of W takes places r * b ... (r + 1) * b - 1 of every global batch of W * b pairs, so the global batches are
     the same for every way of dividing them.
@@ -125,6 +153,7 @@ class PairBatchSampler(Sampler[list[Draw]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        super().__init__()
         self.audio_of_pair = audio_of_pair
         self.batch_size = batch_size
         self.seed = seed
@@ -132,28 +161,12 @@ class PairBatchSampler(Sampler[list[Draw]]):
         self.regroup = regroup
         self.rank = rank
         self.world_size = world_size
-        self.epoch = 0
-        self._done = (0, 0)
         self._batches: tuple[int, npt.NDArray[np.int64]] | None = None
-
-    @property
-    def sampler(self) -> "PairBatchSampler":
-        """Itself: of a batch sampler, Lightning calls `set_epoch` on its `sampler` only."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the shuffle of this epoch."""
-        self.epoch = epoch
-
-    def go_on(self, epoch: int, batches: int) -> None:
-        """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
-        self.epoch, self._done = epoch, (epoch, batches)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch = self.epoch
         mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        done = self._done[1] if epoch == self._done[0] else 0
-        for batch in self._epoch_batches(epoch)[done:]:
+        for batch in self._epoch_batches(epoch)[self.done :]:
             yield [Draw(int(pair), epoch) for pair in batch[mine]]
 
     def __len__(self) -> int:

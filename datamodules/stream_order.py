@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import Sampler
+
+from datamodules.sampling import EpochBatchSampler
 
 Rows = npt.NDArray[np.int64]
 
@@ -79,30 +80,15 @@ def batches_of_turns(count: int, batch_size: int, parts: int, epoch: int = 0, do
         yield [Turn(epoch, batch % parts, first + place) for place in range(size)]
 
 
-class StreamSampler(Sampler[list[Turn]]):
-    """Yields the batches of a rank's `batches * batch_size` recordings; `set_epoch` moves on, as Lightning does."""
+class StreamSampler(EpochBatchSampler[Turn]):
+    """Yields the batches of a rank's `batches * batch_size` recordings."""
 
     def __init__(self, batches: int, batch_size: int, parts: int) -> None:
+        super().__init__()
         self.batches, self.batch_size, self.parts = batches, batch_size, parts
-        self.epoch = 0
-        self._done = (0, 0)
-
-    @property
-    def sampler(self) -> "StreamSampler":
-        """Itself: of a batch sampler, Lightning calls `set_epoch` on its `sampler` only."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self.epoch = epoch
-
-    def go_on(self, epoch: int, batches: int) -> None:
-        """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
-        self.epoch, self._done = epoch, (epoch, batches)
 
     def __iter__(self) -> Iterator[list[Turn]]:
-        done = self._done[1] if self.epoch == self._done[0] else 0
-        return batches_of_turns(self.batches * self.batch_size, self.batch_size, self.parts, self.epoch, done)
+        return batches_of_turns(self.batches * self.batch_size, self.batch_size, self.parts, self.epoch, self.done)
 
     def __len__(self) -> int:
         return self.batches
