@@ -3,9 +3,10 @@
     python benchmarks/step.py --batch 4 --seconds 10 --variants paper compiled LoRA
 
 One step of the paper's model at full size (PaSST and roberta-large, random weights; dropout and patchout as in
-training) on made-up recordings and captions, stage by stage: medians over `--steps` steps. The share of the peak is the
-step's matrix work over its time, relative to a large matrix product in the same number format on the same machine. On a
-GPU in bf16, on a CPU in fp32, unless told otherwise; memory is a GPU's, or the process's largest.
+training) on made-up recordings and captions, over `--steps` steps: the mean of each stage, the median of whole steps.
+The share of the peak is the step's matrix work over its time, relative to a large matrix product in the same number
+format on the same machine. On a GPU in bf16, on a CPU in fp32, unless told otherwise; memory is a GPU's, or the
+process's largest.
 """
 
 import argparse
