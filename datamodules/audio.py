@@ -11,7 +11,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from datamodules.errors import DataError
+from common.errors import DataError
 
 
 class AudioInfo(NamedTuple):
@@ -58,7 +58,7 @@ def read_audio(
 
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the room
     that a crop of that length has in the file (0 the first possible crop, 1 the last). A file longer than that gives
-    exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard, see `datamodules.shards`.
+    exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`).
 
     Raises:
         DataError: the file cannot be decoded, or holds NaN or infinite samples.

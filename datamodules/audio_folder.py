@@ -10,11 +10,11 @@ import numpy.typing as npt
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from common.errors import DataError
 from datamodules.annotated import Tolerance
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
-from datamodules.errors import DataError
 from datamodules.examples import RecordingDataset
 from datamodules.table import SplitTable, split_table
 

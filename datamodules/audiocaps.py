@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
+from datamodules.sampling.related_pairs import Related
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from common.errors import DataError
 from datamodules.batch import Batch, Example, collate
-from datamodules.errors import DataError
 from datamodules.examples import PairDataset, RecordingDataset
-from datamodules.neighbours_file import read_neighbours
-from datamodules.related_batches import Related, TextNeighbours, related_order
-from datamodules.sampling import PairBatchSampler, Regroup, rank_share
+from datamodules.sampling.neighbours_file import read_neighbours
+from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, rank_share
+from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
 from datamodules.table import SplitTable
 from datamodules.whole_recordings import WholeRecordings
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.csv_files import read_csv
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
+from datamodules.sampling.related_pairs import Related
 
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))

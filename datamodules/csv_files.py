@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.errors import DataError
+from common.errors import DataError
 
 
 def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str) -> list[tuple[int, dict[str, str]]]:

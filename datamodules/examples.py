@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from datamodules.audio import read_audio
 from datamodules.batch import Example
-from datamodules.sampling import Draw
+from datamodules.sampling.pair_batches import Draw
 from datamodules.table import SplitTable
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.base import AudioCaptionDataModule
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
+from datamodules.sampling.related_pairs import Related
 from datamodules.table import SplitTable
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import DataError
 from datamodules.annotated import Tolerance
 from datamodules.clotho import SPLITS, Clotho
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
+from datamodules.sampling.related_pairs import Related
 from datamodules.synthesis.corpus import render_corpus
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
-from datamodules.errors import DataError
-from datamodules.related_batches import Related
+from datamodules.sampling.related_pairs import Related
 
 Source = Literal["AudioSet", "BBC", "FreeSound", "SoundBible"]
 FILES: dict[Source, str] = {

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
+from common.errors import DataError
 from datamodules.batch import Batch, Example, collate
-from datamodules.errors import DataError
 from datamodules.table import SplitTable
 
 

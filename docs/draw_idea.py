@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from relevance.caption_embeddings import embed_captions
-from relevance.objectives import target_distribution
+from relevance.objectives.base import target_distribution
 from relevance.scoring import Logistic
-from relevance.similarity import caption_similarity
+from relevance.targets.caption_similarity import caption_similarity
 
 QUERY = "A dog barks while rain falls"
 DESCRIPTIONS = [

@@ -12,24 +12,25 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from common.errors import ModelError
+from common.pretrained import find_weights
 from datamodules.batch import Batch
+from evaluation.embedding_pool import Pool, batches_of_captions
+from evaluation.evaluator import graded_ndcg
+from evaluation.ranking import RankingResult
 from lightning_modules.audio_encoders.base import AudioEncoder
-from lightning_modules.chunks import check_chunk, encode_in_chunks
-from lightning_modules.compiling import compile_layers
-from lightning_modules.errors import ModelError
-from lightning_modules.frozen_towers import FrozenTowers
-from lightning_modules.gathering import gather_ids, gather_with_gradient
-from lightning_modules.graded import graded_ndcg
+from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.heads import Head, projection_head
-from lightning_modules.pool import Pool, PoolCollector, batches_of_captions
-from lightning_modules.schedule import Schedule, WarmupCosine
-from lightning_modules.sharded_ranking import sharded_metrics
-from lightning_modules.text_encoders import TextEncoder
+from lightning_modules.pool_collector import PoolCollector
+from lightning_modules.text_encoders.base import TextEncoder
+from lightning_modules.training.compilation import compile_layers
+from lightning_modules.training.embedding_cache import FrozenTowers
+from lightning_modules.training.gradient_cache import check_chunk, encode_in_chunks
+from lightning_modules.training.schedules import Schedule, WarmupCosine
 from lightning_modules.weights import load_weights
-from lightning_modules.weights_source import find_weights
 from relevance.base import Relevance
-from relevance.metrics import RankingResult
-from relevance.objectives import Objective, check_targets, target_distribution, target_entropy
+from relevance.objectives.base import Objective, target_distribution, target_entropy
+from relevance.objectives.target_checks import check_targets
 
 Split = Literal["validation", "test"]
 

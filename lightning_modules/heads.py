@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from lightning_modules.errors import ModelError
+from common.errors import ModelError
 
 Head = Literal["mlp", "linear"]
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lightning_modules.errors import ModelError
+from common.errors import ModelError
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

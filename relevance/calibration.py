@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from relevance.errors import RelevanceError
+from common.errors import RelevanceError
 from relevance.scoring import Logistic
 
 Floats = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Sentence-BERT embeddings of captions, in one process or several: encoded once, see `relevance.caption_table`.
+"""Sentence-BERT embeddings of captions, in one process or several: encoded once, see `common.disk_cache`.
 
 The key of a table covers the model: name and revision of a hub model, content of a local one. Of a hub model that
 changes, give the revision.
@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from relevance.caption_table import CHUNK, DType, Encode, cached_table, default_cache_dir
-from relevance.errors import RelevanceError
-from relevance.model_source import ModelSource, explain_unavailable, find_model, local_folder
+from common.cache_dir import default_cache_dir
+from common.disk_cache import CHUNK, DType, Encode, cached_table
+from common.errors import RelevanceError
+from common.pretrained import ModelSource, explain_unavailable, find_model, local_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

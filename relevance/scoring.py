@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relevance.errors import RelevanceError
+from common.errors import RelevanceError
 
 
 class Scoring:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from datamodules.errors import DataError
+from common.errors import DataError
 
 # No test measures time, and a change is judged by the same examples every time; look for new ones with
 # `HYPOTHESIS_PROFILE=explore make test`.

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 from rich.progress import track
 
-from datamodules.errors import DataError
+from common.errors import DataError
 from datamodules.synthesis.captions import write_captions
 from datamodules.synthesis.clips import render_clip, to_pcm16
 from datamodules.synthesis.scenes import Scene, draw_scene

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_modules.freezing import Freezable
+from lightning_modules.training.freezing import Freezable
 
 
 class AudioEncoder(Freezable):

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.errors import ModelError
 from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
-from lightning_modules.errors import ModelError
-from lightning_modules.spectrogram import LogMel
+from lightning_modules.audio_encoders.spectrograms import LogMel
 
 
 class SmallCNN(AudioEncoder):

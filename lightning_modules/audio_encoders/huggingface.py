@@ -17,12 +17,11 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from common.errors import ModelError, RelevanceError
+from common.pretrained import find_model
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
-from lightning_modules.errors import ModelError
-from lightning_modules.lora import LoRA
-from relevance.errors import RelevanceError
-from relevance.model_source import find_model
+from lightning_modules.training.lora import LoRA
 
 NOISE = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop")
 """Settings of Wav2Vec2-like models that are put to 0: they mask time steps with draws from NumPy, which torch's seed

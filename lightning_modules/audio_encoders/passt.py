@@ -8,9 +8,9 @@ from torch import Tensor
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import COLUMNS, PATCH, PasstTransformer
+from lightning_modules.audio_encoders.spectrograms import PasstSpectrogram
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
-from lightning_modules.lora import LoRA
-from lightning_modules.spectrogram import PasstSpectrogram
+from lightning_modules.training.lora import LoRA
 
 
 class PaSST(AudioEncoder):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from lightning_modules.errors import ModelError
+from common.errors import ModelError
+from common.pretrained import find_weights
 from lightning_modules.weights import read_weights
-from lightning_modules.weights_source import find_weights
 
 OFFICIAL = "passt-s-f128-p16-s16-ap.468.pt of release v0.0.2-audioset at github.com/kkoutini/PaSST"
 _LANDMARK = "patch_embed.proj.weight"  # in every PaSST; what stands before it is the prefix of all its keys

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lightning_modules.errors import ModelError
+from common.errors import ModelError
 
 PATCH = 16
 """Mel bands and frames of a patch; patches do not overlap."""

@@ -1,0 +1,1 @@
+"""The commands of `audio-relevance`, one a file."""

@@ -1,0 +1,146 @@
+"""Settings that the parser lets through and a run should not begin with."""
+
+import inspect
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from cli.class_switch import class_named, classes_in
+from common.errors import RunError
+from common.settings import differing_settings
+from common.text import nearest_name
+from evaluation.ranking import retrieval_metrics
+from lightning_modules.training.schedules import Schedule
+
+log = logging.getLogger(__name__)
+
+DIRECTIONS = ("text_to_audio", "audio_to_text")
+MAY_CHANGE = (
+    *("data.init_args.root", "data.init_args.packed", "data.init_args.shards", "data.init_args.num_workers"),
+    "model.init_from",
+)
+"""Beginnings of the keys that may change when a run is resumed, besides those of `trainer` and `run`."""
+
+
+def apply_sentence_bert(options: Any) -> None:
+    """Give `sentence_bert` to every relevance that has a `model`, those inside others too.
+
+    Raises:
+        RunError: one was given another model already.
+    """
+    wanted = options.sentence_bert
+    for part in classes_in(options.model.relevance) if wanted else ():
+        arguments = part.get("init_args") or {}
+        if "model" not in arguments:
+            continue
+        part_class = class_named(part["class_path"])
+        default = inspect.signature(part_class).parameters["model"].default
+        if arguments["model"] not in (default, wanted):
+            raise RunError(
+                f"the config gives {part_class.__name__} the model '{arguments['model']}', but sentence_bert is "
+                f"'{wanted}': give one of them (--sentence_bert null leaves the choice to the relevance)"
+            )
+        arguments["model"] = wanted
+
+
+def check_mixed_targets(options: Any) -> None:
+    """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
+
+    Raises:
+        RunError: the objective would put them through another softmax.
+    """
+    mixed = options.model.relevance.class_path.endswith(".MixedTargets")
+    omega = (options.model.objective.get("init_args") or {}).get("omega")
+    if mixed and omega is not None:
+        raise RunError(f"model.objective.omega is {omega}: with MixedTargets, which has omegas of its own, give null")
+
+
+def check_precision(precision: Any) -> None:
+    """Whether weights stay in float32: spectrograms and losses are computed in it, and small updates would be lost.
+
+    Raises:
+        RunError: they would be put into half precision.
+    """
+    if precision in ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16"):
+        mixed = "16-mixed" if precision == "16-true" else "bf16-mixed"
+        raise RunError(
+            f"trainer.precision is {precision}, which puts weights and spectrograms into half precision; give {mixed}, "
+            "which computes the encoders in it and all else in float32"
+        )
+
+
+def check_monitor(monitor: str) -> None:
+    """Whether a value of that name is logged in validation.
+
+    Raises:
+        RunError: it is not; the message names the nearest one, and all.
+    """
+    metrics = [*retrieval_metrics(*2 * [torch.eye(2)], *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
+    if monitor not in known:
+        raise RunError(
+            f"run.monitor is '{monitor}'{nearest_name(monitor, known)}; there are: val/loss, and val/text_to_audio/ or "
+            f"val/audio_to_text/ before {', '.join(metrics)}"
+        )
+
+
+def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
+    """Whether model, data and accumulation of a run that is resumed are those it began with, by its saved config.
+
+    Raises:
+        RunError: they differ; the message names the first keys.
+    """
+    if not saved.is_file():
+        return
+    former = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    differing = [
+        difference
+        for part in ("model", "data", "trainer")
+        for difference in differing_settings(former.get(part), now.get(part), part)
+        if not difference.startswith(MAY_CHANGE)
+        and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))
+    ]
+    if differing:
+        raise RunError(
+            f"{saved.parent}: cannot be resumed with other settings ({'; '.join(differing[:3])}); use the configs it "
+            "began with, or another --run.experiment"
+        )
+
+
+def warn_of_other_schedule(saved: Path, schedule: Schedule, epochs: int | None) -> None:
+    """Say so where a resumed run, by its saved config, began with a schedule over another number of epochs.
+
+    Args:
+        saved: config of the run.
+        schedule: of the learning rate.
+        epochs: trainer.max_epochs now; None or -1: without end.
+    """
+    former = yaml.safe_load(saved.read_text(encoding="utf-8"))["trainer"]["max_epochs"] if saved.is_file() else None
+    if former is None or epochs is None or min(former, epochs) < 1:
+        return
+    end = min(former, epochs)
+    before, now = schedule(end, former), schedule(end, epochs)
+    if before != now:
+        log.warning(
+            "%s: trainer.max_epochs is %d, was %d: the learning rate goes %s (at epoch %d %.3g of its highest, not "
+            "%.3g), so the run will not end like one of %d epochs from the beginning",
+            *(saved.parent, epochs, former, "up again" if now > before else "down sooner", end, now, before, epochs),
+        )
+
+
+def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
+    """Settings of the encoders and heads that are not those a run was trained with, by its saved config.
+
+    Weights may fit all the same (LoRA's alpha, the pooling of tokens), and the model is another one.
+    """
+    if not saved.is_file():
+        return []
+    former = yaml.safe_load(saved.read_text(encoding="utf-8")).get("model") or {}
+    return [
+        difference
+        for part in ("audio_encoder", "text_encoder", "head", "embedding_dim")
+        for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
+    ]

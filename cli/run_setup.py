@@ -1,0 +1,81 @@
+"""What a run needs besides model, data and trainer: its folder, its saved config, human judgements."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+
+from common.atomic_files import replacing
+from common.errors import RunError
+from common.settings import filled_in
+from datamodules.judgements.dcase_relevance import read_relevant_clips
+from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
+from experiments.results.human_judgements import People
+from experiments.run_folder import RunFolder, experiment_name
+
+
+class SavedConfig(SaveConfigCallback):
+    """Writes the resolved config into the run folder, as a whole or not at all.
+
+    `run.overwrite` and `run.resume` are of one command: with a saved config no later one may write over anything.
+    """
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it; only the first process comes here."""
+        folder = trainer.loggers[0].log_dir  # of `MetricsLogger`; `trainer.log_dir` would wait for the other processes
+        assert folder is not None
+        config = self.config.clone()
+        config.run.overwrite = config.run.resume = False
+        with replacing(Path(folder) / self.config_filename) as path:
+            self.parser.save(config, path, skip_none=False, overwrite=True)
+
+
+def run_folder_of(options: Any) -> RunFolder:
+    """The run folder of parsed options, whose `run.experiment` is set: the saved config is then enough to test the run.
+
+    Raises:
+        RunError: the experiment's name cannot be made, or is no plain name.
+    """
+    run = options.run
+    name = run.experiment or experiment_name([str(path) for path in options.config or []])
+    try:
+        run.experiment = filled_in(name, options)
+    except KeyError as error:
+        raise RunError(f"run.experiment is '{name}': there is no setting {error}") from error
+    if Path(run.experiment).name != run.experiment:
+        raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+    return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
+
+
+def read_people(run: Any, subcommand: str | None) -> People | None:
+    """What people said of the split that a subcommand judges, where the run's options name a file of it.
+
+    Raises:
+        DataError: the file cannot be used.
+        RunError: it is about a split that the subcommand does not judge.
+    """
+    for option, wanted in (("relevant_clips", "test"), ("ratings", "validate")):
+        if run[option] is not None and subcommand != wanted:
+            raise RunError(f"run.{option} goes with `{wanted}`, not with `{subcommand}`; leave it out here")
+    if run.relevant_clips is not None:
+        path = Path(run.relevant_clips)
+        lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
+        return People("relevant_clips", "test", str(path), _sha256(path), lists)
+    if run.ratings is not None:
+        root = Path(run.ratings)
+        rated = read_rated_clips(root, "validation")
+        return People("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
+    return None
+
+
+def _sha256(*paths: Path) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _is_rank_zero() -> bool:
+    """Whether this process is the first of all nodes, before any process group exists (launchers set these)."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))

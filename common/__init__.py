@@ -1,0 +1,1 @@
+"""What several rooms need that knows no audio, captions or models."""

@@ -1,0 +1,36 @@
+"""Messages in one line."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+
+
+def nearest_name(wrong: str, known: Iterable[str]) -> str:
+    """A hint at the known name nearest to a wrong one, empty where none is near.
+
+    >>> nearest_name("omgea", ["tau", "omega"])
+    "; did you mean 'omega'?"
+    """
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error; of one that a data worker sent, the original message without the worker's traceback.
+
+    >>> one_line(ValueError("Caught X in worker.\\nOriginal Traceback:\\n  ...\\nerrors.DataError: a.wav: is empty\\n"))
+    'a.wav: is empty'
+    """
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        text = re.sub(r"^[\w.]+: ", "", text.splitlines()[-1])
+    return " ".join(text.split())
+
+
+def refused_by_system(error: OSError) -> str:
+    """What the system refused and of which file, in one line; with TRACEBACK set in the environment it is raised."""
+    if os.environ.get("TRACEBACK"):
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or one_line(error)} (TRACEBACK=1 shows where)"

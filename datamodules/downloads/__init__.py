@@ -1,0 +1,1 @@
+"""Getting data sets and weights: HTTP, archives, checksums."""

@@ -1,0 +1,170 @@
+"""Fetch one file over HTTP, so that a broken download goes on where it stopped.
+
+requests carries the bytes, urllib3 repeats what an overloaded server refused, hashlib checks. The `.part` file is ours:
+pooch, the usual tool, fetches into a temporary file of random name, deletes it when the connection breaks, leaves it
+astray when the process is killed, and sends no Range request: of some gigabytes nothing would be left to go on from.
+"""
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from urllib3.util import Retry
+
+from common.errors import DataError
+
+CHUNK = 64 * 1024  # bytes; what a kill loses at most
+TIMEOUT = (10.0, 60.0)  # s, to connect and between two packets
+PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # s before going on after a connection broke
+BUSY = (429, 500, 502, 503, 504)  # status codes by which a server asks to come again
+
+
+def download(url: str, path: Path, checksum: str | None = None) -> None:
+    """Fetch `url` into `path`, which appears only when it is whole and its checksum right.
+
+    What was fetched lies in `path` + `.part` until then and survives a broken connection and a kill: the next call asks
+    for the rest (HTTP Range), or begins anew where the server ignores that. Without a checksum it always begins anew,
+    since nothing could tell the halves of two versions. A file that is there with the right checksum, or without one to
+    compare, is left alone.
+
+    Args:
+        url: http or https.
+        path: the file; its folder is made.
+        checksum: algorithm and hexadecimal digest, such as `md5:0cc1...` or `sha256:9f86...`.
+
+    Raises:
+        DataError: no connection, a refusal by the server, a full disk, another checksum than expected.
+    """
+    if path.is_file() and (checksum is None or checksum_of(path, checksum.partition(":")[0]) == checksum):
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if checksum is None:
+            part.unlink(missing_ok=True)
+        _fetch(url, part)
+        if checksum is not None and (found := checksum_of(part, checksum.partition(":")[0])) != checksum:
+            part.unlink()
+            raise DataError(
+                f"{path}: {url} should have the checksum {checksum}, but came with {found}; it was damaged on its way "
+                "or changed at its source: nothing was kept, run the command again"
+            )
+        os.replace(part, path)
+    except requests.RequestException as error:
+        raise DataError(_explain(error, url, part)) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}); give another folder") from error
+
+
+def read_json(url: str) -> tuple[Any, str | None]:
+    """The JSON behind `url`, and the address of the next page where its Link header names one.
+
+    Raises:
+        DataError: no connection, a refusal by the server, or something that is not JSON.
+    """
+    try:
+        with _session() as session, session.get(url, timeout=TIMEOUT) as response:
+            response.raise_for_status()
+            return response.json(), response.links.get("next", {}).get("url")
+    except requests.JSONDecodeError as error:
+        raise DataError(f"{url}: the answer is not JSON; is that the right server?") from error
+    except requests.RequestException as error:
+        raise DataError(_explain(error, url, None)) from error
+
+
+def checksum_of(path: Path, algorithm: str) -> str:
+    """Checksum of a file, `algorithm:hexadecimal digest`, for any algorithm of hashlib."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Fetch the rest of `part`, again after a broken connection, if anything came of it before it broke."""
+    begin = _size(part)
+    for pause in (*PAUSES, None):
+        try:
+            return _fetch_once(url, part)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+            if pause is None or _size(part) == begin:
+                raise
+            time.sleep(pause)
+
+
+def _fetch_once(url: str, part: Path) -> None:
+    """Append what is missing of `part`; all of it where the server sends all."""
+    begin = _size(part)
+    headers = {"Accept-Encoding": "identity"}  # the file's own bytes: of others no byte range could be asked
+    if begin:
+        headers["Range"] = f"bytes={begin}-"
+    with _session() as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        sent = response.headers.get("Content-Range", "")
+        if begin and response.status_code == 416 and sent == f"bytes */{begin}":
+            return  # nothing is missing
+        other_range = response.status_code == 206 and not sent.startswith(f"bytes {begin}-")
+        if begin and (response.status_code == 416 or other_range):
+            part.unlink()  # it is no beginning of this file
+            return _fetch_once(url, part)
+        response.raise_for_status()
+        if response.status_code != 206:
+            begin = 0
+        length = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+        _check_disk(part, length or 0)
+        total = None if length is None else begin + length
+        with part.open("ab" if begin else "wb") as file, _progress() as progress:
+            task = progress.add_task(part.name.removesuffix(".part"), total=total, completed=begin)
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                progress.update(task, advance=len(chunk))
+        if total is not None and _size(part) != total and "Content-Encoding" not in response.headers:
+            raise requests.ConnectionError(f"{_size(part)} of {total} bytes came")
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    busy = Retry(total=5, connect=0, read=0, status_forcelist=BUSY, backoff_factor=1, raise_on_status=False)
+    session.mount("http://", HTTPAdapter(max_retries=busy))
+    session.mount("https://", HTTPAdapter(max_retries=busy))
+    return session
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    text = TextColumn("{task.description}")
+    return Progress(text, *columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check_disk(part: Path, length: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if length > free:
+        raise DataError(
+            f"{part.parent}: {part.name.removesuffix('.part')} needs another {length / 1e9:.1f} GB, but only "
+            f"{free / 1e9:.1f} GB are free; make room or give another folder"
+        )
+
+
+def _explain(error: requests.RequestException, url: str, part: Path | None) -> str:
+    """One line on what went wrong on the way to `url`."""
+    if isinstance(error, requests.HTTPError):
+        what = str(error).partition(" for url")[0]  # such as "404 Client Error: Not Found"
+        return f"{url}: the server answers {what}; if the file has moved, give another server with --mirror"
+    kept = f"; {_size(part) / 1e6:.1f} MB are kept, run the command again" if part is not None and _size(part) else ""
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "bytes came" in str(error):
+        return f"{url}: the connection broke{kept or '; run the command again'}"
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        host = urlsplit(url).netloc
+        return f"{url}: {host} cannot be reached; check the network, or give another server with --mirror{kept}"
+    return f"{url}: cannot be fetched ({error}); give another server with --mirror"

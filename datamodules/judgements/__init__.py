@@ -1,0 +1,1 @@
+"""Human judgements of relevance, as published."""

@@ -1,0 +1,1 @@
+"""Which pairs make a batch, and in which order they come."""

@@ -1,0 +1,195 @@
+"""Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Sampler
+
+from common.errors import DataError
+
+Asked = TypeVar("Asked")
+"""What a sampler asks a data set for."""
+Regroup = Callable[[npt.NDArray[np.int64], np.random.Generator], npt.NDArray[np.int64]]
+
+
+class Draw(NamedTuple):
+    """What a sampler asks a data set for: a row of its table, and the epoch, from which the row's crop is drawn."""
+
+    row: int
+    epoch: int
+
+
+def epoch_batches(
+    audio_of_pair: npt.NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    unique_audio: bool,
+    regroup: Regroup | None = None,
+) -> npt.NDArray[np.int64]:
+    """Shuffled batches (B, batch_size), B = P // batch_size, of pair indices; no pair comes twice.
+
+    With `unique_audio` no batch holds two pairs of one recording: where the shuffle put two together, one of them
+    changes places with a pair of another batch. Pairs beyond the B-th of one recording are left out first. This
+    succeeds whenever such batches exist at all, that is when sum_r min(pairs of r, B) >= B * batch_size.
+
+    Args:
+        audio_of_pair: (P,) recording of each pair.
+        batch_size: pairs a batch, over all ranks together.
+        seed, epoch: the shuffle is drawn from both.
+        unique_audio: whether a batch holds a recording at most once.
+        regroup: puts the shuffled pairs into another order, from which batches are cut; default: as they are.
+
+    Raises:
+        DataError: there are too few pairs, or too few recordings for a batch without repeats.
+    """
+    count = len(audio_of_pair) // batch_size
+    if count == 0:
+        raise DataError(
+            f"{len(audio_of_pair)} training captions do not fill one batch of {batch_size}; lower data.batch_size"
+        )
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(audio_of_pair))
+    if unique_audio:
+        order = order[_occurrence(audio_of_pair[order]) < count]
+        if len(order) < count * batch_size:
+            raise DataError(
+                f"{count} batches of {batch_size} without a repeated recording cannot be made from "
+                f"{len(np.unique(audio_of_pair))} recordings; lower data.batch_size or set data.unique_audio to false"
+            )
+    if regroup is not None:
+        order = regroup(order, rng)
+    batches = order[: count * batch_size].reshape(count, batch_size)
+    if unique_audio:
+        _separate(batches, audio_of_pair[batches], rng)
+    return batches
+
+
+def _occurrence(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How often the recording of each entry of (P,) came before it."""
+    by_audio = np.argsort(audio, kind="stable")
+    first = np.searchsorted(audio[by_audio], audio[by_audio])  # (P,) where each recording begins
+    occurrence = np.empty_like(by_audio)
+    occurrence[by_audio] = np.arange(len(audio)) - first
+    return occurrence
+
+
+def _separate(batches: npt.NDArray[np.int64], audio: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
+    """Swap entries of `batches` (B, b), and of `audio`, which follows it, until no batch repeats a recording.
+
+    No recording may come more than B times. Then some repeat can always be swapped away: its recording is absent from
+    some batch, and either that batch holds a recording that the first one lacks, or it has fewer distinct recordings
+    than the first one and so a repeat of its own, of which the same holds. A repeat that must wait for others has its
+    turn in the next pass.
+    """
+    while len(repeats := _repeats(audio)):
+        for row, column in repeats:
+            recording = audio[row, column]
+            if np.count_nonzero(audio[row] == recording) == 1:  # an earlier swap has mended it
+                continue
+            for other in rng.permutation(len(audio)):
+                if recording in audio[other]:
+                    continue
+                free = np.flatnonzero(~np.isin(audio[other], audio[row]))
+                if len(free):
+                    here, there = (row, column), (other, rng.choice(free))
+                    batches[here], batches[there] = batches[there], batches[here]
+                    audio[here], audio[there] = audio[there], audio[here]
+                    break
+
+
+def _repeats(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(row, column) of each entry of (B, b) that an earlier entry of its row equals: (R, 2)."""
+    order = np.argsort(audio, axis=1, kind="stable")
+    ordered = np.take_along_axis(audio, order, axis=1)
+    rows, places = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+    return np.stack([rows, order[rows, places + 1]], axis=1)
+
+
+class EpochBatchSampler(Sampler[list[Asked]]):
+    """Batches that follow from the epoch: `set_epoch` moves on, as Lightning does at each one."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._done = (0, 0)
+
+    @property
+    def sampler(self) -> Self:
+        """Itself: of a batch sampler, Lightning calls `set_epoch` on its `sampler` only."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
+        self.epoch, self._done = epoch, (epoch, batches)
+
+    @property
+    def done(self) -> int:
+        """Batches of this epoch that will not be drawn."""
+        return self._done[1] if self.epoch == self._done[0] else 0
+
+
+class PairBatchSampler(EpochBatchSampler[Draw]):
+    """Yields a rank's share of each global batch of pairs.
+
+    Rank r of W takes places r * b ... (r + 1) * b - 1 of every global batch of W * b pairs, so the global batches are
+    the same for every way of dividing them.
+    """
+
+    def __init__(
+        self,
+        audio_of_pair: npt.NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        *,
+        unique_audio: bool = True,
+        regroup: Regroup | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__()
+        self.audio_of_pair = audio_of_pair
+        self.batch_size = batch_size
+        self.seed = seed
+        self.unique_audio = unique_audio
+        self.regroup = regroup
+        self.rank = rank
+        self.world_size = world_size
+        self._batches: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch = self.epoch
+        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        for batch in self._epoch_batches(epoch)[self.done :]:
+            yield [Draw(int(pair), epoch) for pair in batch[mine]]
+
+    def __len__(self) -> int:
+        return len(self._epoch_batches(self.epoch))
+
+    def _epoch_batches(self, epoch: int) -> npt.NDArray[np.int64]:
+        if self._batches is None or self._batches[0] != epoch:
+            size = self.batch_size * self.world_size
+            batches = epoch_batches(
+                self.audio_of_pair, size, self.seed, epoch, unique_audio=self.unique_audio, regroup=self.regroup
+            )
+            self._batches = (epoch, batches)
+        return self._batches[1]
+
+
+def rank_share(count: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
+    """Rows, of `count`, that a rank evaluates: every W-th, equally many on every rank, as collectives need.
+
+    Where W does not divide `count`, the last ones begin anew at row 0; such repeats are removed by id before anything
+    is judged.
+
+    >>> rank_share(5, 1, 2)
+    array([1, 3, 0])
+    """
+    per_rank = -(-count // world_size)
+    return (rank + world_size * np.arange(per_rank)) % count

@@ -1,0 +1,1 @@
+"""A data set's audio packed into shards: writing, checking, reading and streaming them."""

@@ -1,0 +1,1 @@
+"""How good is a ranking? (Knows no Lightning and no files.)"""

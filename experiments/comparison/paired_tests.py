@@ -1,0 +1,178 @@
+"""Methods against each other: their means over runs, and paired tests of each pair of methods."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import RunError
+from evaluation.significance import (
+    PairedTTest,
+    Uncertainty,
+    cluster_means,
+    holm,
+    paired_t_test,
+    sign_flip_test,
+    uncertainty,
+)
+from experiments.results.experiment import DIRECTIONS, Experiment, check_same_pool
+
+Floats = npt.NDArray[np.float64]
+
+SHOWN = ("mAP@10", "R@1", "R@5", "R@10", "nDCG@10")  # the paper's, and nDCG@10 where the data know graded relevance
+LEVEL = 0.05
+
+
+class Metric(NamedTuple):
+    """A metric of one direction, as "text_to_audio" and "mAP@10"."""
+
+    direction: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.direction.replace('_', ' ')} {self.name}"
+
+
+PRIMARY = Metric("text_to_audio", "mAP@10")  # what the paper tests
+
+
+class Summary(NamedTuple):
+    """Mean over runs of the mean over queries, its sample standard deviation (NaN for one run), number of runs."""
+
+    mean: float
+    sd: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """Whether one method is better than another by one metric. Differences are method - baseline, in [-1, 1].
+
+    Attributes:
+        baseline, method: names of the two experiments.
+        metric: that is compared.
+        over_queries: paired t-test over queries, each query's score averaged over the runs (Xie et al. 2024).
+        over_clips: the same over the means of each recording's queries.
+        flips_over_queries, flips_over_clips: p-values of sign flips of the same differences.
+        p_holm: `over_clips.p`, corrected for all pairs and metrics tested together.
+        uncertainty: of seeds apart from that of recordings; its `a` is the method, its `b` the baseline.
+        ahead: pairs of a method's and a baseline's run in which the method's mean is higher; behind: lower.
+        run_pairs: all such pairs.
+    """
+
+    baseline: str
+    method: str
+    metric: Metric
+    over_queries: PairedTTest
+    over_clips: PairedTTest
+    flips_over_queries: float
+    flips_over_clips: float
+    p_holm: float
+    uncertainty: Uncertainty
+    ahead: int
+    behind: int
+    run_pairs: int
+
+    @property
+    def significant(self) -> bool:
+        """At .05, over recordings, after Holm."""
+        return self.p_holm < LEVEL
+
+
+def shown_metrics(experiments: Sequence[Experiment], asked: Sequence[Metric] = ()) -> list[Metric]:
+    """Columns of the table: the usual ones that any experiment has, and those asked for."""
+    shown = []
+    for direction in DIRECTIONS:
+        names = [*SHOWN, *(metric.name for metric in asked if metric.direction == direction)]
+        there = {name for experiment in experiments for name in experiment.directions[direction].scores}
+        shown += [Metric(direction, name) for name in dict.fromkeys(names) if name in there]
+    return shown
+
+
+def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()) -> list[Metric]:
+    """Text to audio mAP@10, then each asked for: "R@1" in both directions, "audio_to_text/R@1" in one.
+
+    Raises:
+        RunError: an experiment lacks one.
+    """
+    metrics = [PRIMARY]
+    for name in asked:
+        direction, slash, bare = name.rpartition("/")
+        metrics += [Metric(side, bare) for side in ([direction] if slash else DIRECTIONS)]
+    for metric in metrics:
+        for experiment in experiments:
+            known = experiment.directions.get(metric.direction)
+            if known is None or metric.name not in known.scores:
+                names = ", ".join(experiment.directions[DIRECTIONS[0]].scores)
+                raise RunError(
+                    f"{experiment.name} has no metric '{'/'.join(metric)}'; it has {names}, each in both directions or "
+                    f"in one, as in {'/'.join(PRIMARY)}"
+                )
+    return list(dict.fromkeys(metrics))
+
+
+def summarise(experiment: Experiment, metric: Metric) -> Summary | None:
+    """A cell of the table; None where the experiment lacks the metric. Queries without a value (NaN) are left out."""
+    scores = experiment.directions[metric.direction].scores.get(metric.name)
+    if scores is None or np.isnan(scores).all():
+        return None
+    means = np.nanmean(scores, axis=1)  # (S,)
+    sd = float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
+    return Summary(float(means.mean()), sd, len(means))
+
+
+def scores_of(baseline: Experiment, method: Experiment, metric: Metric) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Scores (S, Q') and (S', Q') of both, and which of the Q queries (Q,) these are.
+
+    Queries that no run has a value for (nDCG@10 without any gain) are left out.
+    """
+    a, b = (experiment.directions[metric.direction].scores[metric.name] for experiment in (baseline, method))
+    known = ~np.isnan(np.concatenate([a, b])).all(axis=0)
+    return a[:, known], b[:, known], known
+
+
+def compare_pair(baseline: Experiment, method: Experiment, metric: Metric, permutations: int = 10_000) -> PairTest:
+    """All tests of one pair and metric, without a correction: `p_holm` is `over_clips.p`.
+
+    Raises:
+        RunError: the two were judged on different pools.
+        common.errors.RelevanceError: fewer than two recordings, NaN or inf.
+    """
+    check_same_pool([baseline, method])
+    a, b, known = scores_of(baseline, method, metric)
+    clips = baseline.directions[metric.direction].clip_ids[known]
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    clips_a, clips_b = cluster_means(mean_a, clips), cluster_means(mean_b, clips)
+    over_clips = paired_t_test(clips_b, clips_a)
+    gaps = b.mean(axis=1)[:, None] - a.mean(axis=1)  # (S', S)
+    return PairTest(
+        baseline.name,
+        method.name,
+        metric,
+        paired_t_test(mean_b, mean_a),
+        over_clips,
+        sign_flip_test(mean_b - mean_a, permutations),
+        sign_flip_test(clips_b - clips_a, permutations),
+        over_clips.p,
+        uncertainty(b, a, clips),
+        int((gaps > 0).sum()),
+        int((gaps < 0).sum()),
+        gaps.size,
+    )
+
+
+def compare_experiments(
+    experiments: Sequence[Experiment], metrics: Sequence[Metric] = (PRIMARY,), permutations: int = 10_000
+) -> list[PairTest]:
+    """Each pair of experiments, the earlier one as the baseline, by each metric; Holm's correction over all of them.
+
+    Raises:
+        RunError, common.errors.RelevanceError: as `compare_pair`.
+    """
+    pairs = combinations(experiments, 2)
+    tests = [compare_pair(*pair, metric, permutations) for pair in pairs for metric in metrics]
+    corrected = holm([test.over_clips.p for test in tests]).tolist()
+    return [replace(test, p_holm=p) for test, p in zip(tests, corrected, strict=True)]

@@ -1,0 +1,115 @@
+"""The report of a comparison: on the screen, and as files."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from common.atomic_files import replacing
+from common.settings import differing_settings
+from experiments.comparison.paired_tests import Metric, PairTest
+from experiments.comparison.tables import (
+    csv_of_table,
+    csv_of_tests,
+    latex,
+    markdown,
+    pools_text,
+    runs_text,
+    screen_tables,
+)
+from experiments.comparison.text import conclusion, lines_of
+from experiments.figures.comparison import draw_comparison, save_figure
+from experiments.results.experiment import Experiment
+
+MAY_DIFFER = (
+    "data.init_args.root",
+    "data.init_args.packed",
+    "data.init_args.num_workers",
+    "data.init_args.seed",
+    "trainer.enable_",
+    "trainer.logger",
+)
+"""Beginnings of the settings in which runs of one experiment may differ."""
+
+
+def print_comparison(
+    experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str, *, anew: bool
+) -> None:
+    """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out."""
+    console = Console(highlight=False, width=200)  # a narrower one would drop letters of names and figures
+    for experiment in experiments:
+        if different := differing_runs(experiment):
+            print(f"warning: {different}", file=sys.stderr)
+        if experiment.skipped:
+            names = ", ".join(folder.name for folder in experiment.skipped)
+            print(f"warning: {experiment.name}: left out for lack of queries_{split}.parquet: {names}", file=sys.stderr)
+    if anew:
+        own = [number for experiment in experiments for number in experiment.own_recordings]
+        captions, recordings = (len(side.queries) for side in experiments[0].directions.values())
+        say(
+            console,
+            f"Judged anew on the {recordings:,} recordings and {captions:,} captions that all runs share; the runs' "
+            f"own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 cannot be judged anew.",
+        )
+    say(console, pools_text(experiments[0], split))
+    for table in screen_tables(experiments, shown):
+        console.print(table)
+    say(console, runs_text(experiments))
+    if not tests:
+        say(console, "One method: nothing to test.")
+    for test in tests:
+        say(console, "", *lines_of(test, len(tests)))
+    for _, pair in groupby(tests, key=lambda test: (test.baseline, test.method)):
+        say(console, "", conclusion(list(pair)))
+
+
+def differing_runs(experiment: Experiment) -> str:
+    """What tells the runs of an experiment apart besides their seed, by their saved configs; empty: nothing."""
+    saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
+    try:
+        configs = [(run, yaml.safe_load(path.read_text(encoding="utf-8"))) for run, path in saved]
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
+    for run, config in configs[1:]:
+        first_run, first = configs[0]
+        differences = [
+            difference
+            for part in ("model", "data", "trainer")
+            for difference in differing_settings(first.get(part), config.get(part), part)
+            if not difference.startswith(MAY_DIFFER)
+        ]
+        if differences:
+            return (
+                f"{experiment.name}: runs {first_run.name} and {run.name} are of different settings "
+                f"({'; '.join(differences[:3])}), yet are taken for one experiment"
+            )
+    return ""
+
+
+def say(console: Console, *lines: str) -> None:
+    """Print lines as they are: names with brackets are no markup, and long lines stay in one piece."""
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def write_comparison(
+    folder: Path, experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str
+) -> None:
+    """Write all files or, when one fails, none; without tests there is no figure."""
+    texts = {
+        "table.md": markdown(experiments, shown, split),
+        "table.tex": latex(experiments, shown, split),
+        "table.csv": csv_of_table(experiments, shown),
+        "tests.csv": csv_of_tests(tests),
+    }
+    with ExitStack() as stack:
+        for name, text in texts.items():
+            stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
+        if not tests:
+            (folder / "comparison.png").unlink(missing_ok=True)  # of a former comparison
+        else:
+            save_figure(draw_comparison(experiments, tests), stack.enter_context(replacing(folder / "comparison.png")))

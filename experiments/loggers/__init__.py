@@ -1,0 +1,1 @@
+"""Where metrics are logged: a CSV file, Weights & Biases."""

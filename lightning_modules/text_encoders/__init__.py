@@ -1,0 +1,6 @@
+"""Text encoders: captions in, one vector a caption out."""
+
+from lightning_modules.text_encoders.base import TextEncoder
+from lightning_modules.text_encoders.huggingface import HuggingFaceText
+
+__all__ = ["HuggingFaceText", "TextEncoder"]

@@ -1,0 +1,153 @@
+"""Text encoders: captions in, one vector a caption out."""
+
+import inspect
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+
+from common.errors import ModelError, RelevanceError
+from common.pretrained import find_model
+from lightning_modules.text_encoders.base import Pooling, TextEncoder, normalise_caption, pool_tokens
+from lightning_modules.training.lora import LoRA
+
+DROPOUT = ("hidden_dropout_prob", "dropout", "dropout_rate")
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+"""Names that configurations give to the two; the first that is there counts."""
+
+
+class HuggingFaceText(TextEncoder):
+    """Any Hugging Face text model that gives token states.
+
+    Args:
+        model: hub name, local folder, or `package:NAME/FOLDER`.
+        pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT models).
+        max_tokens: longer captions are cut.
+        normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
+        dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
+            without such a setting needs.
+        trained_layers: how many of the last layers are trained, with what comes after them; the others and the token
+            embeddings stay as they are, without dropout. null trains all, 0 none.
+        lora: train low-rank adapters in place of the model's own weights; its dropout stays.
+        revision: of a hub model.
+        config: build the model from this configuration with random weights (keys of its Hugging Face config,
+            `model_type` among them); `model` then gives the tokenizer alone. For tests of size and speed.
+
+    Raises:
+        ModelError: the model cannot be found or loaded, or does not go with the other arguments.
+
+    Source of the defaults: Xie et al. 2024, section III-B, and the authors' code (dropout .2, 32 tokens).
+    """
+
+    def __init__(
+        self,
+        model: str = "FacebookAI/roberta-large",
+        pooling: Pooling = "first",
+        max_tokens: int = 32,
+        normalise_captions: bool = False,
+        dropout: float | None = 0.2,
+        attention_dropout: float | None = 0.2,
+        trained_layers: int | None = None,
+        lora: LoRA | None = None,
+        revision: str | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if pooling not in get_args(Pooling):
+            raise ModelError(f"text encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
+        try:
+            source = find_model(model, revision)
+        except RelevanceError as error:
+            raise ModelError(f"text encoder: {error}") from error
+        hub = {"revision": revision, "local_files_only": source.local_files_only}
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **hub)
+            if config is None:
+                settings = AutoConfig.from_pretrained(source.name_or_path, **hub)
+            else:
+                settings = AutoConfig.for_model(**config)
+            _set_dropout(settings, "dropout", DROPOUT, dropout)
+            _set_dropout(settings, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+            # Some models carry an unused head ("pooler"); its parameters would get no gradient, which DDP refuses.
+            options: dict[str, Any] = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
+            missing = []
+            if config is None:
+                self.model, report = AutoModel.from_pretrained(
+                    source.name_or_path,
+                    config=settings,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    **hub,
+                    **options,
+                )
+                missing = sorted(report["missing_keys"])
+            else:
+                self.model = AutoModel.from_config(settings, dtype=torch.float32, **options)
+        except ModelError:
+            raise
+        except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
+            what = f"'{model}'" if config is None else f"config {config} with the tokenizer of '{model}'"
+            cause = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"text encoder: {what} cannot be loaded ({cause}); it takes the config (with model_type), the "
+                "tokenizer and the weights of a Hugging Face text model"
+            ) from error
+        if missing:
+            raise ModelError(
+                f"text encoder: the weights of '{model}' lack {len(missing)} tensors of its model (e.g. {missing[0]}); "
+                "give the model as its authors published it"
+            )
+        self._check_tokens(model, max_tokens)
+        layers = getattr(settings, "num_hidden_layers", None)
+        example = self.tokenizer("a", return_tensors="pt")
+        self.choose_trained(self.model, layers, trained_layers, lora, lambda: self.model(**example))
+        self.dim = int(settings.hidden_size)
+        self.pooling: Pooling = pooling
+        self.max_tokens = max_tokens
+        self.normalise_captions = normalise_captions
+
+    def _check_tokens(self, name: str, max_tokens: int) -> None:
+        """Whether tokenizer, model and `max_tokens` go together; else captions would be lost without a word."""
+        tokens, settings = len(self.tokenizer), self.model.config
+        if tokens > settings.vocab_size:
+            raise ModelError(
+                f"text encoder: the tokenizer of '{name}' has {tokens} tokens, but config.vocab_size is "
+                f"{settings.vocab_size}; raise it"
+            )
+        if tokens <= len(self.tokenizer.all_special_tokens):
+            raise ModelError(f"text encoder: '{name}' holds no tokenizer; add its tokenizer.json (or vocab.txt)")
+        longest = min(self.tokenizer.model_max_length, getattr(settings, "max_position_embeddings", max_tokens))
+        if not 3 <= max_tokens <= longest:  # two tokens mark the beginning and the end
+            raise ModelError(f"text encoder: max_tokens is {max_tokens}: '{name}' takes 3 to {longest}")
+
+    def forward(self, captions: list[str]) -> Tensor:
+        """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
+        if self.normalise_captions:
+            captions = [normalise_caption(caption) for caption in captions]
+        tokens = self.tokenizer(
+            captions,
+            padding=True,
+            padding_side="right",  # the first token has to be the first
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        ).to(self.model.device)
+        hidden = self.model(**tokens).last_hidden_state  # (C, L, D)
+        return pool_tokens(hidden, tokens["attention_mask"], self.pooling)
+
+
+def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
+    """Set a probability under the name that the configuration knows it by."""
+    if value is None:
+        return
+    name = next((name for name in names if hasattr(settings, name)), None)
+    if name is None:
+        raise ModelError(f"text encoder: {type(settings).__name__} has no {option} to set; give {option}: null")
+    setattr(settings, name, value)
+
+
+def _takes_pooling_flag(settings: Any) -> bool:
+    """Whether the model's constructor knows `add_pooling_layer`."""
+    model_class: Any = MODEL_MAPPING.get(type(settings), None)
+    return inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters

@@ -1,0 +1,63 @@
+"""Learning-rate schedules as functions of the time passed, in epochs.
+
+A schedule keeps no state: the rate at a step follows from the epoch and the batch's number alone, so a resumed run
+cannot fall out of step, and a change of batch size or device count changes nothing in the recipe.
+"""
+
+import math
+from dataclasses import dataclass
+
+from common.errors import ModelError
+
+
+class Schedule:
+    """Base of the schedules: `schedule(epoch, epochs) -> factor` on the optimiser's own learning rate."""
+
+    def __call__(self, epoch: float, epochs: float) -> float:
+        """Factor at `epoch` (1.5: half of the second epoch is done) of `epochs` in all (inf: no end is known)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The optimiser's learning rate throughout."""
+
+    def __call__(self, epoch: float, epochs: float) -> float:
+        """Like `Schedule.__call__`."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class WarmupCosine(Schedule):
+    """Linear from 0 to 1 over the first epochs, then a half cosine down to `floor` (Xie et al. 2024: 2e-5 to 1e-7).
+
+    Args:
+        warmup: length of the rise in epochs.
+        floor: the last factor.
+        until: epoch at which the floor is reached; default the end of training. (The authors' code: 20 of 25.)
+
+    Raises:
+        ModelError: values that make no schedule; no end of training, and no `until`.
+
+    >>> schedule = WarmupCosine(warmup=1, floor=0.1)
+    >>> [round(schedule(epoch, 3), 3) for epoch in (0, 0.5, 1, 2, 3)]
+    [0.0, 0.5, 1.0, 0.55, 0.1]
+    """
+
+    warmup: float = 1.0
+    floor: float = 0.005
+    until: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or not 0 <= self.floor <= 1 or (self.until is not None and self.until < self.warmup):
+            raise ModelError(f"{self}: give warmup >= 0, floor in [0, 1] and until >= warmup")
+
+    def __call__(self, epoch: float, epochs: float) -> float:
+        """Like `Schedule.__call__`."""
+        if epoch < self.warmup:
+            return epoch / self.warmup
+        end = self.until if self.until is not None else epochs
+        if math.isinf(end):
+            raise ModelError("WarmupCosine has to know the last epoch: set trainer.max_epochs, or the schedule's until")
+        progress = min((epoch - self.warmup) / max(end - self.warmup, 1e-9), 1.0)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2

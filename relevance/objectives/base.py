@@ -1,0 +1,88 @@
+"""Objectives: how far the model's distribution Q over items is from the target distribution P.
+
+One formula serves all: the cross-entropy -sum_j P_ij log Q_ij, averaged over queries i. ListNet takes P from graded
+relevance, InfoNCE from binary relevance. Everything is computed in float32, whatever autocast does outside.
+
+Shapes: scores (Q, N) are cosine similarities of Q queries with N items; relevance (Q, N) is in [0, 1].
+"""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import RelevanceError
+
+Direction = Literal["text_to_audio", "audio_to_text", "both"]
+
+
+def target_distribution(relevance: Tensor, omega: float | None) -> Tensor:
+    """P (Q, N) float32: softmax(relevance / omega), or with `omega=None` each row divided by its sum.
+
+    >>> target_distribution(torch.tensor([[0.9, 0.8, 0.0]]), omega=0.05)
+    tensor([[8.8080e-01, 1.1920e-01, 1.3415e-08]])
+    >>> target_distribution(torch.tensor([[1.0, 0.0, 1.0]]), omega=None)
+    tensor([[0.5000, 0.0000, 0.5000]])
+    """
+    relevance = relevance.float()
+    if omega is None:
+        return relevance / relevance.sum(dim=1, keepdim=True)
+    return torch.softmax(relevance / omega, dim=1)
+
+
+def listnet_loss(scores: Tensor, relevance: Tensor, tau: float | Tensor, omega: float | None) -> Tensor:
+    """ListNet's top-one loss, a scalar: mean over queries of -sum_j P_ij log softmax_j(s_ij / tau).
+
+    Args:
+        scores: (Q, N) cosine similarities; gradients flow through them.
+        relevance: (Q, N) graded relevance; seen as constant.
+        tau: temperature of the prediction Q; a tensor may be trained.
+        omega: temperature of the target P; None divides rows by their sum (InfoNCE with binary relevance).
+
+    Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach"; Xie et al. 2024, eq. 2-3.
+    """
+    with torch.autocast(scores.device.type, enabled=False):
+        log_prediction = torch.log_softmax(scores.float() / tau, dim=1)  # (Q, N)
+        target = target_distribution(relevance.detach(), omega)  # (Q, N)
+        return -(target * log_prediction).sum(dim=1).mean()
+
+
+def target_entropy(target: Tensor) -> Tensor:
+    """Mean entropy, in nats, of the rows of P (Q, N): 0 for one-hot targets, log N for uniform ones."""
+    entropy: Tensor = torch.special.entr(target).sum(dim=1)  # (Q,)
+    return entropy.mean()
+
+
+class Objective(nn.Module):
+    """Base of the objectives: `objective(scores, relevance) -> loss`, for one direction at a time.
+
+    Attributes:
+        directions: the directions the training step has to feed in; the loss is their mean.
+        tau: the temperature of the prediction, a float, or a positive trained scalar.
+        omega: the temperature of the target, or None.
+        citation: where the objective comes from.
+    """
+
+    citation: ClassVar[str] = ""
+
+    def __init__(self, direction: Direction, tau: float, omega: float | None, learn_tau: bool) -> None:
+        super().__init__()
+        if tau <= 0:
+            raise RelevanceError(f"tau must be positive, got {tau}")
+        if omega is not None and omega <= 0:
+            raise RelevanceError(f"omega must be positive or null, got {omega}")
+        self.directions: tuple[str, ...] = ("text_to_audio", "audio_to_text") if direction == "both" else (direction,)
+        self.omega = omega
+        # Trained in the log, so that it stays positive.
+        self.log_tau = nn.Parameter(torch.tensor(math.log(tau))) if learn_tau else None
+        self._tau = tau
+
+    @property
+    def tau(self) -> float | Tensor:
+        """The temperature of the prediction now."""
+        return self._tau if self.log_tau is None else self.log_tau.float().exp()
+
+    def forward(self, scores: Tensor, relevance: Tensor) -> Tensor:
+        """Scalar loss of scores (Q, N) against relevance (Q, N)."""
+        return listnet_loss(scores, relevance, self.tau, self.omega)

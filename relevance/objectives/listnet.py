@@ -1,0 +1,26 @@
+"""ListNet."""
+
+from relevance.objectives.base import Direction, Objective
+
+
+class ListNet(Objective):
+    """ListNet on graded relevance: P = softmax(g / omega), Q = softmax(s / tau) (Xie et al. 2024).
+
+    Args:
+        direction: "text_to_audio" ranks the audios of a batch for each caption (the paper's ListNet_audio),
+            "audio_to_text" the captions for each audio (ListNet_text), "both" takes the mean.
+        tau: temperature of the prediction.
+        omega: temperature of the target; null divides rows by their sum, as the threshold and steep targets want.
+        learn_tau: train tau, in the log, beginning at `tau`.
+    """
+
+    citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
+
+    def __init__(
+        self,
+        direction: Direction = "text_to_audio",
+        tau: float = 0.05,
+        omega: float | None = 0.05,
+        learn_tau: bool = False,
+    ) -> None:
+        super().__init__(direction, tau, omega, learn_tau)

@@ -1,0 +1,7 @@
+"""Kinds of relevance that targets are made of."""
+
+from relevance.targets.binary import SameAudio
+from relevance.targets.caption_similarity import CaptionSimilarity
+from relevance.targets.mixture import MixedTargets
+
+__all__ = ["CaptionSimilarity", "MixedTargets", "SameAudio"]

@@ -1,0 +1,71 @@
+"""Several kinds of relevance at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from common.errors import RelevanceError
+from relevance.base import Relevance
+from relevance.objectives.base import target_distribution
+
+
+class MixedTargets(Relevance):
+    """The weighted mean of the targets P of several kinds of relevance, e.g. of a binary and a learned one.
+
+    What it gives is a distribution over the items already, so the objective takes it as it is, with `omega: null`.
+    The cross-entropy with it is the weighted mean of the cross-entropies with each target.
+
+    Args:
+        parts: the kinds of relevance.
+        omegas: temperature of each one's target; null divides its rows by their sum.
+        weights: of each, divided by their sum; default: equal.
+
+    Raises:
+        RelevanceError: there are not as many omegas or weights as parts, or a weight is negative, or all are 0.
+
+    Source: "mixed" targets in the code of Xie et al. 2024 (there the sum, so its gradient is longer by a constant).
+    """
+
+    citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
+
+    def __init__(
+        self,
+        parts: list[Relevance],
+        omegas: list[float | None],
+        weights: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        weights = [1.0] * len(parts) if weights is None else weights
+        if not parts or len(omegas) != len(parts) or len(weights) != len(parts):
+            raise RelevanceError(
+                f"MixedTargets: {len(parts)} parts, {len(omegas)} omegas and {len(weights)} weights; give one omega "
+                "(and one weight) for each part"
+            )
+        if min(weights) < 0 or sum(weights) <= 0:
+            raise RelevanceError(f"MixedTargets: weights are {weights}; give none below 0 and one above")
+        if any(omega is not None and omega <= 0 for omega in omegas):
+            raise RelevanceError(f"MixedTargets: omegas are {omegas}; each must be positive or null")
+        self.parts: Sequence[Relevance] = torch.nn.ModuleList(parts)  # type: ignore[assignment]
+        self.omegas = omegas
+        self.weights = [weight / sum(weights) for weight in weights]
+
+    def encode(self, captions: Sequence[str]) -> None:
+        """Like `Relevance.encode`, for every part."""
+        for part in self.parts:
+            part.encode(captions)
+
+    def prepare(self, captions: Sequence[str], audio_ids: npt.NDArray[np.int64]) -> None:
+        """Like `Relevance.prepare`, for every part."""
+        for part in self.parts:
+            part.prepare(captions, audio_ids)
+
+    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+        """P (Q, N) float32; rows sum to 1."""
+        targets = [
+            weight * target_distribution(part(query_ids, item_ids), omega)
+            for part, omega, weight in zip(self.parts, self.omegas, self.weights, strict=True)
+        ]
+        return torch.stack(targets).sum(dim=0)

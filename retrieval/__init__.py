@@ -1,0 +1,1 @@
+"""What is a finished model good for?"""

