@@ -126,5 +126,5 @@ def test_one_run_without_its_audio_files(shown: dict[str, Any]) -> None:
 
 def test_without_runs_it_says_in_one_line_how_to_make_them(shown: dict[str, Any]) -> None:
     assert printed(shown["none"], "stderr").splitlines() == [
-        "error: runs/not made: no such folder; make it with `python sweep.py demo_methods`, or name yours in RUNS"
+        "error: runs/not made: no such folder; make it with `audio-relevance sweep demo_methods`, or name yours in RUNS"
     ]
