@@ -67,7 +67,7 @@ def found_by_chance(side: QueryScores, depths: Ints) -> Floats:
 def draw_learning_curves(experiments: Sequence[Experiment]) -> "Figure":
     """Training loss, validation loss and validation mAP@10 of each experiment's runs, by training step.
 
-    A dotted line is the entropy of the training targets (Xie et al. 2024, eq. 3): no model's loss can fall below it.
+    A dotted line is the entropy of the training targets (Xie et al. 2024, eq. 4): no model's loss can fall below it.
     """
     from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
 

@@ -37,7 +37,7 @@ class HuggingFaceText(TextEncoder):
     Raises:
         ModelError: the model cannot be found or loaded, or does not go with the other arguments.
 
-    Source of the defaults: Xie et al. 2024, section III-B, and the authors' code (dropout .2, 32 tokens).
+    Source of the defaults: Xie et al. 2024, section IV-B, and the authors' code (dropout .2, 32 tokens).
     """
 
     def __init__(
