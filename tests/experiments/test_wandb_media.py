@@ -32,7 +32,7 @@ from experiments.results.example_retrievals import from_easy_to_hard, retrieved_
 from experiments.run_folder import RunFolder
 from relevance.objectives.base import listnet_loss, target_distribution
 from relevance.objectives.listnet import ListNet
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 from train import main
 

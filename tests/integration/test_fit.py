@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from lightning.pytorch.cli import LightningArgumentParser
 
 from cli.config_checks import warn_of_other_schedule
 from cli.lightning_cli import RetrievalCLI
@@ -22,6 +21,7 @@ from experiments.loggers.csv_logger import read_rows
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.training.schedules import Constant, Schedule, WarmupCosine
+from tests.support.runs import arguments, fit_killed
 from train import main
 
 FILES = [
@@ -42,25 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fit")
     assert main(["fit", *arguments(folder)]) == 0
     return folder
-
-
-def arguments(folder: Path, epochs: int = 1) -> list[str]:
-    options = {
-        "config": "demo_listnet",
-        "data.root": folder / "corpus",
-        "data.train_clips": 12,
-        "data.validation_clips": 4,
-        "data.test_clips": 6,
-        "data.batch_size": 6,
-        "data.num_workers": 0,
-        "run.root": folder / "runs",
-        "trainer.max_epochs": epochs,
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        "trainer.enable_model_summary": "false",
-        "trainer.log_every_n_steps": 1,
-    }
-    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
 
 
 def test_a_run_leaves_its_folder(folder: Path) -> None:
@@ -216,37 +197,6 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.C
     assert main(["test", *arguments(folder), "--model.embedding_dim", "32"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
-
-
-class Killed(BaseException):
-    """Raised in place of a SIGKILL."""
-
-
-def fit_killed(run: Path, moment: str, arguments: list[str], *, call: int = 1) -> None:
-    """Run `fit` until the n-th call of something; the folder is left as it was then, half-written files included."""
-    owner, name = {
-        "config": (LightningArgumentParser, "save"),
-        "training": (DualEncoder, "training_step"),
-        "test": (DualEncoder, "test_step"),
-    }[moment]
-    left, calls = run.with_name("left"), []
-
-    def stop(*positional: Any, **named: Any) -> Any:
-        calls.append(name)
-        if len(calls) < call:
-            return original(*positional, **named)
-        if moment == "config":
-            Path(positional[2]).write_text("seed_everything: 0\nmodel:")
-        shutil.copytree(run, left)
-        raise Killed
-
-    original = getattr(owner, name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, stop)
-        with pytest.raises(Killed):
-            main(["fit", *arguments])
-    shutil.rmtree(run)
-    left.rename(run)
 
 
 def test_one_flag_goes_on_with_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

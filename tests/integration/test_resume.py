@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from experiments.loggers.csv_logger import MetricsLogger
 from experiments.provenance import weights_sha256
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
+from tests.support.runs import Killed, python
 from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 
 BATCHES = 9  # of an epoch of `Cropped`
@@ -66,10 +65,6 @@ class _Crops(Dataset[Example]):
         example = self.data.example(self.data.audio_of[caption], [caption])
         example.waveform = example.waveform[np.random.default_rng((draw.epoch, caption)).integers(20) :]
         return example
-
-
-class Killed(BaseException):
-    """Raised in place of a SIGKILL."""
 
 
 class Kill(Callback):
@@ -305,16 +300,9 @@ except test_resume.RunError as error:
 """
 
 
-def in_a_process(*arguments: Any) -> "subprocess.CompletedProcess[str]":
-    here = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(here)}
-    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-
 def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[..., Path]) -> None:
     run = RunFolder(tmp_path / "run")
-    assert in_a_process(run.path, "kill").returncode == -9
+    assert python(PROCESS, run.path, "kill").returncode == -9
     assert torch.load(run.last, weights_only=True)["global_step"] == 12
     run.last.with_name(".last.4711.ckpt").write_bytes(b"half")
     (run.path / ".metrics.4711.csv").write_bytes(b"half")
@@ -331,7 +319,7 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
         fit(tmp_path / "run", ("batch end", 0, 3))
     before = run.last.read_bytes()
     limits = [len(before) - 1, len(before) // 2, 100]
-    done = in_a_process(run.path, "fill", *limits)
+    done = python(PROCESS, run.path, "fill", *limits)
     files = [run.last, run.last, run.path / "metrics.csv", run.last.with_name("large.ckpt")]
     end = "cannot be written (File too large); free some space, then go on with --run.resume true"
     told = [f"{file}: {end}" for file in files]

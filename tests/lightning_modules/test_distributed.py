@@ -18,7 +18,8 @@ from relevance.objectives.base import Objective
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks, tiny_model
+from tests.support.ranks import on_ranks
+from tests.support.tiny import KindRelevance, TinyData, tiny_model
 
 # Captions of recordings 0, 1, 2, 3 | 1, 4, 0, 5: two recordings are there on both ranks, with other captions.
 BATCH = [0, 2, 5, 9, 3, 11, 1, 15]
@@ -100,7 +101,7 @@ def gathering(rank: int) -> Outcome:
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
-    return on_two_ranks(work, tmp_path_factory.mktemp("ranks"))
+    return on_ranks(work, tmp_path_factory.mktemp("ranks"))
 
 
 def assert_same(ours: Outcome, theirs: Outcome) -> None:

@@ -20,8 +20,8 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.embedding_cache import FrozenTowers, fingerprint
 from relevance.objectives.listnet import ListNet
-from tests.integration.test_fit import arguments
 from tests.lightning_modules.test_distributed import BATCH
+from tests.support.runs import arguments
 from tests.support.tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_model
 from train import main
 

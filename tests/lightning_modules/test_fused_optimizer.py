@@ -9,7 +9,7 @@ from torch import Tensor
 from experiments.loggers.csv_logger import read_rows
 from lightning_modules.audio_encoders.passt_transformer import Attention
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from train import main
 
 CONFIG = {"model_type": "roberta", "vocab_size": 30_522, "hidden_size": 24, "num_hidden_layers": 2}

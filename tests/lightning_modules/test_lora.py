@@ -22,11 +22,12 @@ from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.weights import load_weights
 from relevance.objectives.listnet import ListNet
 from tests.cli.test_command_line import parsed
-from tests.integration.test_fit import arguments, fit_killed
-from tests.integration.test_predict import write_recordings
 from tests.lightning_modules.test_distributed import BATCH, Outcome, Step
 from tests.lightning_modules.test_freezing import Encoders, embed, loss, model_of
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks
+from tests.support.ranks import on_ranks
+from tests.support.recordings import write_recordings
+from tests.support.runs import arguments, fit_killed
+from tests.support.tiny import KindRelevance, TinyData
 from train import main
 
 pytest.importorskip("peft")
@@ -258,7 +259,7 @@ def work(rank: int) -> dict[str, Outcome]:
 
 
 def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
-    ranks = on_two_ranks(work, tmp_path)
+    ranks = on_ranks(work, tmp_path)
     for kind in ("both", "text"):
         model = model_with_adapters(kind)
         model.training_step(TinyData().pairs(BATCH), 0).backward()

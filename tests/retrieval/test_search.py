@@ -29,7 +29,7 @@ from retrieval import search_page
 from retrieval.search_index import Hit, Recordings, SearchIndex, best_hits, example_queries
 from retrieval.search_page import answer, build_page, hits_html, serve
 from tests.conftest import CLIPS
-from tests.integration.test_predict import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
+from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
 ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │")
 
