@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from experiments.loggers.csv_logger import read_rows
 from tests.docs.test_notebooks import NOTEBOOKS, check_shown, execute
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from train import main
 
 MAP = "test/text_to_audio/mAP@10"
