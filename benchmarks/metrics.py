@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from evaluation.ranking import retrieval_metrics
+from evaluation.scores import EmbeddingScores
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:
@@ -36,8 +37,8 @@ def clotho(repeats: int) -> None:
 
     def ours() -> list[dict[str, float]]:
         return [
-            retrieval_metrics(captions, clips, torch.arange(5225), clip_of).summary(),
-            retrieval_metrics(clips, captions, clip_of, torch.arange(5225)).summary(),
+            retrieval_metrics(EmbeddingScores(captions, clips), torch.arange(5225), clip_of).summary(),
+            retrieval_metrics(EmbeddingScores(clips, captions), clip_of, torch.arange(5225)).summary(),
         ]
 
     def product() -> list[Tensor]:

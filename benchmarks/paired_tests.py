@@ -23,11 +23,12 @@ import numpy.typing as npt
 import torch
 from scipy import optimize, stats
 
-from evaluation.embedding_pool import JudgedPool
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.evaluator import evaluate
 from experiments.comparison.paired_tests import compare_experiments
 from experiments.comparison.text import conclusion, lines_of
 from experiments.results.experiment import read_experiments
-from experiments.results.query_table import pool_tables, write_queries
+from experiments.results.query_table import query_tables, write_queries
 from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
@@ -67,9 +68,9 @@ def write_run(folder: Path, scores: Floats) -> None:
     right = torch.arange(captions) // CAPTIONS
     names = [f"{clip:05}.wav" for clip in range(clips)]
     texts = [f"caption {row % CAPTIONS} of {names[row // CAPTIONS]}" for row in range(captions)]
-    pool = JudgedPool(torch.eye(clips), names, torch.from_numpy(scores).float(), texts, right)
+    pool = EmbeddingPool.of_texts(torch.eye(clips), names, torch.from_numpy(scores).float(), texts, right)
     metadata = {"split": "test", "manifest_sha256": "made up"}
-    write_queries(RunFolder(folder).queries("test"), list(pool_tables(pool).values()), metadata)
+    write_queries(RunFolder(folder).queries("test"), query_tables(evaluate("test", pool.in_order())), metadata)
 
 
 def plain_ap(scores: Floats) -> Floats:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from evaluation.ranks import BLOCK_ELEMENTS, count_ranks
+from evaluation.scores import EmbeddingScores
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:
@@ -74,10 +75,10 @@ def main() -> None:
         flush=True,
     )
     before, beside = peak_memory(), 0
-    count_ranks(queries[:16], items[:16], *relevant_pairs(16, 16, 1))  # what the first call sets up
+    count_ranks(EmbeddingScores(queries[:16], items[:16]), *relevant_pairs(16, 16, 1))  # what the first call sets up
     taken: dict[str, list[float]] = {"bare product": [], "ranks and top 10": []}
     for _ in range(options.rounds):
-        taken["ranks and top 10"].append(seconds(lambda: count_ranks(queries, items, *pairs)))
+        taken["ranks and top 10"].append(seconds(lambda: count_ranks(EmbeddingScores(queries, items), *pairs)))
         beside = beside or peak_memory() - before  # before the product takes any
         taken["bare product"].append(seconds(lambda: product(queries, items)))
     bare = statistics.median(taken["bare product"])

@@ -207,7 +207,7 @@ class RetrievalCLI(LightningCLI):
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
         own: list[Any] = [
             RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
-            RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, people=self.people),
+            RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, judgements=self.people),
         ]
         if self._wants_wandb:
             self.dashboard = Dashboard(

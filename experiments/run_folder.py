@@ -112,9 +112,9 @@ class RunFolder:
         key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.path / "search" / f"{place.name}-{key}.parquet"
 
-    def people(self, split: str) -> Path:
-        """What people's judgements say of a split."""
-        return self.path / f"people_{split}.json"
+    def human_judgements(self, split: str) -> Path:
+        """How well a split's ranking agrees with human judgements."""
+        return self.path / f"human_judgements_{split}.json"
 
     def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
         """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.

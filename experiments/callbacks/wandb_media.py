@@ -24,6 +24,7 @@ from experiments.loggers.csv_logger import read_rows
 from experiments.loggers.wandb_logger import id_file
 from experiments.provenance import git_state, package_versions, read_provenance
 from experiments.results.example_retrievals import example_rows, write_excerpt
+from experiments.results.pool_file import with_names
 from experiments.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,11 @@ class Dashboard(L.Callback):
         with harmless("heat map"), warnings.catch_warnings():
             import wandb
 
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib's font lacks
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib cannot draw
             when = f", epoch {trainer.current_epoch}, step {trainer.global_step}" if training else ""
             table = trainer.datamodule.tables["validation"]  # type: ignore[attr-defined]
-            for direction, figure in heat_maps(pl_module, table, self.run.name + when).items():
+            evaluation = with_names(pl_module.evaluation, table)  # type: ignore[arg-type]
+            for direction, figure in heat_maps(pl_module, evaluation, self.run.name + when).items():
                 self.run.log({f"val/{direction}/targets_beside_predictions": wandb.Image(figure)})
         if training:
             with harmless("best values"):
@@ -98,9 +100,10 @@ class Dashboard(L.Callback):
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             model: Any = pl_module
             table = data.tables["test"]
-            if len(model.pool.audio_ids) < len(table.audio):  # `RunWriter` keeps no results of a part of the split
+            if len(model.evaluation.pool.audio_ids) < len(table.audio):  # `RunWriter` keeps no results of a part
                 return
-            rows = example_rows(model, table, data.graded_relevance("test"))
+            relevance = model.relevance if model.relevance_is_ready else None
+            rows = example_rows(with_names(model.evaluation, table), relevance, data.graded_relevance("test"))
             self.run.log({"test/retrieved": audio_table(rows, audio_paths(table), Path(folder))})
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from common.directions import DIRECTIONS
 from common.errors import RunError
 from evaluation.significance import (
     PairedTTest,
@@ -18,7 +19,7 @@ from evaluation.significance import (
     sign_flip_test,
     uncertainty,
 )
-from experiments.results.experiment import DIRECTIONS, Experiment, check_same_pool
+from experiments.results.experiment import Experiment, check_same_pool
 
 Floats = npt.NDArray[np.float64]
 

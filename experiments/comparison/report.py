@@ -22,7 +22,8 @@ from experiments.comparison.tables import (
     screen_tables,
 )
 from experiments.comparison.text import conclusion, lines_of
-from experiments.figures.comparison import draw_comparison, save_figure
+from experiments.figures.comparison import draw_comparison
+from experiments.figures.style import save_figure
 from experiments.results.experiment import Experiment
 
 MAY_DIFFER = (

@@ -11,7 +11,7 @@ from scipy.special import xlogy
 from common.directions import TEXT_TO_AUDIO, Direction
 from evaluation.embedding_pool import batches_of_captions
 from evaluation.evaluator import Evaluation
-from experiments.figures.style import shortened
+from experiments.figures.style import new_figure, shortened
 from relevance.objectives.base import target_distribution
 
 LOWEST = 1e-3  # of the colour scale, which is always the same so that pictures of several epochs can be compared
@@ -23,8 +23,8 @@ def draw_targets_beside_predictions(
 ) -> Any:
     """A matplotlib figure of P (Q, N) beside Q (Q, N), on one logarithmic colour scale from 0.001 to 1.
 
-    Its title gives the cross-entropy H(P, Q), which is the loss of Xie et al. 2024 (eq. 4), the entropy H(P), below which no
-    model can fall, and their difference, the Kullback-Leibler divergence; means over queries, in nats.
+    Its title gives the cross-entropy H(P, Q), which is the loss of Xie et al. 2024 (eq. 4), the entropy H(P), the least
+    loss that any model can have, and their difference, the Kullback-Leibler divergence; means over queries, in nats.
 
     Args:
         targets: P, each row a distribution over items, e.g. softmax(relevance / omega).
@@ -40,7 +40,6 @@ def draw_targets_beside_predictions(
     cross-entropy H(P, Q) 0.693 nats, entropy H(P) 0.000, difference 0.693
     """
     from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
 
     P, Q = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)  # (Q, N)
     if P.shape != Q.shape or P.ndim != 2 or len(captions) not in (0, len(P)):
@@ -48,7 +47,7 @@ def draw_targets_beside_predictions(
             f"targets {P.shape}, predictions {Q.shape} and {len(captions)} captions do not fit together; "
             "give two matrices of one shape, and one caption a row or none"
         )
-    figure = Figure(figsize=(14, 5.9), layout="constrained")
+    figure = new_figure(14, 5.9)
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, values, name in zip(axes, (P, Q), ("Targets P", "Predictions Q"), strict=True):
         image = panel.imshow(values.clip(LOWEST, 1), norm=LogNorm(LOWEST, 1), cmap="magma")

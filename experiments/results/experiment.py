@@ -9,16 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from common.directions import DIRECTIONS
 from common.errors import RunError
 from evaluation.embedding_pool import on_common_recordings
+from evaluation.evaluator import evaluate
 from experiments.results.pool_file import read_pool
-from experiments.results.query_table import pool_tables, read_queries
+from experiments.results.query_table import query_tables, read_queries
 from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-DIRECTIONS = ("text_to_audio", "audio_to_text")
 NOT_METRICS = ("first_rank", "tied")
 STAGES = {"test": "test", "validation": "validate"}  # the command of train.py that judges each split
 
@@ -91,7 +92,7 @@ def read_experiments(paths: Sequence[Path], split: str = "test", *, intersect: b
     for i, run in enumerate(resolved):
         if run in resolved[:i]:
             raise RunError(f"{folders[i]}: given twice; name each run once")
-    single = _judged_anew(folders, split) if intersect else [read_run(run, split) for run in folders]
+    single = _on_shared_recordings(folders, split) if intersect else [read_run(run, split) for run in folders]
     check_same_pool(single)
     names = [_name(path, runs) for path, (runs, _) in zip(paths, found, strict=True)]
     if len(set(names)) < len(names):
@@ -216,12 +217,13 @@ def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
     return Experiment(name, folders, runs[0].manifest, directions, own)
 
 
-def _judged_anew(folders: Sequence[Path], split: str) -> list[Experiment]:
+def _on_shared_recordings(folders: Sequence[Path], split: str) -> list[Experiment]:
     """Each run on the recordings that all have, from the embeddings of its pool."""
     pools = [read_pool(RunFolder(folder).pool(split)) for folder in folders]
     experiments = []
     for folder, own, shared in zip(folders, pools, on_common_recordings(pools), strict=True):
-        directions = {name: _query_scores(table) for name, table in pool_tables(shared).items()}
+        tables = query_tables(evaluate(split, shared.in_order()))
+        directions = {name: _query_scores(table) for name, table in tables.items()}
         experiments.append(Experiment(_name(folder, [folder]), (folder,), "", directions, (len(own.names),)))
     return experiments
 

@@ -19,7 +19,8 @@ from torch.nn.functional import normalize
 
 from cli.commands import compare
 from common.errors import RunError
-from evaluation.embedding_pool import JudgedPool
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.evaluator import evaluate
 from experiments.comparison.paired_tests import (
     Metric,
     compare_experiments,
@@ -33,7 +34,7 @@ from experiments.comparison.text import conclusion
 from experiments.figures.comparison import draw_comparison
 from experiments.results.experiment import check_same_pool, find_runs, read_experiment, read_experiments
 from experiments.results.pool_file import write_pool
-from experiments.results.query_table import in_order, pool_tables, write_queries
+from experiments.results.query_table import query_tables, write_queries
 
 ROOT = Path(__file__).parents[2]
 FILES = ["comparison.png", "table.csv", "table.md", "table.tex", "tests.csv"]
@@ -42,7 +43,7 @@ MAP = Metric("text_to_audio", "mAP@10")
 BACK = Metric("audio_to_text", "mAP@10")
 
 
-def make_pool(names: Sequence[str], seed: int, signal: float) -> JudgedPool:
+def make_pool(names: Sequence[str], seed: int, signal: float) -> EmbeddingPool:
     """Captions that lie near their recordings, the nearer the higher `signal`; in another order for each seed."""
     rng = np.random.default_rng(seed)
     names = [names[i] for i in rng.permutation(len(names))]
@@ -51,7 +52,7 @@ def make_pool(names: Sequence[str], seed: int, signal: float) -> JudgedPool:
     noise = torch.from_numpy(rng.standard_normal((len(described), 8))).float()
     texts = [f"$sound$ [of] {names[row]}, {sum(described[:i] == row)} times" for i, row in enumerate(described)]
     text = normalize(signal * audio[described] + noise, dim=1)
-    return JudgedPool(audio, names, text, texts, torch.from_numpy(described))
+    return EmbeddingPool.of_texts(audio, names, text, texts, torch.from_numpy(described))
 
 
 def write_run(
@@ -63,14 +64,15 @@ def write_run(
     split: str = "test",
     manifest: str = "one corpus",
     ndcg: bool = False,
-) -> JudgedPool:
+) -> EmbeddingPool:
     pool = make_pool(names, seed, signal)
-    tables = list(pool_tables(pool).values())
+    tables = query_tables(evaluate(split, pool.in_order()))
     if ndcg:
-        values = [np.where(np.arange(len(table)) == 1, np.nan, table["R@5"].to_numpy()) for table in tables]
-        tables = [table.append_column("nDCG@10", pa.array(v)) for table, v in zip(tables, values, strict=True)]
+        for side, table in tables.items():
+            values = np.where(np.arange(len(table)) == 1, np.nan, table["R@5"].to_numpy())
+            tables[side] = table.append_column("nDCG@10", pa.array(values))
     write_queries(folder / f"queries_{split}.parquet", tables, {"split": split, "manifest_sha256": manifest})
-    write_pool(folder / f"pool_{split}.safetensors", pool)
+    write_pool(folder / f"pool_{split}.safetensors", evaluate(split, pool))
     return pool
 
 
@@ -107,9 +109,9 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def plain_scores(pool: JudgedPool) -> tuple[np.ndarray, np.ndarray]:
+def plain_scores(pool: EmbeddingPool) -> tuple[np.ndarray, np.ndarray]:
     """Ranks and AP@10 of each caption, counted, captions by recording and text."""
-    pool = in_order(pool)
+    pool = pool.in_order()
     scores = (pool.text @ pool.audio.T).numpy()
     own = scores[np.arange(len(scores)), pool.caption_audio]
     ranks = 1 + (scores > own[:, None]).sum(axis=1)
@@ -132,7 +134,7 @@ def test_an_experiment_has_all_its_runs_in_order(tmp_path: Path) -> None:
         np.testing.assert_allclose(side.scores["mAP@10"][row], ap)
         np.testing.assert_allclose(side.scores["R@5"][row], ranks <= 5)
         np.testing.assert_allclose(side.first_rank[row], ranks)
-    assert side.queries == tuple(in_order(pools[0]).captions)
+    assert side.queries == tuple(pools[0].in_order().captions)
     recordings = [sorted(NAMES)[clip] for clip in side.clip_ids]
     assert all(f" {name}," in text for name, text in zip(recordings, side.queries, strict=True))
     assert side.relevant == tuple((int(clip),) for clip in side.clip_ids)

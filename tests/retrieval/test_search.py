@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from cli.commands.search import main
 from common.errors import RunError
+from evaluation.evaluator import evaluate
 from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
@@ -214,7 +215,8 @@ def test_without_the_test_s_files_there_are_names(
 def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = RunFolder(run).pool("test")
     pool = read_pool(path)
-    write_pool(path, pool._replace(text=pool.text.flip(1)))
+    pool.text = pool.text.flip(1)
+    write_pool(path, evaluate("test", pool))
     assert main(["--run", str(run), "dog"]) == 1
     assert "pool_test.safetensors: embedded with other weights than" in capsys.readouterr().err
 
