@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from datamodules.shards import format as shards
 from datamodules.shards import packing, processes
 from datamodules.shards.format import Recording, read_index, shard_files, write_index, write_shard
 from tests.conftest import CLIPS, Corpus
+from tests.support.waiting import until
 
 RATE = 8000
 
@@ -342,10 +342,7 @@ def test_processes_of_a_killed_packing_end(tmp_path: Path) -> None:
         assert process.stdout is not None
         worker = int(process.stdout.readline())
         process.kill()
-    deadline = time.monotonic() + 30
-    while _is_alive(worker):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not _is_alive(worker))
 
 
 def _is_alive(pid: int) -> bool:
@@ -356,6 +353,7 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_shards(corpus: Corpus, tmp_path: Path) -> None:
     packed(corpus, tmp_path / "one")
     packed(corpus, tmp_path / "two", "--workers", "2")

@@ -545,6 +545,7 @@ def test_embeddings_of_streamed_recordings_are_not_kept(folder: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- a training
 
 
+@pytest.mark.slow
 def test_train_and_test_on_streamed_shards(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with served(folder) as url:
         options = {

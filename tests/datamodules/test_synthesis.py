@@ -241,6 +241,7 @@ def test_loud_is_louder_than_soft_and_near_brighter_than_distant() -> None:
         assert centroid(clip(kind, "high", "near")) > centroid(clip(kind, "high", "distant")), kind
 
 
+@pytest.mark.slow
 def test_kinds_sound_unlike_each_other() -> None:
     """Nearest centroid on band levels and their movement names single events far above the chance of 1 in 22."""
 
@@ -351,6 +352,7 @@ def test_splits_and_seeds_share_no_recording(rendered: Path, tmp_path: Path) -> 
     assert len(set(wavs)) == len(wavs) == 16
 
 
+@pytest.mark.slow
 def test_same_arguments_give_the_same_bytes_with_any_number_of_workers(rendered: Path, tmp_path: Path) -> None:
     render_corpus(tmp_path / "again", CLIPS, seed=3, workers=2)
     assert files_of(tmp_path / "again") == files_of(rendered)

@@ -24,6 +24,8 @@ from lightning_modules.training.schedules import Constant, Schedule, WarmupCosin
 from tests.support.runs import arguments, fit_killed
 from train import main
 
+pytestmark = pytest.mark.slow
+
 FILES = [
     "checkpoints/best.ckpt",
     "checkpoints/last.ckpt",
@@ -65,7 +67,7 @@ def test_an_earlier_run_is_not_lost(folder: Path, capsys: pytest.CaptureFixture[
     best = folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt"
     before = best.read_bytes()
     assert main(["fit", *arguments(folder)]) == 1
-    assert "holds an earlier run; go on with --run.resume true, replace it" in capsys.readouterr().err
+    assert "holds an earlier run; continue it with --run.resume true, replace it" in capsys.readouterr().err
     mistaken = [*arguments(folder), "--run.overwrite", "true", "--data.batch_size", "100"]
     assert main(["fit", *mistaken]) == 1
     assert best.read_bytes() == before
@@ -113,7 +115,7 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.search(
         r"runs/demo_listnet/0: cannot be resumed with other recordings \(train: 12 with 60 captions, sha256 \w{12} "
-        r"before, 7 with 35 captions, sha256 \w{12} now\); bring back those it began with, or ",
+        r"before, 7 with 35 captions, sha256 \w{12} now\); restore those it began with, or ",
         error,
     )
     assert before == {path: path.read_bytes() for path in before}
@@ -237,7 +239,7 @@ def test_a_run_whose_last_checkpoint_was_deleted_is_not_replaced(
     shutil.copytree(folder / "runs" / "demo_listnet" / "0", folder / "runs" / "pruned" / "0")
     (folder / "runs" / "pruned" / "0" / "checkpoints" / "last.ckpt").unlink()
     assert main(["fit", *arguments(folder), "--run.experiment", "pruned", "--run.resume", "true"]) == 1
-    assert "holds results, but no last.ckpt to go on from; replace them with --run.overwrite" in capsys.readouterr().err
+    assert "holds results, but no last.ckpt to continue from; replace them with --run.overwrite" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------- two processes in the same folder
@@ -264,7 +266,7 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
         meanwhile(patch, lambda: shutil.copytree(finished, run))
         patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
         assert main(["fit", *options]) == (0 if resume == "true" else 1)
-    assert ("holds an earlier run; go on with" in capsys.readouterr().err) == (resume == "false")
+    assert ("holds an earlier run; continue it with" in capsys.readouterr().err) == (resume == "false")
     for name in ("metrics.csv", "queries_test.parquet", "checkpoints/last.ckpt"):
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 

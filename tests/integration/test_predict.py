@@ -98,12 +98,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_any_folder_is_embedded(run: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (audio / "notes.txt").write_text("no audio")
     file = tmp_path / "new" / "embeddings.parquet"
     assert main(arguments(run, audio, file)) == 0
     out = capsys.readouterr().out
-    assert f"embeddings: {file}: 7 recordings, 1 longer than 2 s and judged by their beginning" in out
+    assert f"embeddings: {file}: 7 recordings, 1 longer than 2 s and embedded by their beginning" in out
 
     found = read_embeddings(file)
     assert found.table["name"].to_pylist() == NAMES
@@ -124,6 +125,7 @@ def test_any_folder_is_embedded(run: Path, audio: Path, tmp_path: Path, capsys: 
     assert [path.name for path in file.parent.iterdir() if path.suffix != ".lock"] == [file.name]
 
 
+@pytest.mark.slow
 def test_without_another_folder_the_test_split_is_embedded(run: Path) -> None:
     assert main(["predict", "--config", str(run / "config_fit.yaml")]) == 0
     found = read_embeddings(run / "embeddings.parquet")
@@ -142,7 +144,7 @@ class Killer(Callback):
     def __init__(self, at: int = 2) -> None:
         self.at = at
 
-    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, _: int = 0) -> None:
         if batch_idx == self.at:
             raise Killed
 
@@ -199,7 +201,7 @@ def test_only_what_is_new_or_was_changed_is_embedded(audio: Path, tmp_path: Path
     assert (
         predict(model, audio, file)
         .summary()
-        .endswith("7 of them embedded before, 1 longer than 2 s and judged by their beginning")
+        .endswith("7 of them embedded before, 1 longer than 2 s and embedded by their beginning")
     )
     assert seen == []
 
@@ -261,6 +263,7 @@ def test_a_like_file_elsewhere_is_another_recording(tmp_path: Path, seen: list[s
         np.testing.assert_allclose(result.vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_source_are_not_written_over(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,6 +343,7 @@ def on_rank(audio: Path, file: Path, rank: int) -> int:
     return len(data.tables["test"].audio)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_two_ranks_write_what_one_writes(audio: Path, tmp_path: Path) -> None:
     both, alone = tmp_path / "both.parquet", tmp_path / "alone.parquet"
@@ -376,6 +380,7 @@ def test_a_name_that_is_not_utf8_is_left_out(audio: Path, tmp_path: Path, caplog
     assert "its name is not UTF-8; rename it" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["empty.wav", "nan.wav"])
 def test_broken_files_can_be_refused(
     run: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -405,6 +410,7 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
     assert list(audio_by_path(tmp_path)) == ["a/deep/y.opus", "a/x.WAV", "b/x.wav", "x.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -440,6 +446,7 @@ def test_bad_input_ends_in_one_line(
     assert (tmp_path / "other.parquet").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
 def test_a_folder_without_captions_is_only_embedded(
     run: Path, audio: Path, capsys: pytest.CaptureFixture[str], stage: str
@@ -450,6 +457,7 @@ def test_a_folder_without_captions_is_only_embedded(
     assert f"{audio}: AudioFolder has recordings without captions, for `predict` only" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_file_s_name_goes_with_predict_only(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "--config", str(run / "config_fit.yaml"), "--run.embeddings", "x.parquet"]) == 1
     assert "run.embeddings goes with `predict`, not with `test`; leave it out here" in capsys.readouterr().err
@@ -460,6 +468,7 @@ def test_a_file_without_a_limit_has_nothing_cut() -> None:
     assert [Embeddings(table, {"max_seconds": limit}).cut() for limit in ("None", "1.0", "0.5")] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_source_may_be_overwritten(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "e.parquet"
     for folder in two_alike(tmp_path):

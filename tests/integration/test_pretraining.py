@@ -10,6 +10,8 @@ from tests.conftest import write_corpus
 from tests.support.layouts import write_audiocaps, write_wavcaps
 from train import main
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "trainer.max_epochs": 1,
     "trainer.accelerator": "cpu",

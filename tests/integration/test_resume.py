@@ -300,6 +300,7 @@ except test_resume.RunError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[..., Path]) -> None:
     run = RunFolder(tmp_path / "run")
     assert python(PROCESS, run.path, "kill").returncode == -9
@@ -311,6 +312,7 @@ def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[.
     assert [path.name for path in run.path.rglob(".*")] == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
     tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
@@ -321,7 +323,7 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
     limits = [len(before) - 1, len(before) // 2, 100]
     done = python(PROCESS, run.path, "fill", *limits)
     files = [run.last, run.last, run.path / "metrics.csv", run.last.with_name("large.ckpt")]
-    end = "cannot be written (File too large); free some space, then go on with --run.resume true"
+    end = "cannot be written (File too large); free some space, then continue with --run.resume true"
     told = [f"{file}: {end}" for file in files]
     assert done.stdout.splitlines() == [*told, "RuntimeError"], done.stderr  # of torch's zip writer
     assert run.last.read_bytes() == before

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from common.directions import DIRECTIONS, Direction
 from common.errors import ModelError, RelevanceError
 from datamodules.batch import Batch, collate
 from datamodules.sampling.pair_batches import rank_share
@@ -63,7 +65,7 @@ def target_of(model: DualEncoder, query: int, items: list[int]) -> list[float]:
         audio_of = TinyData().audio_of
         weights = [float(audio_of[item] == audio_of[query]) for item in items]
     else:
-        table = model.relevance.table  # type: ignore[union-attr]
+        table: Any = model.relevance.table
         weights = [math.exp(float(table[query, item]) / OMEGA) for item in items]
     return [weight / sum(weights) for weight in weights]
 
@@ -110,7 +112,7 @@ def test_the_order_of_a_batch_s_recordings_does_not_matter() -> None:
 
 def test_bad_targets_are_refused_at_the_first_step() -> None:
     model, batch = model_of("both"), TinyData().pairs(PAIRS)
-    model.relevance.table *= 2  # type: ignore[operator]
+    model.relevance.table *= 2  # type: ignore[operator, assignment]
     with pytest.raises(RelevanceError, match=r"relevance must be in \[0, 1\] but spans"):
         model.training_step(batch, 0)
 
@@ -195,7 +197,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 
 def test_a_data_module_without_captions_is_refused(tmp_path: Path) -> None:
-    loader = DataLoader([TinyData().example(0, [0])], collate_fn=collate)  # type: ignore[arg-type]
+    loader: DataLoader[Any] = DataLoader([TinyData().example(0, [0])], collate_fn=collate)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"needs a data module with read_captions\(\) to make its targets from"):
         tiny_trainer(tmp_path, max_epochs=1).fit(tiny_model(), loader)
 
@@ -268,8 +270,8 @@ def discounted(gains: Any) -> float:
     return sum(float(gain) / math.log2(place + 2) for place, gain in enumerate(gains[:10]))
 
 
-@pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])
-def test_the_test_split_is_evaluated_query_by_query(tmp_path: Path, direction: str) -> None:
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_test_split_is_evaluated_query_by_query(tmp_path: Path, direction: Direction) -> None:
     model, data = tiny_model(), Distinct()
     evaluation = evaluated(model, tmp_path, data, "test")
     audio_ids = list(data.audio_ids["test"])
@@ -321,8 +323,7 @@ def test_a_collapsed_model_scores_like_chance(tmp_path: Path) -> None:
 def test_predictions_are_the_pool_s_embeddings_by_name(tmp_path: Path) -> None:
     model, data = tiny_model(), TinyData()
     pool = evaluated(model, tmp_path, data, "test").pool
-    batches = tiny_trainer(tmp_path).predict(model, datamodule=data)
-    assert batches is not None
+    batches: Any = tiny_trainer(tmp_path).predict(model, datamodule=data)
     for batch in batches:
         assert batch["names"] == [f"{audio}.wav" for audio in batch["audio_ids"].tolist()]
         rows = torch.searchsorted(pool.audio_ids, batch["audio_ids"])
@@ -364,7 +365,7 @@ def test_two_ranks_evaluate_like_one(tmp_path: Path) -> None:
     for left in on_ranks(evaluation, tmp_path):
         assert left.keys() == expected.keys()
         for name, value in expected.items():
-            torch.testing.assert_close(left[name], value, msg=lambda message, name=name: f"{name}: {message}")
+            torch.testing.assert_close(left[name], value, msg=partial("{}: {}".format, name))
 
 
 # --------------------------------------------------------------------------------------------- weights and checkpoints

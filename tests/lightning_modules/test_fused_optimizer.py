@@ -64,6 +64,7 @@ def test_attention_of_passt(masked: bool) -> None:
     assert_same(of_fused, gradients(attention, plain))
 
 
+@pytest.mark.slow
 def test_the_fused_optimiser_takes_the_same_steps(tmp_path: Path) -> None:
     losses = []
     for fused in ("false", "true"):

@@ -1,6 +1,7 @@
 """Ranking shared out over two and three gloo processes against one process, field by field and bit by bit."""
 
 from dataclasses import asdict
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -84,7 +85,7 @@ def work(rank: int) -> dict[str, object]:
     left: dict[str, object] = {}
     counted = []
 
-    def recorded(*arguments, **options):
+    def recorded(*arguments: Any, **options: Any) -> Any:
         counts = count_ranks(*arguments, **options)
         counted.append(int((counts.equal > 0).sum()))
         return counts

@@ -158,6 +158,7 @@ def test_a_damaged_index_is_made_anew(
     assert "cannot be read" not in caplog.text
 
 
+@pytest.mark.slow
 def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
     assert main(command) == 0
@@ -168,6 +169,7 @@ def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytes
     np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["max_seconds"] = 0.5
@@ -322,6 +324,7 @@ def recordings_of(audio: Path) -> Recordings:
     return Recordings("somewhere", names, paths, [None] * 8, np.zeros((8, 2), np.float32))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_it_searches(gradio: Any, audio: Path) -> None:
     page = build_page(Always(recordings_of(audio)), "runs/<x>/0", ["a caption"], 3)
     config = str(page.get_config_file())
