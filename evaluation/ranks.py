@@ -1,6 +1,6 @@
 """Ranks by counting: where the relevant items stand among all items, without sorting any row.
 
-The rank of a relevant item is told by two counts over its query's scores: how many items score higher (`greater`) and
+The rank of a relevant item follows from two counts over its query's scores: how many items score higher (`greater`) and
 how many score the same (`equal`, itself included). Both come from the scores of all queries and all items, computed in
 blocks of queries, so that memory does not grow with queries x items.
 

@@ -53,13 +53,14 @@ class RunWriter(L.Callback):
         self._began = time.monotonic()
         self._about: dict[str, Any] = {}  # what is known of the whole training
         self._part: dict[str, Any] | None = None  # and of what is trained in this process
-        self._former_parts: list[dict[str, Any]] = []
+        self._earlier_parts: list[dict[str, Any]] = []
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Start the clock. An earlier run goes only now, when the data are there and the models are built.
+        """Start the clock. An earlier run is deleted only now, when data and models are ready.
 
         Raises:
-            RunError: the run cannot be resumed with these data or devices, or the ranks found different things to do.
+            RunError: the run cannot be resumed with these data or devices, or the ranks found the folder in different
+                states.
         """
         self._began = time.monotonic()
         if self.judgements is not None:  # a file of other data is refused before anything is embedded
@@ -82,10 +83,10 @@ class RunWriter(L.Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin an entry for what is trained in this process; a run that was killed has several."""
+        """Start an entry for what is trained in this process; a run that was killed has several."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._former_parts = self._known_of_fit().get("parts", [])
+        self._earlier_parts = self._known_of_fit().get("parts", [])
         self._about = {"seed": self.seed, "data": self._data(trainer)}
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
@@ -93,7 +94,7 @@ class RunWriter(L.Callback):
 
     @rank_zero_only
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Bring the entry up to date, since the process may be killed before it comes to an end."""
+        """Bring the entry up to date, since the process may be killed before its end."""
         self._write_training(trainer)
 
     @rank_zero_only
@@ -113,7 +114,7 @@ class RunWriter(L.Callback):
         known = self._known_of_fit()  # where all was trained before, by other processes
         if self._part is not None:
             last = {"last_step": trainer.global_step, "wall_seconds": self._seconds()}
-            known = {**self._about, **training_facts(self._former_parts, {**self._part, **last})}
+            known = {**self._about, **training_facts(self._earlier_parts, {**self._part, **last})}
         update_provenance(self.folder.path / "provenance.json", "fit", {**known, **facts})
 
     def _known_of_fit(self) -> dict[str, Any]:

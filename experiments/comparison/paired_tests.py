@@ -97,7 +97,7 @@ def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()
     """Text to audio mAP@10, then each asked for: "R@1" in both directions, "audio_to_text/R@1" in one.
 
     Raises:
-        RunError: an experiment lacks one.
+        RunError: an experiment does not have one.
     """
     metrics = [PRIMARY]
     for name in asked:
@@ -116,7 +116,7 @@ def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()
 
 
 def summarise(experiment: Experiment, metric: Metric) -> Summary | None:
-    """A cell of the table; None where the experiment lacks the metric. Queries without a value (NaN) are left out."""
+    """A cell of the table; None where the experiment has no such metric. Queries without a value (NaN) are left out."""
     scores = experiment.directions[metric.direction].scores.get(metric.name)
     if scores is None or np.isnan(scores).all():
         return None
@@ -139,7 +139,7 @@ def compare_pair(baseline: Experiment, method: Experiment, metric: Metric, permu
     """All tests of one pair and metric, without a correction: `p_holm` is `over_clips.p`.
 
     Raises:
-        RunError: the two were judged on different pools.
+        RunError: the two were evaluated on different pools.
         common.errors.RelevanceError: fewer than two recordings, NaN or inf.
     """
     check_same_pool([baseline, method])

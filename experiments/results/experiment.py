@@ -1,4 +1,4 @@
-"""An experiment as it was judged: the per-query scores of all its runs, for the same queries in the same order."""
+"""The results of an experiment: the per-query scores of all its runs, for the same queries in the same order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 NOT_METRICS = ("first_rank", "tied")
-STAGES = {"test": "test", "validation": "validate"}  # the command of train.py that judges each split
+STAGES = {"test": "test", "validation": "validate"}  # the command of train.py that evaluates each split
 
 
 @dataclass(frozen=True)
 class QueryScores:
-    """The queries of one direction, and how S runs served each of the Q.
+    """The queries of one direction, and the scores of S runs for each of the Q.
 
     Attributes:
         query_ids: (Q,) int64, ascending.
@@ -57,7 +57,7 @@ class Experiment:
         runs: S run folders.
         manifest: sha256 of the split's ids and file names; empty after `intersect`.
         directions: queries and scores by "text_to_audio" and "audio_to_text".
-        own_recordings: S numbers of recordings that the runs were judged on, before any intersection.
+        own_recordings: S numbers of recordings that the runs were evaluated on, before any intersection.
         skipped: folders inside the experiment's that hold no results of the split.
     """
 
@@ -75,16 +75,16 @@ def read_experiment(path: Path, split: str = "test") -> Experiment:
 
 
 def read_experiments(paths: Sequence[Path], split: str = "test", *, intersect: bool = False) -> list[Experiment]:
-    """Experiments that were judged on the same pool, from their folders or from those of single runs.
+    """Experiments that were evaluated on the same pool, from their folders or from those of single runs.
 
     Args:
         paths: `runs/clotho_listnet` for all its seeds, `runs/clotho_listnet/0` for one.
         split: "test" or "validation".
-        intersect: judge all runs anew, on the recordings that all of them were judged on.
+        intersect: evaluate all runs again, on the recordings that all of them were evaluated on.
 
     Raises:
-        RunError: no such folder, no results, results that cannot be read, a run given twice, or runs that were judged
-            on different pools.
+        RunError: no such folder, no results, results that cannot be read, a run given twice, or runs that were
+            evaluated on different pools.
     """
     found = [find_runs(path, split) for path in paths]
     folders = [run for runs, _ in found for run in runs]
@@ -123,7 +123,7 @@ def find_runs(path: Path, split: str) -> tuple[list[Path], list[Path]]:
         others = {file.stem.removeprefix("queries_") for file in files} & set(STAGES)
         remedy = f"run `python train.py {STAGES[split]}` for it first"
         if others:
-            remedy += f", or judge what is there with --split {min(others)}"
+            remedy += f", or compare what is there with --split {min(others)}"
         raise RunError(f"{path}: no per-query results of the {split} split (queries_{split}.parquet); {remedy}")
     return runs, sorted(set(inside) - set(runs), key=_by_seed)
 
@@ -150,7 +150,7 @@ def read_run(folder: Path, split: str) -> Experiment:
 
 
 def check_same_pool(runs: Sequence[Experiment]) -> None:
-    """Whether all were judged on the same queries, relevant items and pool.
+    """Whether all were evaluated on the same queries, relevant items and pool.
 
     Raises:
         RunError: two of them were not; the message says what differs.
@@ -158,8 +158,8 @@ def check_same_pool(runs: Sequence[Experiment]) -> None:
     for other in runs[1:]:
         if differs := _difference(runs[0], other):
             raise RunError(
-                f"{runs[0].runs[0]} and {other.runs[0]} were judged on different pools: {differs}; judge all anew on "
-                "the recordings they share with --intersect"
+                f"{runs[0].runs[0]} and {other.runs[0]} were evaluated on different pools: {differs}; evaluate "
+                "all again on the recordings they share with --intersect"
             )
 
 
@@ -202,7 +202,7 @@ def _query_scores(table: pa.Table) -> QueryScores:
 
 
 def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
-    """Runs that were judged on the same pool as one experiment, with the metrics that all of them have."""
+    """Runs that were evaluated on the same pool as one experiment, with the metrics that all of them have."""
     directions = {}
     for direction in DIRECTIONS:
         parts = [run.directions[direction] for run in runs]

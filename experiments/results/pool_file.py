@@ -24,7 +24,7 @@ def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
 def write_pool(path: Path, evaluation: Evaluation) -> None:
     """Write a pool with names as safetensors; names and captions are its metadata.
 
-    Where scores are not the products of the embeddings, that is noted: the file alone cannot tell the ranking then.
+    Where scores are not the products of the embeddings, the metadata say so: the file alone cannot be ranked then.
     """
     pool = evaluation.pool
     tensors = {"audio": pool.audio, "text": pool.text, "caption_audio": pool.caption_audio}

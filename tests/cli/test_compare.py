@@ -373,7 +373,7 @@ def test_one_method_has_nothing_to_test(runs: Path, capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert printed.out.endswith("One method: nothing to test.\n")
     assert "bold" not in printed.out
-    assert printed.err == "warning: better: left out for lack of queries_test.parquet: 4\n"
+    assert printed.err == "warning: better: left out, queries_test.parquet is missing: 4\n"
 
 
 def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -383,8 +383,8 @@ def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.Capture
     assert compare.main([str(runs / "better")]) == 0
     error = capsys.readouterr().err
     assert (
-        "warning: better: runs 0 and 10 are of different settings (model.objective.tau: 0.05 before, 0.1 now), yet are "
-        "taken for one experiment" in error
+        "warning: better: runs 0 and 10 have different settings (model.objective.tau: 0.05 before, 0.1 now), yet "
+        "count as one experiment" in error
     )
 
 
@@ -451,7 +451,7 @@ def test_the_figure_shows_what_changed_most(runs: Path) -> None:
 # ------------------------------------------------------------------------------------------------- pools that differ
 
 
-def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
+def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pools = {
@@ -462,8 +462,8 @@ def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
     with pytest.raises(RunError) as caught:
         read_experiments([folders[0], folders[1]])
     assert str(caught.value) == (
-        f"{tmp_path / 'a' / '0'} and {tmp_path / 'b' / '5'} were judged on different pools: query 0 is another text "
-        "(18 such queries), text to audio; judge all anew on the recordings they share with --intersect"
+        f"{tmp_path / 'a' / '0'} and {tmp_path / 'b' / '5'} were evaluated on different pools: query 0 is another text "
+        "(18 such queries), text to audio; evaluate all again on the recordings they share with --intersect"
     )
     experiments = read_experiments(folders, intersect=True)
     shared = set(NAMES[6:20])
@@ -475,18 +475,18 @@ def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
             ranks, ap = plain_scores(pool.only(shared))
             np.testing.assert_allclose(side.scores["mAP@10"][row], ap)
             np.testing.assert_allclose(side.first_rank[row], ranks)
-            summary = pool.only(shared).judge()["audio_to_text"].summary()
+            summary = evaluate("test", pool.only(shared)).rankings["audio_to_text"].summary()
             assert back.scores["mAP@10"][row].mean() == pytest.approx(summary["mAP@10"])
     check_same_pool(experiments)
     out = said(capsys, *folders, "--intersect")
-    assert "Judged anew on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
+    assert "Evaluated again on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
     assert "text to audio 42 queries in a pool of 14" in out
     (tmp_path / "b" / "5" / "pool_test.safetensors").unlink()
     assert compare.main([str(folder) for folder in [*folders, "--intersect"]]) == 1
     assert "pool_test.safetensors: no such file; run `python train.py test`" in capsys.readouterr().err
 
 
-def test_judging_anew_on_all_recordings_changes_nothing(runs: Path) -> None:
+def test_evaluating_again_on_all_recordings_changes_nothing(runs: Path) -> None:
     paths = [runs / "base_line", runs / "better"]
     for before, after in zip(read_experiments(paths), read_experiments(paths, intersect=True), strict=True):
         for direction, side in before.directions.items():
@@ -523,8 +523,8 @@ def test_what_differs_between_pools_is_said(
         assert compare.main([str(argument) for argument in arguments]) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1
-        assert f"{runs / 'better' / '2'} were judged on different pools: {differs}" in error
-        assert error.endswith("judge all anew on the recordings they share with --intersect\n")
+        assert f"{runs / 'better' / '2'} were evaluated on different pools: {differs}" in error
+        assert error.endswith("evaluate all again on the recordings they share with --intersect\n")
 
 
 def test_relevant_items_may_be_listed_in_any_order(runs: Path) -> None:
@@ -592,7 +592,7 @@ REFUSED = {
     "gone": r"gone: no such folder; give an experiment's, such as runs/clotho_listnet, or a run's, such as runs/clotho",
     "empty": rf"empty: {NO_RESULTS}$",
     "trained": rf"trained/0: {NO_RESULTS}$",
-    "validated": rf"validated: {NO_RESULTS}, or judge what is there with --split validation$",
+    "validated": rf"validated: {NO_RESULTS}, or compare what is there with --split validation$",
     "not validated": r"better: no per-query results of the validation .*`python train.py validate` .* --split test$",
     "corrupt": r"corrupt/0/queries_test.parquet: cannot be read \(.*\); run `python train.py test` again$",
     "renamed": r"queries_test.parquet: holds results of the validation split, not of test; run `python train.py test`",

@@ -106,9 +106,9 @@ def filled(path: Path, *names: str) -> RunFolder:
         (
             ["queries_test.parquet"],
             {"resume": True},
-            r"run/0: holds results, but no last\.ckpt to go on from; re",
+            r"run/0: holds results, but no last\.ckpt to continue from; re",
         ),
-        (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; go on with --run\.resume true, replace it with"),
+        (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; continue it with --run\.resume true, replace"),
         (["queries_validation.parquet"], {}, r"run/0: holds an earlier run; .* or choose another --seed_everything or"),
     ],
 )
