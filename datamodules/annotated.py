@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from rich.progress import track
 from common.errors import DataError
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
-from datamodules.sampling.related_pairs import Related
 from datamodules.shards.format import read_index
 from datamodules.table import SplitTable, split_table
 
@@ -46,10 +45,9 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         root: the data set's folder.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set; its audio is read from there. Default: from its
-            files.
-        related: put pairs whose captions are alike into one training batch.
-        others: as in `AudioCaptionDataModule`.
+        packed: folder of shards that `audio-relevance pack` made of this data set, to read the audio from; default:
+            its own files.
+        **kwargs: the options of `AudioCaptionDataModule`.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
@@ -58,18 +56,13 @@ class AnnotatedDataModule(AudioCaptionDataModule):
     def __init__(
         self,
         root: str,
-        batch_size: int,
-        max_seconds: float | None,
-        sample_rate: int | None,
-        unique_audio: bool,
-        missing_audio: Tolerance,
-        broken_audio: Tolerance,
-        packed: str | None,
-        num_workers: int,
-        seed: int | None,
-        related: Related | None = None,
+        *,
+        missing_audio: Tolerance = "skip",
+        broken_audio: Tolerance = "refuse",
+        packed: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
+        super().__init__(**kwargs)
         self.root = Path(root).expanduser()
         self.missing_audio = missing_audio
         self.broken_audio = broken_audio

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
-from datamodules.sampling.related_pairs import Related
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
@@ -31,17 +30,9 @@ class AudioCaps(AnnotatedDataModule):
 
     Args:
         root: the folder that holds both.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
     """
 
     how_to_get: ClassVar[str] = HOW_TO_GET
@@ -49,30 +40,12 @@ class AudioCaps(AnnotatedDataModule):
     def __init__(
         self,
         root: str = "data/audiocaps",
-        batch_size: int = 32,
+        *,
         max_seconds: float | None = 10.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        missing_audio: Tolerance = "skip",
         broken_audio: Tolerance = "skip",
-        packed: str | None = None,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            max_seconds,
-            sample_rate,
-            unique_audio,
-            missing_audio,
-            broken_audio,
-            packed,
-            num_workers,
-            seed,
-            related,
-        )
+        super().__init__(root, max_seconds=max_seconds, broken_audio=broken_audio, **kwargs)
         self._ids: dict[str, dict[str, list[str]]] = {}
 
     def read_annotations(self, split: str) -> list[Annotation]:

@@ -1,6 +1,7 @@
 """Several data sets as one, for pretraining."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,6 @@ import pyarrow as pa
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.base import AudioCaptionDataModule
-from datamodules.sampling.related_pairs import Related
 from datamodules.table import SplitTable
 
 
@@ -23,32 +23,14 @@ class Mixture(AudioCaptionDataModule):
     Args:
         parts: the data sets.
         judge: which of them gives the validation and the test split, counted from 0.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AudioCaptionDataModule`.
 
     Raises:
         DataError: no parts, or `judge` is none of them.
     """
 
-    def __init__(
-        self,
-        parts: list[AnnotatedDataModule],
-        judge: int = 0,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
-    ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
+    def __init__(self, parts: list[AnnotatedDataModule], judge: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if not parts:
             raise DataError("data.parts is empty; give at least one data set")
         if not 0 <= judge < len(parts):

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from torch.utils.data import DataLoader, Subset
 
 from common.errors import DataError
-from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule, batches_done
+from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule
 from datamodules.batch import Batch
+from datamodules.lightning_progress import batches_done
 from datamodules.sampling.stream_order import StreamSampler, batches_of_turns, stretch_of_rank
 from datamodules.shards.checks import check_shards
 from datamodules.shards.format import COLUMNS, check_rate, index_table
@@ -30,28 +31,15 @@ class StreamedShards(AudioCaptionDataModule):
     Args:
         shards: folder, or URL such as s3://bucket/clotho or https://host/clotho, that `python pack.py` wrote or whose
             content was copied there.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants. The shards must have it.
         shuffle_buffer: recordings that each worker holds in training, to shuffle them.
-        num_workers: processes that read; 0 reads in the main process.
-        seed: of order, captions and crops; default: the run's seed.
+        **kwargs: the options of `AudioCaptionDataModule`; the shards must have the sample rate.
 
     Raises:
         DataError: there is no packed data set, one of an older pack.py, or one of another sample rate.
     """
 
-    def __init__(
-        self,
-        shards: str,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        shuffle_buffer: int = 128,
-        num_workers: int = 4,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, True, num_workers, seed)
+    def __init__(self, shards: str, *, shuffle_buffer: int = 128, **kwargs: Any) -> None:
+        super().__init__(unique_audio=True, related=None, **kwargs)
         if shuffle_buffer < 1:
             raise DataError(f"data.shuffle_buffer must be at least 1, got {shuffle_buffer}")
         self.shards = (shards if is_remote(shards) else str(Path(shards).expanduser())).rstrip("/")
@@ -155,7 +143,7 @@ class StreamedShards(AudioCaptionDataModule):
             self.shuffle_buffer,
         )
         sampler = StreamSampler(batches, self.batch_size, parts)
-        sampler.go_on(*batches_done(self.trainer))
+        sampler.resume(*batches_done(self.trainer))
         return self._loader(stream, batch_sampler=sampler)
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_files import read_csv
-from datamodules.sampling.related_pairs import Related
 
 Source = Literal["AudioSet", "BBC", "FreeSound", "SoundBible"]
 FILES: dict[Source, str] = {
@@ -57,17 +56,8 @@ class WavCaps(AnnotatedDataModule):
         exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
             DCASE 2025 task 6.
         validation_share: share of the recordings, chosen by name, that is set aside for validation.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation")
@@ -80,30 +70,11 @@ class WavCaps(AnnotatedDataModule):
         exclude: Exclusion | None = "clotho_audiocaps",
         exclude_freesound: str | None = None,
         validation_share: float = 0.0,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        missing_audio: Tolerance = "skip",
+        *,
         broken_audio: Tolerance = "skip",
-        packed: str | None = None,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            max_seconds,
-            sample_rate,
-            unique_audio,
-            missing_audio,
-            broken_audio,
-            packed,
-            num_workers,
-            seed,
-            related,
-        )
+        super().__init__(root, broken_audio=broken_audio, **kwargs)
         if unknown := [source for source in sources if source not in FILES]:
             raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")
         if not sources or len(set(sources)) < len(sources):

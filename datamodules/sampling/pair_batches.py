@@ -125,7 +125,7 @@ class EpochBatchSampler(Sampler[list[Asked]]):
         """Choose the order of this epoch."""
         self.epoch = epoch
 
-    def go_on(self, epoch: int, batches: int) -> None:
+    def resume(self, epoch: int, batches: int) -> None:
         """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
         self.epoch, self._done = epoch, (epoch, batches)
 

@@ -194,7 +194,7 @@ def test_an_epoch_that_is_under_way_keeps_its_shuffle() -> None:
 @settings(deadline=None)
 def test_an_epoch_goes_on_after_the_batches_that_are_done(done: int, epoch: int, rank: int) -> None:
     whole, resumed = (PairBatchSampler(np.repeat(np.arange(11), 5), 2, 0, rank=rank, world_size=2) for _ in range(2))
-    resumed.go_on(epoch, done)
+    resumed.resume(epoch, done)
     whole.set_epoch(epoch)
     assert list(resumed) == list(whole)[done:]
     assert len(resumed) == 13

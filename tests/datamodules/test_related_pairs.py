@@ -135,7 +135,7 @@ def test_global_batches_are_the_same_on_any_number_of_ranks(
     joined = [[draw.row for part in parts for draw in part] for parts in zip(*shares, strict=True)]
     assert joined == batches.tolist()
     done = batches_there // 2
-    samplers[0].go_on(number, done)
+    samplers[0].resume(number, done)
     assert list(samplers[0]) == shares[0][done:]
 
 

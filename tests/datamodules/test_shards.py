@@ -42,7 +42,15 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def tables(corpus: Corpus, shards: Path | None) -> Clotho:
-    data = Clotho(str(corpus.root), 2, 0.5, RATE, packed=shards and str(shards), num_workers=0, seed=0)
+    data = Clotho(
+        str(corpus.root),
+        batch_size=2,
+        max_seconds=0.5,
+        sample_rate=RATE,
+        packed=shards and str(shards),
+        num_workers=0,
+        seed=0,
+    )
     for stage in ("fit", "test"):
         data.setup(stage)
     return data
@@ -287,7 +295,15 @@ def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_pa
 
     def refusal() -> str:
         with pytest.raises(DataError) as caught:
-            Clotho(str(corpus.root), 2, 0.5, RATE, packed=str(folder), num_workers=0, seed=0).setup("fit")
+            Clotho(
+                str(corpus.root),
+                batch_size=2,
+                max_seconds=0.5,
+                sample_rate=RATE,
+                packed=str(folder),
+                num_workers=0,
+                seed=0,
+            ).setup("fit")
         assert packed(corpus, folder) == 0
         assert digests(folder) == whole
         return str(caught.value)

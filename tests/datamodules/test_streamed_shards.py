@@ -64,7 +64,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def streamed(
     shards: Path | str, rank: int = 0, ranks: int = 1, workers: int = 0, batch_size: int = 4
 ) -> StreamedShards:
-    data = StreamedShards(str(shards), 4, SECONDS, RATE, shuffle_buffer=5, num_workers=workers, seed=3)
+    data = StreamedShards(
+        str(shards), batch_size=4, max_seconds=SECONDS, sample_rate=RATE, shuffle_buffer=5, num_workers=workers, seed=3
+    )
     data._ranks = lambda: (rank, ranks)  # type: ignore[method-assign]
     for stage in ("fit", "test"):
         data.setup(stage)
@@ -73,7 +75,7 @@ def streamed(
 
 def epoch_of(data: StreamedShards, epoch: int, done: int = 0) -> list[Batch]:
     loader = data.train_dataloader()
-    loader.batch_sampler.go_on(epoch, done)  # type: ignore[union-attr]
+    loader.batch_sampler.resume(epoch, done)  # type: ignore[union-attr]
     return list(loader)
 
 
@@ -99,8 +101,18 @@ def test_captions_ids_and_tables_are_those_of_the_data_module_that_was_packed(co
     corpus.audio("validation", "clock.wav").unlink()
     arguments = ["--data", "Clotho", "--data.root", str(corpus.root), "--sample_rate", str(RATE), "--workers", "1"]
     assert door.main([str(tmp_path / "shards"), *arguments, "--shard_size", "3"]) == 0
-    theirs = Clotho(str(corpus.root), 2, SECONDS, RATE, packed=str(tmp_path / "shards"), num_workers=0, seed=0)
-    ours = StreamedShards(str(tmp_path / "shards"), 2, SECONDS, RATE, num_workers=0, seed=0)
+    theirs = Clotho(
+        str(corpus.root),
+        batch_size=2,
+        max_seconds=SECONDS,
+        sample_rate=RATE,
+        packed=str(tmp_path / "shards"),
+        num_workers=0,
+        seed=0,
+    )
+    ours = StreamedShards(
+        str(tmp_path / "shards"), batch_size=2, max_seconds=SECONDS, sample_rate=RATE, num_workers=0, seed=0
+    )
     assert ours.read_captions()[0] == theirs.read_captions()[0]
     assert np.array_equal(ours.read_captions()[1], theirs.read_captions()[1])
     assert ours.read_captions()[1].dtype == np.int64
@@ -288,7 +300,7 @@ def test_each_part_is_asked_for_from_its_beginning_to_its_end(
 def test_a_sampler_leaves_out_what_is_done_in_the_first_epoch_only() -> None:
     sampler = StreamSampler(5, 2, 2)
     whole = list(sampler)
-    sampler.go_on(0, 3)
+    sampler.resume(0, 3)
     assert (list(sampler), len(sampler)) == (whole[3:], 5)
     sampler.sampler.set_epoch(1)
     assert [turn.epoch for batch in sampler for turn in batch] == [1] * 10
@@ -393,7 +405,9 @@ def test_a_broken_connection_is_taken_up_again(
 def test_over_http_the_batches_are_those_of_the_folder(folder: Path, ranges: bool, cache: Path) -> None:
     expected = streamed(folder, 1, 2, workers=2)
     with served(folder, ranges) as url:
-        data = StreamedShards(url + "/", 4, SECONDS, RATE, shuffle_buffer=5, num_workers=2, seed=3)
+        data = StreamedShards(
+            url + "/", batch_size=4, max_seconds=SECONDS, sample_rate=RATE, shuffle_buffer=5, num_workers=2, seed=3
+        )
         data.prepare_data()
         data._ranks = lambda: (1, 2)  # type: ignore[method-assign]
         for stage in ("fit", "test"):
@@ -403,7 +417,7 @@ def test_over_http_the_batches_are_those_of_the_folder(folder: Path, ranges: boo
             assert all(same(ours, theirs) for ours, theirs in zip(loader(data), loader(expected), strict=True))
         (kept,) = (cache / "streamed").iterdir()
         assert kept.read_bytes() == (folder / "index.parquet").read_bytes()
-    again = StreamedShards(url, 4, SECONDS, RATE)
+    again = StreamedShards(url, batch_size=4, max_seconds=SECONDS, sample_rate=RATE)
     assert again.read_captions()[0] == data.read_captions()[0]  # another process of this machine has fetched it
 
 
