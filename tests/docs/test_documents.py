@@ -38,6 +38,19 @@ def test_every_training_command_is_accepted(where: str) -> None:
     planned_run([argument for argument in arguments if not argument.startswith("--print_config")])
 
 
+@pytest.mark.parametrize("where", with_word("audio-relevance"))
+def test_every_other_command_exists_with_its_options(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.__main__ import main
+
+    command, *words = COMMANDS[where][1:]
+    own = words[: words.index("--")] if "--" in words else words  # what follows goes to train.py
+    with pytest.raises(SystemExit) as stop:
+        main([command, *own[: command == "download"], "--help"])
+    assert stop.value.code == 0
+    options = {re.split(r"[.=]", word)[0] for word in own if word.startswith("--")}
+    assert options <= {*re.findall(r"--[\w-]+", capsys.readouterr().out)}
+
+
 @pytest.mark.parametrize("where", with_word("make"))
 def test_every_verb_is_in_the_makefile(where: str) -> None:
     assert re.search(rf"^{COMMANDS[where][1]}:", read(ROOT / "Makefile"), flags=re.M)
