@@ -41,9 +41,11 @@ def served(folder: Path) -> Iterator[str]:
         port = taken.getsockname()[1]
     words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        time.sleep(2)  # until it listens
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
+        try:
+            time.sleep(2)  # until it listens
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def streamed(shards: str) -> StreamedShards:

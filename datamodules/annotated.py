@@ -118,7 +118,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         annotations = self.annotations(split) if split in self.splits else []
         if not annotations:
             raise DataError(
-                f"{type(self).__name__} at {self.root} has no {split} recordings; judge on another with Mixture"
+                f"{type(self).__name__} at {self.root} has no {split} recordings; evaluate on another with Mixture"
                 + (", or set data.validation_share" if split == "validation" else "")
             )
         before = [row for earlier in self.splits[: self.splits.index(split)] for row in self.annotations(earlier)]
@@ -180,4 +180,4 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             message = f"{folder}: {len(names)} of {total} annotated recordings {fault}: {shown}"
             if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
                 raise DataError(f"{message}; {self.how_to_get}")
-            log.warning("%s; going on without them (the full list is in the manifest)", message)
+            log.warning("%s; continuing without them (the full list is in the manifest)", message)

@@ -12,7 +12,7 @@ from datamodules.csv_files import read_csv
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
-    "run `python get_data.py audiocaps --root ROOT`, or get "
+    "run `audio-relevance download audiocaps --root ROOT`, or get "
     "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
     "YouTube into ROOT/audio/{train,val,test}/, then give ROOT as --data.root"
 )
@@ -25,8 +25,8 @@ class AudioCaps(AnnotatedDataModule):
     `{youtube_id}_{start_time}`, `Y{youtube_id}` or `{audiocap_id}`, with any audio ending, at any depth. Rows of one
     YouTube id and start time are captions of one recording, called `{youtube_id}_{start_time}` here.
 
-    Everybody has another part of it, since videos go from YouTube: what is missing is left out with a warning, files
-    that cannot be read too, and the manifest says what was there.
+    Videos disappear from YouTube, so every copy of the data set differs: missing files, and files that cannot be read,
+    are left out with a warning, and the manifest says what was present.
 
     Args:
         root: the folder that holds both.
@@ -84,10 +84,10 @@ def read_audiocaps_csv(path: Path) -> tuple[dict[str, list[str]], dict[str, list
     for line, row in read_csv(path, COLUMNS, "utf-8-sig", HOW_TO_GET):
         audiocap_id, youtube_id, start, caption = (row[column].strip() for column in COLUMNS)
         if not (audiocap_id and youtube_id and start and caption):
-            raise DataError(f"{path}, line {line}: a cell is empty; mend or delete the row")
+            raise DataError(f"{path}, line {line}: a cell is empty; fix or delete the row")
         if audiocap_id in seen:
             raise DataError(
-                f"{path}, line {line}: audiocap_id {audiocap_id} stands in line {seen[audiocap_id]} already; "
+                f"{path}, line {line}: audiocap_id {audiocap_id} is in line {seen[audiocap_id]} already; "
                 "delete one of the rows"
             )
         seen[audiocap_id] = line

@@ -12,7 +12,7 @@ SPLITS = {"train": "development", "validation": "validation", "test": "evaluatio
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
 METADATA_COLUMNS = ("file_name", "keywords", "sound_id", "sound_link", "start_end_samples", "manufacturer", "license")
 HOW_TO_GET = (
-    "run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
+    "run `audio-relevance download clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
     "(doi:10.5281/zenodo.4783391), unpack clotho_audio_*.7z into "
     "ROOT/clotho_audio_files/ and put clotho_captions_*.csv and clotho_metadata_*.csv into ROOT/clotho_csv_files/, "
     "then give ROOT as --data.root"
@@ -42,7 +42,7 @@ class Clotho(AnnotatedDataModule):
         return [Annotation(name, captions) for name, captions in read_caption_csv(path)]
 
     def origins(self, split: str) -> dict[str, str]:
-        """Freesound ids by file name, out of the metadata file; a few recordings have none ("Not found")."""
+        """Freesound ids by file name, from the metadata file; a few recordings have none ("Not found")."""
         metadata = read_metadata_csv(self.root / "clotho_csv_files" / f"clotho_metadata_{SPLITS[split]}.csv")
         ids = {name: row["sound_id"].strip() for name, row in metadata.items()}
         return {name: f"freesound:{sound_id}" for name, sound_id in ids.items() if sound_id.isdigit()}
@@ -69,13 +69,13 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
         name = row["file_name"]  # not stripped: three of Clotho's names begin with a space
         captions = [text for column in CAPTION_COLUMNS if (text := row[column].strip())]
         if not name.strip():
-            raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; mend or delete the row")
+            raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; fix or delete the row")
         if Path(name).name != name or name == ".." or any(char in name for char in "\r\n\0"):
-            raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; mend the row")
+            raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; fix the row")
         if name in seen:
             raise DataError(f"{path}, line {line}: file_name '{name}' comes twice; delete one of the rows")
         if not captions:
-            raise DataError(f"{path}, line {line}: '{name}' has no caption; mend or delete the row")
+            raise DataError(f"{path}, line {line}: '{name}' has no caption; fix or delete the row")
         seen.add(name)
         rows.append((name, captions))
     if not rows:

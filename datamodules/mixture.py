@@ -14,15 +14,15 @@ from datamodules.table import SplitTable
 
 
 class Mixture(AudioCaptionDataModule):
-    """Trains on the training splits of several data sets together, and is judged on one of them.
+    """Trains on the training splits of several data sets together, and evaluates on one of them.
 
-    Ids of a part begin where those of the part before it end. In training names are `<number>.<data set>/<name>`; the
-    recordings that are judged keep their names, so that results can be compared with those of the part alone. The
-    parts' own settings of batches, crops and workers are not used, but those given here.
+    Ids of a part begin where those of the part before it end. In training, names are `<number>.<data set>/<name>`; in
+    evaluation recordings keep their names, so that results can be compared with those of the part alone. The settings
+    of batches, crops and workers given here replace those of the parts.
 
     Args:
         parts: the data sets.
-        judge: which of them gives the validation and the test split, counted from 0.
+        judge: the number, from 0, of the part whose validation and test splits are used for evaluation.
         **kwargs: the options of `AudioCaptionDataModule`.
 
     Raises:
@@ -39,12 +39,12 @@ class Mixture(AudioCaptionDataModule):
         self.judge = judge
 
     def prepare_data(self) -> None:
-        """Let the parts do their slow work."""
+        """Prepare each part."""
         for part in self.parts:
             part.prepare_data()
 
     def has_split(self, split: str) -> bool:
-        """Like `AudioCaptionDataModule.has_split`, of the judging part."""
+        """Like `AudioCaptionDataModule.has_split`, of the part that evaluates."""
         return self.parts[self.judge].has_split(split)
 
     def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -91,7 +91,7 @@ class Mixture(AudioCaptionDataModule):
         )
 
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
-        """That of the judging part."""
+        """That of the part that evaluates."""
         return self.parts[self.judge].graded_relevance(split)
 
 

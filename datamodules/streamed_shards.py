@@ -23,19 +23,19 @@ from datamodules.whole_recordings import WholeRecordings
 
 
 class StreamedShards(AudioCaptionDataModule):
-    """A data set that pack.py packed, read where it lies: nothing else of it is needed.
+    """A data set packed by `audio-relevance pack`, read from where it is: nothing else of it is needed.
 
     Names, captions and all ids are those of the data module that was packed. An epoch is one pass over the recordings,
     each with one caption, where the other data modules make one over the pairs. See docs/large_data.md.
 
     Args:
-        shards: folder, or URL such as s3://bucket/clotho or https://host/clotho, that `python pack.py` wrote or whose
-            content was copied there.
+        shards: folder, or URL such as s3://bucket/clotho or https://host/clotho, that `audio-relevance pack` wrote, or
+            to which its files were copied.
         shuffle_buffer: recordings that each worker holds in training, to shuffle them.
         **kwargs: the options of `AudioCaptionDataModule`; the shards must have the sample rate.
 
     Raises:
-        DataError: there is no packed data set, one of an older pack.py, or one of another sample rate.
+        DataError: there is no packed data set, one of an older version, or one of another sample rate.
     """
 
     def __init__(self, shards: str, *, shuffle_buffer: int = 128, **kwargs: Any) -> None:
@@ -116,8 +116,8 @@ class StreamedShards(AudioCaptionDataModule):
         """
         if is_remote(self.shards):
             raise DataError(
-                f"{self.shards}: a frozen audio encoder's embeddings are kept for recordings in a folder only; copy "
-                "the shards into one, and give it as --data.shards"
+                f"{self.shards}: the embeddings of a frozen audio encoder are kept only for recordings in a folder; "
+                "copy the shards into one, and give it as --data.shards"
             )
         check_shards(Path(self.shards), self.index()[0])
         return super().whole_recordings()
@@ -131,7 +131,7 @@ class StreamedShards(AudioCaptionDataModule):
             self._training_batches()
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size` recordings with a caption each; a resumed training goes on with the next batch."""
+        """Batches of `batch_size` recordings with a caption each; a resumed training continues with the next batch."""
         batches, parts = self._training_batches(), max(self.num_workers, 1)
         stream = TrainingStream(
             self.tables["train"],
@@ -147,20 +147,20 @@ class StreamedShards(AudioCaptionDataModule):
         return self._loader(stream, batch_sampler=sampler)
 
     def state_dict(self) -> dict[str, Any]:
-        """What of this goes into a checkpoint: what batches depend on and a resumed run might change."""
+        """What goes into a checkpoint: the options that batches depend on and that a resumed run might change."""
         return {"num_workers": self.num_workers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare.
+        """Check them against the options of this run.
 
         Raises:
-            DataError: a training that goes on has other workers than it began with.
+            DataError: a resumed training has another number of workers than before.
         """
         former, now = state_dict["num_workers"], self.num_workers
         if self.trainer is not None and self.trainer.state.fn == "fit" and max(former, 1) != max(now, 1):
             raise DataError(
-                f"data.num_workers is {now}, but was {former} before: of streamed shards batches depend on it; give "
-                f"{former}"
+                f"data.num_workers is {now}, but was {former} before: batches of streamed shards depend on it; "
+                f"give {former}"
             )
 
     def _training_batches(self) -> int:

@@ -54,5 +54,7 @@ class Synthetic(Clotho):
         try:
             truth: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); delete {self.root} to have it rendered anew") from error
+            raise DataError(
+                f"{path}: cannot be read ({error}); delete {self.root} to have it rendered again"
+            ) from error
         return truth

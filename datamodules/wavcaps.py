@@ -30,29 +30,29 @@ EXCLUSIONS: dict[Exclusion, tuple[str, tuple[Source, ...]]] = {
 }
 """File, and which of its lists are used."""
 HOW_TO_GET = (
-    "run `python get_data.py wavcaps --root ROOT`, or get "
+    "run `audio-relevance download wavcaps --root ROOT`, or get "
     "json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
     "source's zip into ROOT/audio/SOURCE/, then give ROOT as --data.root"
 )
 
 
 class WavCaps(AnnotatedDataModule):
-    """WavCaps: 403,050 recordings of four sources with one caption each, less those that must not be trained on.
+    """WavCaps: 403,050 recordings of four sources with one caption each, without those that must not be trained on.
 
     Layout: `root/json_files/<source>/*_final.json` as published, and `root/audio/<source>/` with the unpacked flac
     files at any depth, the source being AudioSet_SL, BBC_Sound_Effects, FreeSound or SoundBible. What is missing or
     cannot be read (there are files of 0 seconds) is left out with a warning;
     damage inside a file, which only decoding shows, ends the run with the file's name.
 
-    It has no evaluation split: judge on another data set through `Mixture`, or set `validation_share`.
+    It has no evaluation split: evaluate on another data set through `Mixture`, or set `validation_share`.
 
     Args:
         root: the folder that holds both.
         sources: which of AudioSet, BBC, FreeSound, SoundBible.
         exclude: official list of recordings to leave out, in `root/json_files/blacklist/`: "clotho_audiocaps" (what is
-            in Clotho or AudioCaps; the list lacks 18 of AudioCaps' 975 test clips, see leak_report.py), "clotho" (all
-            that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test splits),
-            "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
+            in Clotho or AudioCaps; the list misses 18 of AudioCaps' 975 test clips, see `audio-relevance leaks`),
+            "clotho" (all that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test
+            splits), "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
         exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
             DCASE 2025 task 6.
         validation_share: share of the recordings, chosen by name, that is set aside for validation.
@@ -104,9 +104,9 @@ class WavCaps(AnnotatedDataModule):
             path = self.root / "json_files" / "blacklist" / file_name
             content = read_json(path)
             if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
-                raise DataError(f"{path}: is not a table of lists of ids; get the file anew")
-            if lacking := [source for source in sources if not content.get(source)]:
-                raise DataError(f"{path}: has no list of {lacking[0]} ids; get the file anew")
+                raise DataError(f"{path}: is not a table of lists of ids; get the file again")
+            if empty := [source for source in sources if not content.get(source)]:
+                raise DataError(f"{path}: has no list of {empty[0]} ids; get the file again")
             # Some files write ids as numbers, some as strings.
             names |= {f"{source}/{_stem(str(item))}" for source in sources for item in content[source]}
         if self.exclude_freesound is not None:
@@ -160,7 +160,7 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
     content = read_json(path)
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file anew')
+        raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file again')
     captions: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         item, caption = (entry.get(key) for key in ("id", "caption")) if isinstance(entry, dict) else (None, None)
@@ -170,10 +170,10 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
             or not caption.strip()
             or not _stem(str(item))
         ):
-            raise DataError(f"{path}: entry {number} has no id or no caption; get the file anew, or delete the entry")
+            raise DataError(f"{path}: entry {number} has no id or no caption; get the file again, or delete the entry")
         name = f"{source}/{_stem(str(item))}"
         if "/" in name.partition("/")[2]:
-            raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; mend the entry")
+            raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; fix the entry")
         if name in captions:
             raise DataError(f"{path}: entry {number}: id '{item}' comes twice; delete one of the entries")
         captions[name] = caption.strip()
@@ -192,9 +192,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error}); get the file anew") from error
+        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 
 def _stem(item: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,7 +142,7 @@ def test_missing_recordings_are_named_and_change_no_id(corpus: Corpus, caplog: p
     folder = corpus.audio("development", "dog.wav").parent
     assert record.getMessage() == (
         f"{folder}: 2 of 6 annotated recordings are missing: ' street.wav', 'wind.wav'; "
-        "going on without them (the full list is in the manifest)"
+        "continuing without them (the full list is in the manifest)"
     )
     table = module.tables["train"]
     assert table.missing == (" street.wav", "wind.wav")
@@ -174,7 +175,7 @@ def test_a_long_list_of_missing_recordings_is_cut(corpus: Corpus, caplog: pytest
     module.setup("test")
     message = caplog.records[0].getMessage()
     assert "12 of 16 annotated recordings are missing: '00.wav'," in message
-    assert "'09.wav', ...; going on" in message
+    assert "'09.wav', ...; continuing" in message
     assert "'10.wav'" not in message
     assert len(module.tables["test"].manifest()["missing"]) == 12
 
@@ -185,7 +186,7 @@ def test_refuse_missing_audio(corpus: Corpus, refused: Refused) -> None:
     path.unlink()
     message = refused(lambda: clotho(corpus, missing_audio="refuse").setup("fit"))
     assert message.startswith(
-        f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; run `python get_data.py clotho"
+        f"{path.parent}: 1 of 6 annotated recordings are missing: 'dog.wav'; run `audio-relevance download clotho"
     )
 
 
@@ -194,7 +195,7 @@ def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
         corpus.audio("development", name).unlink()
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert "6 of 6 annotated recordings are missing: 'rain on a roof.wav', " in message
-    assert "; run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record" in message
+    assert "; run `audio-relevance download clotho --root ROOT`, or get Clotho v2.1 from Zenodo record" in message
     assert "--data.root" in message
 
 
@@ -202,14 +203,16 @@ def test_no_folder_of_recordings(corpus: Corpus, refused: Refused) -> None:
     folder = corpus.root / "clotho_audio_files"
     folder.rename(corpus.root / "audio")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message.startswith(f"{folder / 'development'}: no such folder of recordings; run `python get_data.py clotho")
+    assert message.startswith(
+        f"{folder / 'development'}: no such folder of recordings; run `audio-relevance download clotho"
+    )
 
 
 def test_no_data(tmp_path: Path, refused: Refused) -> None:
     for call in (lambda module: module.setup("fit"), lambda module: module.read_captions()):
-        message = refused(lambda call=call: call(Clotho(str(tmp_path / "nowhere"))))
+        message = refused(partial(call, Clotho(str(tmp_path / "nowhere"))))
         path = tmp_path / "nowhere" / "clotho_csv_files" / "clotho_captions_development.csv"
-        assert message.startswith(f"{path}: no such file; run `python get_data.py clotho")
+        assert message.startswith(f"{path}: no such file; run `audio-relevance download clotho")
 
 
 def test_damaged_recordings_are_refused_not_skipped(corpus: Corpus, refused: Refused) -> None:
@@ -236,19 +239,19 @@ def bad_row(number: int, *cells: str) -> Callable[[list[list[str]]], None]:
         (
             lambda rows: [row.pop(3) for row in rows],
             ": column 'caption_3' is missing (found: file_name, caption_1, caption_2, caption_4, caption_5); get the "
-            "file anew",
+            "file again",
         ),
-        (bad_row(2, ""), ", line 3: no file_name, so the captions have no audio; mend or delete the row"),
-        (bad_row(2, "  "), ", line 3: no file_name, so the captions have no audio; mend or delete the row"),
+        (bad_row(2, ""), ", line 3: no file_name, so the captions have no audio; fix or delete the row"),
+        (bad_row(2, "  "), ", line 3: no file_name, so the captions have no audio; fix or delete the row"),
         (bad_row(3, "dog.wav"), ", line 4: file_name 'dog.wav' comes twice; delete one of the rows"),
-        (bad_row(1, "../x.wav"), ", line 2: file_name '../x.wav' is not a plain file name; mend the row"),
-        (bad_row(1, "/etc/x.wav"), ", line 2: file_name '/etc/x.wav' is not a plain file name; mend the row"),
-        (bad_row(1, "x.wav/"), ", line 2: file_name 'x.wav/' is not a plain file name; mend the row"),
-        (bad_row(1, ".."), ", line 2: file_name '..' is not a plain file name; mend the row"),
-        (bad_row(1, "."), ", line 2: file_name '.' is not a plain file name; mend the row"),
+        (bad_row(1, "../x.wav"), ", line 2: file_name '../x.wav' is not a plain file name; fix the row"),
+        (bad_row(1, "/etc/x.wav"), ", line 2: file_name '/etc/x.wav' is not a plain file name; fix the row"),
+        (bad_row(1, "x.wav/"), ", line 2: file_name 'x.wav/' is not a plain file name; fix the row"),
+        (bad_row(1, ".."), ", line 2: file_name '..' is not a plain file name; fix the row"),
+        (bad_row(1, "."), ", line 2: file_name '.' is not a plain file name; fix the row"),
         # The line is that on which the row ends.
-        (bad_row(1, "a\nb.wav"), ", line 3: file_name 'a\\nb.wav' is not a plain file name; mend the row"),
-        (bad_row(1, "x.wav", *["", " "] * 2, ""), ", line 2: 'x.wav' has no caption; mend or delete the row"),
+        (bad_row(1, "a\nb.wav"), ", line 3: file_name 'a\\nb.wav' is not a plain file name; fix the row"),
+        (bad_row(1, "x.wav", *["", " "] * 2, ""), ", line 2: 'x.wav' has no caption; fix or delete the row"),
         (
             lambda rows: rows[2].append("and a cat"),
             ", line 3: has more cells than the header; put text that holds commas in double quotes",
@@ -266,11 +269,11 @@ def test_empty_caption_files(corpus: Corpus, refused: Refused) -> None:
     path = corpus.caption_file("validation")
     rewrite(path, lambda rows: rows.__delitem__(slice(1, None)))
     assert refused(lambda: clotho(corpus).setup("fit")).startswith(
-        f"{path}: holds no rows; run `python get_data.py clotho"
+        f"{path}: holds no rows; run `audio-relevance download clotho"
     )
     path.write_bytes(b"")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message == f"{path}: column 'file_name' is missing (found: none); get the file anew"
+    assert message == f"{path}: column 'file_name' is missing (found: none); get the file again"
 
 
 def test_caption_file_in_another_encoding(corpus: Corpus, refused: Refused) -> None:
@@ -293,21 +296,21 @@ def test_a_quote_that_is_never_closed_loses_no_rows_in_silence(corpus: Corpus, r
     path = corpus.caption_file("development")
     path.write_text(path.read_text("utf-8") + 'last.wav,"a dog barks,b,c,d,e\nlost.wav,a,b,c,d,e\n', "utf-8")
     message = refused(lambda: read_caption_csv(path))
-    assert message == f"{path}: is not a csv file (unexpected end of data); mend its quotes, or get the file anew"
+    assert message == f"{path}: is not a csv file (unexpected end of data); fix its quotes, or get the file again"
 
 
 def test_a_folder_in_place_of_a_caption_file(corpus: Corpus, refused: Refused) -> None:
     path = corpus.caption_file("development")
     path.unlink()
     path.mkdir()
-    assert refused(lambda: read_caption_csv(path)) == f"{path}: cannot be read (Is a directory); get the file anew"
+    assert refused(lambda: read_caption_csv(path)) == f"{path}: cannot be read (Is a directory); get the file again"
 
 
 def test_metadata_without_a_column(corpus: Corpus, refused: Refused) -> None:
     path = corpus.metadata_file("evaluation")
     path.write_text("file_name,sound_id\nsea.wav,1\n")
     message = refused(lambda: read_metadata_csv(path))
-    assert message == f"{path}: column 'keywords' is missing (found: file_name, sound_id); get the file anew"
+    assert message == f"{path}: column 'keywords' is missing (found: file_name, sound_id); get the file again"
 
 
 # --- parameters
@@ -421,10 +424,10 @@ def test_crops_and_order_depend_on_seed_and_epoch_and_not_on_workers(corpus: Cor
     reference = epoch(one, 0)
     for other in (epoch(one, 1), epoch(ready(corpus, seed=2), 0)):
         assert [batch.caption_ids.tolist() for batch in other] != [batch.caption_ids.tolist() for batch in reference]
-        a, b = crops(reference), crops(other)
-        long = [i for i in a if not 20 <= i < 25]  # "bell (2).wav" is shorter than a crop: nothing to draw
-        assert not any(torch.equal(a[i], b[i]) for i in long)
-        assert all(torch.equal(a[i], b[i]) for i in range(20, 25))
+        ours, theirs = crops(reference), crops(other)
+        long = [i for i in ours if not 20 <= i < 25]  # "bell (2).wav" is shorter than a crop: nothing to draw
+        assert not any(torch.equal(ours[i], theirs[i]) for i in long)
+        assert all(torch.equal(ours[i], theirs[i]) for i in range(20, 25))
 
 
 def test_evaluation_covers_every_recording_once_with_all_captions(corpus: Corpus) -> None:
@@ -507,7 +510,12 @@ class Listener(L.LightningModule):
 
 
 def trainer(**options: Any) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "barebones": False}
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "barebones": False,
+    }
     return L.Trainer(accelerator="cpu", enable_checkpointing=False, use_distributed_sampler=False, **quiet, **options)
 
 
@@ -539,8 +547,8 @@ def test_an_error_in_a_worker_is_one_line_too(corpus: Corpus) -> None:
     with pytest.raises(DataError) as caught:
         list(module.train_dataloader())
     assert "Original Traceback" in str(caught.value)
-    expected = f"{path}: holds NaN or infinite samples; get the file anew, or delete it to go on without it "
-    expected += "(`python pack.py` decodes every file of a data set and lists those that are damaged)"
+    expected = f"{path}: holds NaN or infinite samples; get the file again, or delete it to continue without it "
+    expected += "(`audio-relevance pack` decodes every file of a data set and lists those that are damaged)"
     assert one_line(caught.value) == expected
     with pytest.raises(DataError) as caught:
         list(ready(corpus, num_workers=0).train_dataloader())

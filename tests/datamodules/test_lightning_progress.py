@@ -37,7 +37,7 @@ class Counted(L.LightningModule):
 
 
 def trained(folder: Path, checkpoint: Path | None = None, **options: Any) -> Counted:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(accelerator="cpu", enable_checkpointing=False, default_root_dir=folder, **quiet, **options)
     model = Counted()
     trainer.fit(model, ckpt_path=checkpoint)

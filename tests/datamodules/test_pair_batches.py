@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from common.errors import DataError
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler, epoch_batches, rank_share
@@ -259,7 +259,7 @@ def fit(epochs: int, folder: Any, resume: Any = None) -> Recorder:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(model, loader, DataLoader(torch.zeros(1)), ckpt_path=resume, weights_only=True)
+    trainer.fit(model, loader, DataLoader(TensorDataset(torch.zeros(1))), ckpt_path=resume, weights_only=True)
     return model
 
 

@@ -234,10 +234,12 @@ def test_a_file_that_does_not_fit_is_refused(corpus: Corpus, file: Path, tmp_pat
     assert "is of 65 captions of Clotho, not of the 64 at hand" in refused(
         lambda: read_neighbours(file, captions[:-1], ids)
     )
-    assert "or of other words; write it with `python neighbours.py --save" in refused(
+    assert "or of other words; write it with `audio-relevance neighbours --save" in refused(
         lambda: read_neighbours(file, [*captions[:-1], "other"], ids)
     )
-    assert "lacks captions that are trained on" in refused(lambda: read_neighbours(file, captions, np.array([64])))
+    assert "captions that are trained on are missing" in refused(
+        lambda: read_neighbours(file, captions, np.array([64]))
+    )
     assert "nothing.npz: no such file" in refused(lambda: read_neighbours(tmp_path / "nothing.npz", captions, ids))
     file.write_bytes(file.read_bytes()[:200])
     assert "is no file of neighbours, or damaged" in refused(lambda: read_neighbours(file, captions, ids))

@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.commands import pack as door
+from common import processes
 from common.errors import DataError
 from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.shards import format as shards
-from datamodules.shards import packing, processes
+from datamodules.shards import packing
 from datamodules.shards.format import Recording, read_index, shard_files, write_index, write_shard
 from tests.conftest import CLIPS, Corpus
 from tests.support.waiting import until
@@ -164,7 +165,7 @@ def test_a_crop_is_the_same_from_a_wav_file_and_from_a_shard(
         read_audio(path, info, RATE, max_seconds=seconds, position=position, offset=offset)
         for path, offset in ((folder / "a.wav", None), (audio.shard, audio.offset))
     ]
-    assert np.array_equal(*crops)
+    assert np.array_equal(crops[0], crops[1])
 
 
 def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> 
     packed(corpus, tmp_path / "killed")
     for name in ("shard-000001.parquet", "index.parquet", "failures.csv", "shard-000003.tar", "shard-000003.parquet"):
         (tmp_path / "killed" / name).unlink()
-    (tmp_path / "killed" / ".shard-000003.tar.123.part").write_bytes(b"half")
+    (tmp_path / "killed" / ".shard-000003.123.part.tar").write_bytes(b"half")
     (tmp_path / "killed" / "shard-000001.tar").write_bytes(b"half, since its table is not there")
     before = (tmp_path / "killed" / "shard-000000.tar").stat().st_mtime_ns
     assert packed(corpus, tmp_path / "killed") == 0
@@ -291,7 +292,7 @@ def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_pa
     packed(corpus, folder)
     whole = digests(folder)
     first, second, validation, test = (shard_files(folder, number)[0] for number in range(4))
-    remedy = "copy it there anew, or run the same `python pack.py` again"
+    remedy = "copy it there again, or run the same `audio-relevance pack` again"
 
     def refusal() -> str:
         with pytest.raises(DataError) as caught:
@@ -309,15 +310,15 @@ def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_pa
         return str(caught.value)
 
     test.unlink()  # it is the start of a training that says so
-    assert refusal() == f"{test}: cannot be read (No such file or directory), but its index tells of it; {remedy}"
+    assert refusal() == f"{test}: cannot be read (No such file or directory), but its index names it; {remedy}"
     size = first.stat().st_size
     first.write_bytes(first.read_bytes()[:-512])
     assert (
         refusal()
-        == f"{first}: is not the shard that its index tells of (it has {size - 512} bytes, not {size}); {remedy}"
+        == f"{first}: is not the shard that its index describes (it has {size - 512} bytes, not {size}); {remedy}"
     )
     second.write_bytes(first.read_bytes().ljust(second.stat().st_size, b"\0")[: second.stat().st_size])
-    assert f"{second}: is not the shard that its index tells of (it h" in refusal()
+    assert f"{second}: is not the shard that its index describes (it h" in refusal()
     for place in (0, 3):  # the first and the last; as in a shard of another packing, of recordings of the same length
         with tarfile.open(test) as archive:
             about = archive.getmembers()[2 * place + 1]
@@ -326,9 +327,9 @@ def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_pa
         at = content.index(json.dumps(name).encode(), about.offset_data)
         content[at + 1 : at + 2] = b"X"
         test.write_bytes(content)
-        assert f"(it holds 'X{name[1:]}' (test) in place of '{name}' (test)); {remedy}" in refusal()
+        assert f"(it holds 'X{name[1:]}' (test) instead of '{name}' (test)); {remedy}" in refusal()
     validation.write_bytes(bytes(validation.stat().st_size))
-    assert f"{validation}: is not the shard that its index tells of (it holds no '" in refusal()
+    assert f"{validation}: is not the shard that its index describes (it holds no '" in refusal()
 
 
 def test_two_packings_into_one_folder_do_not_meet(
@@ -409,8 +410,10 @@ def test_damage_in_the_middle_of_a_flac_is_found_by_packing(
     whole[middle : middle + 20000] = bytes(20000)
     path.write_bytes(whole)
     info = read_info(path)
-    remedy = r"\(`python pack.py` decodes every file of a data set and lists those that are damaged\)"
-    with pytest.raises(DataError, match=rf"dog.wav: cannot be decoded .*; get the file anew, or delete it .* {remedy}"):
+    remedy = r"\(`audio-relevance pack` decodes every file of a data set and lists those that are damaged\)"
+    with pytest.raises(
+        DataError, match=rf"dog.wav: cannot be decoded .*; get the file again, or delete it .* {remedy}"
+    ):
         read_audio(path, info, RATE)
     assert packed(corpus, tmp_path / "shards") == 0
     assert "12 of 13 recordings packed" in capsys.readouterr().out
@@ -426,7 +429,7 @@ def test_a_folder_holds_one_packing(corpus: Corpus, tmp_path: Path, capsys: pyte
 
 def test_shards_that_do_not_fit_are_refused(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"index.parquet: no such file; pack the data set into .* with `python pack.py`"
+        DataError, match=r"index.parquet: no such file; pack the data set into .* with `audio-relevance pack`"
     ):
         tables(corpus, tmp_path / "nothing")
     packed(corpus, tmp_path / "shards")
@@ -436,14 +439,14 @@ def test_shards_that_do_not_fit_are_refused(corpus: Corpus, tmp_path: Path) -> N
     tars = [shard_files(tmp_path / "shards", number)[0] for number in range(2)]
     for tar in tars:
         tar.write_bytes(tar.read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"is truncated .*; delete it and run `python pack.py` again"):
+    with pytest.raises(DataError, match=r"is truncated .*; delete it and run `audio-relevance pack` again"):
         next(iter(data.train_dataloader()))
     for tar in tars:
         tar.unlink()
     with pytest.raises(DataError, match=r"shard-00000[01].tar: cannot be read \(No such file or directory\)"):
         next(iter(data.train_dataloader()))
     (tmp_path / "shards" / "index.parquet").write_bytes(b"no parquet")
-    with pytest.raises(DataError, match=r"index.parquet: cannot be read \(.*\); run `python pack.py` again"):
+    with pytest.raises(DataError, match=r"index.parquet: cannot be read \(.*\); run `audio-relevance pack` again"):
         tables(corpus, tmp_path / "shards")
 
 

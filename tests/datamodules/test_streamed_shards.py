@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -33,6 +34,7 @@ from datamodules.sampling.stream_order import (
     shuffled_shards,
     shuffled_within,
 )
+from datamodules.shards import packing
 from datamodules.shards.format import Recording, read_index
 from datamodules.shards.remote import Member, read_wavs
 from datamodules.shards.stream import Crops, TrainingStream
@@ -57,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             soundfile.write(path, 0.2 * rng.standard_normal(rng.integers(400, 3000)), RATE)
             captions = [f"{split} {number}, caption {i}" for i in range(1 + number % 5)]
             recordings.append(Recording(len(recordings), split, path.name, captions, path))
-    door.pack(recordings, place / "shards", RATE, 6, 1)
+    packing.pack(recordings, place / "shards", RATE, 6, 1)
     return place / "shards"
 
 
@@ -365,7 +367,7 @@ def long_shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Mem
         path = place / f"{number}.wav"
         soundfile.write(path, rng.integers(-9999, 9999, 50 * RATE).astype(np.int16), RATE)
         recordings.append(Recording(number, "train", path.name, ["a sound"], path))
-    door.pack(recordings, place / "shards", RATE, 5, 1)
+    packing.pack(recordings, place / "shards", RATE, 5, 1)
     rows = pq.read_table(place / "shards" / "index.parquet").sort_by("offset").to_pylist()
     wavs = [(place / row["name"]).read_bytes() for row in rows]
     return (
@@ -397,7 +399,7 @@ def test_a_broken_connection_is_taken_up_again(
     with served(tar.parent, breaks=100) as url, pytest.raises(DataError) as caught:
         list(read_wavs(f"{url}/{tar.name}", members, pause=0.0))
     assert re.fullmatch(
-        r"http://\S+/shard-000000.tar: cannot be read \(.*\); copy it there anew, or .*", str(caught.value)
+        r"http://\S+/shard-000000.tar: cannot be read \(.*\); copy it there again, or .*", str(caught.value)
     )
 
 
@@ -438,7 +440,7 @@ def test_a_server_that_is_away_for_a_while_is_asked_again(
         monkeypatch.setattr("datamodules.shards.remote.time.sleep", wait)
         assert list(read_wavs(f"{url}/{tar.name}", members)) == wavs
         assert pauses == [1, 2, 4]
-        with pytest.raises(DataError, match="no such file, but the index tells of it"):
+        with pytest.raises(DataError, match="no such file, but the index names it"):
             list(read_wavs(f"{url}/{tar.name}.gone", members))  # a server that is there knows
         assert pauses == [1, 2, 4]
 
@@ -480,7 +482,7 @@ def test_what_is_no_packed_data_set(folder: Path, tmp_path: Path, monkeypatch: p
     def read(shards: Path | str) -> str:
         return refusal(lambda: StreamedShards(str(shards), sample_rate=RATE).setup("fit"))
 
-    no_index = "index.parquet: no such file; pack the data set with `python pack.py`, to its end"
+    no_index = "index.parquet: no such file; pack the data set with `audio-relevance pack`, to its end"
     assert read(tmp_path) == f"{tmp_path}/{no_index}"
     with served(tmp_path) as url:
         assert read(url) == f"{url}/{no_index}"
@@ -489,16 +491,16 @@ def test_what_is_no_packed_data_set(folder: Path, tmp_path: Path, monkeypatch: p
     assert read("s3://bucket/clotho").startswith("s3://bucket/clotho/index.parquet: cannot be read (Install s3fs")
     assert "cannot be read (Protocol not known: nope)" in read("nope://bucket/clotho")
     (tmp_path / "index.parquet").write_bytes(b"no table")
-    assert re.search(r"cannot be read \(.*\); run `python pack.py` again", read(tmp_path))
+    assert re.search(r"cannot be read \(.*\); run `audio-relevance pack` again", read(tmp_path))
     old = pq.read_table(folder / "index.parquet").drop_columns(["captions", "audio_id", "key"])
     pq.write_table(old, tmp_path / "index.parquet")
     assert read(tmp_path) == (
-        f"{tmp_path}/index.parquet: has no audio_id, as an older pack.py wrote it; pack again, elsewhere"
+        f"{tmp_path}/index.parquet: has no audio_id, as an older version wrote it; pack again, elsewhere"
     )
 
 
 def test_settings_that_do_not_fit(folder: Path) -> None:
-    def setup(**options: object) -> str:
+    def setup(**options: Any) -> str:
         return refusal(lambda: StreamedShards(str(folder), **{"sample_rate": RATE, **options}).setup("fit"))
 
     assert "is packed at 16000 Hz, but the audio encoder wants 32000 Hz; pack the data" in setup(sample_rate=32000)
@@ -511,7 +513,7 @@ def test_settings_that_do_not_fit(folder: Path) -> None:
 
 
 def test_a_split_that_is_not_there(folder: Path, tmp_path: Path) -> None:
-    table = pq.read_table(folder / "index.parquet").drop_columns("shard_bytes")  # as an older pack.py wrote it
+    table = pq.read_table(folder / "index.parquet").drop_columns("shard_bytes")  # as an older version wrote it
     pq.write_table(table.slice(0, COUNTS["train"]), tmp_path / "index.parquet")
     data = StreamedShards(str(tmp_path), sample_rate=RATE)
     assert data.has_split("train")
@@ -530,20 +532,20 @@ def test_shards_that_are_not_what_the_index_says(folder: Path, tmp_path: Path, m
 
     whole = tar.read_bytes()
     tar.write_bytes(whole[: len(whole) // 2])
-    assert re.fullmatch(rf"{tar}: cannot be read \(.+\); copy it there anew, or delete .*", read())
+    assert re.fullmatch(rf"{tar}: cannot be read \(.+\); copy it there again, or delete .*", read())
     tar.write_bytes(whole[: len(whole) // 1024 * 512 - 512])
     assert read().startswith(f"{tar}: cannot be read (")
     tar.write_bytes(other.read_bytes())
-    assert f"{tar}: cannot be read (ends before 000008_000000.wav, which its index tells of)" in read()
+    assert f"{tar}: cannot be read (ends before 000008_000000.wav, which its index names)" in read()
     tar.write_bytes(whole.replace(b'"validation_', b'"validatiom_', 1))  # as of another packing: same keys, same sizes
     assert re.fullmatch(
-        rf"{tar}: is not the shard that its index tells of \(it holds 'validatiom_(.*)' \(validation\) in place of "
-        r"'validation_\1' \(validation\)\); copy it there anew, or run the same `python pack.py` again",
+        rf"{tar}: is not the shard that its index describes \(it holds 'validatiom_(.*)' \(validation\) instead of "
+        r"'validation_\1' \(validation\)\); copy it there again, or run the same `audio-relevance pack` again",
         read(),
     )
-    assert "in place of" in refusal(streamed(tmp_path).whole_recordings)
+    assert "instead of" in refusal(streamed(tmp_path).whole_recordings)
     tar.unlink()
-    assert read().startswith(f"{tar}: no such file, but the index tells of it;")
+    assert read().startswith(f"{tar}: no such file, but the index names it;")
     monkeypatch.setitem(sys.modules, "webdataset", None)
     assert read() == "StreamedShards needs the package webdataset; run `pip install 'audio-relevance[streaming]'`"
 
@@ -551,7 +553,7 @@ def test_shards_that_are_not_what_the_index_says(folder: Path, tmp_path: Path, m
 def test_embeddings_of_streamed_recordings_are_not_kept(folder: Path) -> None:
     with served(folder) as url:
         data = streamed(url)
-    assert f"{url}: a frozen audio encoder's embeddings are kept for recordings in a folder only" in refusal(
+    assert f"{url}: the embeddings of a frozen audio encoder are kept only for recordings in a folder" in refusal(
         data.whole_recordings
     )
 

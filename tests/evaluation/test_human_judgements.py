@@ -209,7 +209,7 @@ def test_lists_are_read_as_written(tmp_path: Path) -> None:
         (("wind", "('a.wav',)"), "give a list"),
         (("wind", "[1, 2]"), "give a list"),
         (("wind", ""), "audio_filenames is ''; give a list"),
-        (("wind", "['a.wav' 'b.wav']"), "audio_filenames lacks a comma between two names; put one there"),
+        (("wind", "['a.wav' 'b.wav']"), "audio_filenames has no comma between two names; put one there"),
         (("wind", "[]"), "an empty list"),
         (("wind", "['a.wav', 'b.wav', 'a.wav']"), "names 'a.wav' twice"),
         ((" ", "['a.wav']"), "the query is empty"),

@@ -1,4 +1,4 @@
-"""Processes that work for another one."""
+"""Worker processes that end with the process that started them."""
 
 import multiprocessing
 import os
@@ -7,9 +7,9 @@ from multiprocessing.process import BaseProcess
 
 
 def end_with_parent() -> None:
-    """Let this process end as soon as the one that started it has, also where that one was killed.
+    """End this process as soon as the one that started it has ended, even if that one was killed.
 
-    For the initializer of a pool: without it, processes of a pool whose main process was killed wait for work for ever.
+    For the initializer of a pool: without it, workers whose main process was killed wait for work forever.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
