@@ -30,7 +30,7 @@ types: .venv/dev  ## Types, of the tests as well.
 	$(BIN)/mypy
 
 docs: .venv/dev  ## The documentation site with the API reference, in site/.
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/dev  ## How fast it is, beside other software; benchmarks/RESULTS.md has the earlier tables.
 	for name in metrics ranking targets embedding loading training_loop two_ranks step paired_tests; do \
