@@ -1,6 +1,7 @@
 """Finished runs against each other: read, held against plain counts and SciPy, printed, written, and refused."""
 
 import csv
+import itertools
 import re
 import runpy
 from collections.abc import Callable, Sequence
@@ -205,7 +206,9 @@ def test_holm_takes_all_pairs_and_metrics_together(runs: Path) -> None:
     pairs = [("base_line", "better"), ("base_line", "third"), ("better", "third")]
     assert [(test.baseline, test.method, test.metric) for test in tests] == [(*p, m) for p in pairs for m in metrics]
     alone = [
-        compare_pair(*(e for e in experiments if e.name in pair), metric, 99) for pair in pairs for metric in metrics
+        compare_pair(first, second, metric, 99)
+        for first, second in itertools.combinations(experiments, 2)
+        for metric in metrics
     ]
     assert [test.over_clips for test in tests] == [test.over_clips for test in alone]
     ascending = sorted(tests, key=lambda test: test.over_clips.p)
@@ -228,7 +231,7 @@ def test_queries_without_any_gain_are_left_out_of_ndcg(tmp_path: Path) -> None:
         pytest.approx(np.nan, nan_ok=True),
         1,
     )
-    test = compare_pair(*experiments, graded)
+    test = compare_pair(experiments[0], experiments[1], graded)
     keep = ~np.isnan(scores[0])
     assert test.over_queries.df == 76
     assert test.over_queries.t == pytest.approx(stats.ttest_rel(scores[1][keep], scores[0][keep]).statistic)
@@ -432,7 +435,9 @@ def test_the_figure_shows_what_changed_most(runs: Path) -> None:
     assert shown[1:16] == cells
     cells = [c for row in order[:-6:-1] for c in shown_row(first.queries[row], change[row], before[row], after[row])]
     assert shown[17:] == cells
-    labels = [item.get_text() for item in curve.get_legend().get_texts()]
+    legend = curve.get_legend()
+    assert legend is not None
+    labels = [item.get_text() for item in legend.get_texts()]
     assert labels == [f"better: {100 * (change > 0).mean():.0f} %", f"worse: {100 * (change < 0).mean():.0f} %"]
     assert [label.get_text() for label in means.get_yticklabels()] == ["queries", "recordings", "runs"]
     figure.savefig(runs / "figure.png")  # dollar signs and brackets in captions are no markup
@@ -479,7 +484,9 @@ def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
             assert back.scores["mAP@10"][row].mean() == pytest.approx(summary["mAP@10"])
     check_same_pool(experiments)
     out = said(capsys, *folders, "--intersect")
-    assert "Evaluated again on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
+    assert (
+        "Evaluated again on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
+    )
     assert "text to audio 42 queries in a pool of 14" in out
     (tmp_path / "b" / "5" / "pool_test.safetensors").unlink()
     assert compare.main([str(folder) for folder in [*folders, "--intersect"]]) == 1

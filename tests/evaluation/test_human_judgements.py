@@ -20,7 +20,7 @@ from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import read_rated_clips
 from evaluation.human_judgements import agreement_with_lists, agreement_with_ratings, match, rank_correlations
 from evaluation.scores import EmbeddingScores, MatrixScores
-from tests.conftest import Corpus, write_corpus
+from tests.support.corpus import Corpus, write_corpus
 from train import main
 
 Refused = Callable[[Callable[[], object]], str]

@@ -460,7 +460,7 @@ def test_the_figure_shows_the_curve_and_five_queries(
     assert folder.figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert sorted(os.listdir(folder.path)) == sorted(["figure.png", "queries_test.parquet", *["metrics.csv"] * metrics])
     curve, examples, scores = drawn[0].axes
-    lines = {line.get_label(): len(line.get_xdata()) for axes in (curve, scores) for line in axes.get_lines()}
+    lines = {line.get_label(): np.size(line.get_xdata()) for axes in (curve, scores) for line in axes.get_lines()}
     steps = 2 * len(Tabled().train_dataloader())
     expected = {"train/loss": steps, "val/loss": 2, "val mAP@10, text to audio": 2}
     assert lines == (expected if metrics else {})

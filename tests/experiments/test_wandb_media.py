@@ -54,7 +54,7 @@ def records(path: Path) -> Iterator[Any]:
         whole += data[at + 7 : at + 7 + size]
         at += 7 + size
         if kind in (1, 4):  # a whole record, or the last piece of one
-            yield wandb_internal_pb2.Record.FromString(whole)
+            yield vars(wandb_internal_pb2)["Record"].FromString(whole)
             whole = b""
 
 
@@ -400,6 +400,7 @@ def test_the_heat_map_is_of_the_first_batch_in_each_direction(tmp_path: Path) ->
         audio=pa.table({"audio_id": list(range(len(names))), "name": names}),
         captions=pa.table({"caption_id": list(range(len(data.captions))), "caption": data.captions}),
     )
+    assert model.evaluation is not None
     figures = heat_maps(model, with_names(model.evaluation, table), "tiny")
     first = [data.captions_of(audio)[0] for audio in list(data.audio_ids["validation"])[:5]]
     batch = data.pairs(first)

@@ -239,7 +239,9 @@ def test_a_run_whose_last_checkpoint_was_deleted_is_not_replaced(
     shutil.copytree(folder / "runs" / "demo_listnet" / "0", folder / "runs" / "pruned" / "0")
     (folder / "runs" / "pruned" / "0" / "checkpoints" / "last.ckpt").unlink()
     assert main(["fit", *arguments(folder), "--run.experiment", "pruned", "--run.resume", "true"]) == 1
-    assert "holds results, but no last.ckpt to continue from; replace them with --run.overwrite" in capsys.readouterr().err
+    assert (
+        "holds results, but no last.ckpt to continue from; replace them with --run.overwrite" in capsys.readouterr().err
+    )
 
 
 # ------------------------------------------------------------------------------------- two processes in the same folder

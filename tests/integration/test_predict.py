@@ -22,7 +22,7 @@ from datamodules.audio_folder import AudioFolder, audio_by_path
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.results.embeddings_file import Embeddings, audio_weights_sha256, parts_folder, read_embeddings
 from lightning_modules.dual_encoder import DualEncoder
-from tests.conftest import CLIPS
+from tests.support.corpus import CLIPS
 from tests.support.ranks import on_ranks
 from tests.support.recordings import (
     NAMES,

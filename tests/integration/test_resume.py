@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import RunError
-from datamodules.lightning_progress import batches_done
 from datamodules.batch import Example, collate
+from datamodules.lightning_progress import batches_done
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO, read_state_dict
 from experiments.callbacks.checkpoints import RunCheckpoint

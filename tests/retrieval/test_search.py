@@ -1,5 +1,6 @@
 """`search.py`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
 
+import os
 import re
 import shutil
 import sys
@@ -26,10 +27,9 @@ from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder, find_run
-from retrieval import search_page
 from retrieval.search_index import Hit, Recordings, SearchIndex, best_hits, example_queries
 from retrieval.search_page import answer, build_page, hits_html, serve
-from tests.conftest import CLIPS
+from tests.support.corpus import CLIPS
 from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
 ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │")
@@ -369,5 +369,5 @@ def test_the_page_gives_out_recordings_and_nothing_else(
     monkeypatch.setattr(gradio.Blocks, "block_thread", visit)
     serve(index, "run", ["a caption"], 10, None)
     assert "page: http://127.0.0.1:" in capsys.readouterr().out
-    assert search_page.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     gradio.close_all()
