@@ -76,6 +76,6 @@ def _sha256(*paths: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def _is_rank_zero() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the first of all nodes, before any process group exists (launchers set these)."""
     return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))

@@ -18,6 +18,8 @@ from tests.docs.test_notebooks import NOTEBOOKS, check_shown, execute
 from tests.support.runs import arguments
 from train import main
 
+pytestmark = pytest.mark.slow  # runs the notebook several times
+
 MAP = "test/text_to_audio/mAP@10"
 RUNS = [("demo_infonce", "0"), ("demo_infonce", "1"), ("demo_listnet", "0")]
 
