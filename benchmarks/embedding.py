@@ -3,7 +3,7 @@
     python benchmarks/embedding.py --captions captions.txt --rounds 3
 
 Both load the same MiniLM (from the package index) and embed the same captions in this process, in turns: the peer
-with one call of `encode`, ours into a fresh cache folder, in chunks that a killed run would go on from. The second
+with one call of `encode`, ours into a fresh cache folder, in chunks from which a killed run would resume. The second
 start finds the table there: it hashes the model and the captions and maps the file. Without `--captions` those of the
 synthetic corpus are taken. Ours embeds equal captions once, the peer each time; how many are different is printed.
 """

@@ -3,7 +3,7 @@
     python benchmarks/packing.py ROOT --clips 20000 --kills 3 --folder FOLDER
 
 Packs data sets in Clotho's layout: those given, and a synthetic one of so many clips (1 to 3 s of noise and tones, wav
-and flac, 16 to 32 kHz). Each is packed uninterrupted; then anew, with SIGKILL at random moments, and taken up each time
+and flac, 16 to 32 kHz). Each is packed uninterrupted; then again, with SIGKILL at random moments, and resumed each time
 with the same command. Every file of the two must be the same, byte for byte (SHA-256). Then one recording in a hundred
 is damaged (truncated, overwritten with garbage, emptied, or damaged in the middle of its FLAC data, in turn) and the
 data set is packed again: failures.csv must name these, the rest must be packed, and `train.py fit` must take some steps
@@ -119,7 +119,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def killed_packing(words: list[str], folder: Path, shards: Sequence[int], rng: np.random.Generator) -> Iterator[int]:
-    """Begin the packing, kill it just after so many shards are there, and again; yields how many are."""
+    """Start the packing, kill it just after so many shards are there, and again; yields how many are."""
     for wanted in shards:
         quiet = subprocess.DEVNULL
         with subprocess.Popen(words, stdout=quiet, stderr=quiet, env=one_thread()) as process:
@@ -164,7 +164,7 @@ def check(root: Path, folder: Path, kills: int, workers: int, rng: np.random.Gen
     seen = list(killed_packing(command(root, killed, workers), killed, moments, rng))
     found = digests(killed)
     same = found == expected
-    print(f"  killed with {', '.join(map(str, seen))} of {shards} shards there, and taken up: ", end="")
+    print(f"  killed with {', '.join(map(str, seen))} of {shards} shards there, and resumed: ", end="")
     outcome = "all the same" if same else f"NOT the same: {differing(expected, found)}"
     print(f"{len(expected)} files, {outcome}", flush=True)
     shutil.rmtree(killed)

@@ -93,7 +93,7 @@ def test_a_resumed_run_keeps_its_settings(folder: Path, capsys: pytest.CaptureFi
 
 
 def skip_missing(data: Synthetic) -> None:
-    """Like Clotho, which goes on without recordings that are not there."""
+    """Like Clotho, which continues without recordings that are not there."""
     data.missing_audio = "skip"
 
 
@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
     for path in sorted((fewer / "clotho_audio_files" / "development").iterdir())[:5]:
         path.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datamodules.synthetic.Synthetic.prepare_data", skip_missing)  # it would render them anew
+        patch.setattr("datamodules.synthetic.Synthetic.prepare_data", skip_missing)  # it would render them again
         assert main(["fit", *arguments(folder, 3), *resume, "--data.root", str(fewer)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.search(
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.C
     assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
 
 
-def test_one_flag_goes_on_with_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     begin = folder / "begin.ckpt"
     begin.write_bytes((folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt").read_bytes())
     runs = folder / "runs"
@@ -273,7 +273,7 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_what_a_killed_process_wrote_while_it_ended_is_taken_up(folder: Path) -> None:
+def test_what_a_killed_process_wrote_while_it_ended_is_used(folder: Path) -> None:
     runs = folder / "runs"
     whole, run, later = (runs / name / "0" for name in ("whole", "ending", "later"))
 

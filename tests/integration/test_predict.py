@@ -149,7 +149,7 @@ class Killer(Callback):
             raise Killed
 
 
-def test_what_was_killed_goes_on_where_it_was(
+def test_a_killed_prediction_resumes_where_it_was(
     audio: Path, tmp_path: Path, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, file = tiny_model(), tmp_path / "killed.parquet"
@@ -213,7 +213,7 @@ def test_only_what_is_new_or_was_changed_is_embedded(audio: Path, tmp_path: Path
     assert seen == ["new.wav"]
 
 
-def test_other_weights_or_crops_embed_everything_anew(audio: Path, tmp_path: Path, seen: list[str]) -> None:
+def test_other_weights_or_crops_embed_everything_again(audio: Path, tmp_path: Path, seen: list[str]) -> None:
     file = tmp_path / "e.parquet"
     predict(tiny_model(seed=0), audio, file)
     for options in ({"seed": 1}, {"seed": 1, "max_seconds": 1.0}):

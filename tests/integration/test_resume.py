@@ -68,7 +68,7 @@ class _Crops(Dataset[Example]):
 
 
 class Kill(Callback):
-    """Ends the process, as it were, at a moment: what lies on the disk then is all that is left.
+    """Stops the training at a moment: what is on the disk then is all that is left.
 
     A moment is (hook, epoch, number of the batch in it, from 1).
     """
@@ -108,7 +108,7 @@ def fit(
     patience: int | None = None,
     **options: Any,
 ) -> tuple[DualEncoder, Cropped]:
-    """Train in `path`, going on with what is there."""
+    """Train in `path`, resuming what is there."""
     folder, data, model = RunFolder(path), Cropped(workers), tiny_model(dropout=0.3)
     path.mkdir(exist_ok=True)
     resume = folder.check_fit(overwrite=False, resume=True)

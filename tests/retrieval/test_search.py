@@ -138,7 +138,7 @@ def of_another_kind(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage_index", [truncated, without_vectors, of_another_kind])
-def test_a_damaged_index_is_made_anew(
+def test_a_damaged_index_is_made_again(
     run: Path,
     audio: Path,
     capsys: pytest.CaptureFixture[str],
@@ -159,7 +159,7 @@ def test_a_damaged_index_is_made_anew(
 
 
 @pytest.mark.slow
-def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_weights_make_the_index_again(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
     assert main(command) == 0
     shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
