@@ -81,6 +81,17 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         """The folder a split's audio is looked for in, and the file of each recording, None where there is none."""
         raise NotImplementedError
 
+    def audio_folder(self, *path: str) -> Path:
+        """A folder of recordings below `root`.
+
+        Raises:
+            DataError: it is missing.
+        """
+        folder = self.root.joinpath(*path)
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings; {self.how_to_get}")
+        return folder
+
     def annotations(self, split: str) -> list[Annotation]:
         """`read_annotations`, read once."""
         if split not in self._annotations:

@@ -59,9 +59,7 @@ class AudioCaps(AnnotatedDataModule):
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "audio" / SPLITS[split]
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("audio", SPLITS[split])
         files = audio_by_stem(folder)
         self.annotations(split)
         return folder, [self._file_of(name, self._ids[split][name], files) for name in names]

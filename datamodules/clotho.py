@@ -49,9 +49,7 @@ class Clotho(AnnotatedDataModule):
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "clotho_audio_files" / SPLITS[split]
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("clotho_audio_files", SPLITS[split])
         paths = [folder / name for name in names]
         return folder, [path if path.is_file() else None for path in paths]
 

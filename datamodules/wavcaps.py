@@ -125,9 +125,7 @@ class WavCaps(AnnotatedDataModule):
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "audio"
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("audio")
         files = {
             f"{source}/{stem}": path
             for source in self.sources

@@ -50,10 +50,11 @@ def write_neighbours(
         DataError: it cannot be written.
     """
     known = {**facts, "captions": len(captions), "captions_sha256": captions_sha256(captions)}
-    columns = {"caption_ids": caption_ids, "neighbours": neighbours, "similarity": similarity}
     try:
         with replacing(path) as beside:
-            np.savez(beside, **columns, facts=json.dumps(known))
+            np.savez(
+                beside, caption_ids=caption_ids, neighbours=neighbours, similarity=similarity, facts=json.dumps(known)
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
 

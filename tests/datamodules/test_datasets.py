@@ -15,7 +15,7 @@ from datamodules.clotho import SPLITS, Clotho
 from datamodules.leaks import find_leaks
 from datamodules.mixture import Mixture
 from datamodules.wavcaps import WavCaps
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 from tests.support.layouts import write_audio, write_audiocaps, write_wavcaps
 
 Refused = Callable[[Callable[[], object]], str]

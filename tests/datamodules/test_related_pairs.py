@@ -17,7 +17,7 @@ from datamodules.mixture import Mixture
 from datamodules.sampling.neighbours_file import read_neighbours, write_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, epoch_batches
 from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 
 Refused = Callable[[Callable[[], object]], str]
 Ints = npt.NDArray[np.int64]

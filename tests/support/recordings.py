@@ -11,7 +11,7 @@ import yaml
 
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import load_weights
-from tests.conftest import write_corpus
+from tests.support.corpus import write_corpus
 from tests.support.tiny import TinyAudio, tiny_model
 from train import main
 
