@@ -73,7 +73,7 @@ class MatrixScores(Scores):
     def __init__(self, matrix: Tensor) -> None:
         if matrix.ndim != 2 or 0 in matrix.shape or not matrix.is_floating_point():
             raise RelevanceError(f"scores are {matrix.dtype} of shape {tuple(matrix.shape)}: give a floating (Q, N)")
-        super().__init__(*matrix.shape, matrix.device)
+        super().__init__(matrix.shape[0], matrix.shape[1], matrix.device)
         self.matrix = matrix
 
     def block(self, queries: slice, items: slice) -> Tensor:

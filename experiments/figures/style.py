@@ -1,12 +1,15 @@
 """What all figures share: colours, short captions, and how a figure is saved."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#2e8b57", "#666666"
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> "Figure":
     """An empty matplotlib figure, in inches; without pyplot, which needs a display and changes a notebook's backend."""
     from matplotlib.figure import Figure
 

@@ -141,7 +141,7 @@ def read_run(folder: Path, split: str) -> Experiment:
     if metadata.get("split", split) != split:
         raise RunError(f"{path}: holds results of the {metadata['split']} split, not of {split}; {again}")
     try:
-        directions = {name: _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
+        directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
     except (KeyError, IndexError, pa.ArrowException) as error:
         cause = " ".join(str(error).split())
         raise RunError(f"{path}: is not a table of per-query results ({cause}); {again}") from error
@@ -203,7 +203,7 @@ def _query_scores(table: pa.Table) -> QueryScores:
 
 def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
     """Runs that were evaluated on the same pool as one experiment, with the metrics that all of them have."""
-    directions = {}
+    directions: dict[str, QueryScores] = {}
     for direction in DIRECTIONS:
         parts = [run.directions[direction] for run in runs]
         shared = [metric for metric in parts[0].scores if all(metric in part.scores for part in parts)]
@@ -223,7 +223,7 @@ def _on_shared_recordings(folders: Sequence[Path], split: str) -> list[Experimen
     experiments = []
     for folder, own, shared in zip(folders, pools, on_common_recordings(pools), strict=True):
         tables = query_tables(evaluate(split, shared.in_order()))
-        directions = {name: _query_scores(table) for name, table in tables.items()}
+        directions = {str(name): _query_scores(table) for name, table in tables.items()}
         experiments.append(Experiment(_name(folder, [folder]), (folder,), "", directions, (len(own.names),)))
     return experiments
 
