@@ -84,7 +84,7 @@ def test_a_quote_that_is_never_closed_loses_no_rows_in_silence(corpus: Corpus, r
     assert message == f"{path}: is not a csv file (unexpected end of data); fix its quotes, or get the file again"
 
 
-def test_a_folder_in_place_of_a_caption_file(corpus: Corpus, refused: Refused) -> None:
+def test_a_folder_instead_of_a_caption_file(corpus: Corpus, refused: Refused) -> None:
     path = corpus.caption_file("development")
     path.unlink()
     path.mkdir()

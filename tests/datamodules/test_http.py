@@ -37,7 +37,7 @@ def test_a_file_is_fetched_once_and_checked(server: Server, tmp_path: Path) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_is_there_but_wrong_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_there_but_wrong_is_fetched_again(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "a.7z"
     path.write_bytes(DATA[:-1])
     download(f"{server.url}/a.7z", path, SHA256)

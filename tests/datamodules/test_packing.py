@@ -23,7 +23,7 @@ from tests.support.packing import RATE, digests, packed, tables
 from tests.support.waiting import until
 
 
-def test_packing_goes_on_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> None:
+def test_packing_continues_where_it_was_killed(corpus: Corpus, tmp_path: Path) -> None:
     packed(corpus, tmp_path / "whole")
     packed(corpus, tmp_path / "killed")
     for name in ("shard-000001.parquet", "index.parquet", "failures.csv", "shard-000003.tar", "shard-000003.parquet"):
@@ -54,7 +54,7 @@ def dates(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*")}
 
 
-def test_files_that_were_damaged_and_are_mended_deleted_or_back_again(
+def test_files_that_were_damaged_and_are_fixed_deleted_or_back_again(
     corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each time the folder is what packing such a data set at once gives, and other shards are not written again."""
@@ -83,7 +83,7 @@ def test_files_that_were_damaged_and_are_mended_deleted_or_back_again(
         assert ("1 could not be read" in said) == (state == "damaged")
 
 
-def test_a_mended_shard_that_is_being_written_has_no_table(
+def test_a_fixed_shard_that_is_being_written_has_no_table(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed then, the old table would tell of the new shard."""
@@ -148,7 +148,7 @@ def test_two_packings_into_one_folder_do_not_meet(
 
 
 def test_processes_of_a_killed_packing_end(tmp_path: Path) -> None:
-    """Otherwise they would stay for ever, and write beside those of the packing that goes on."""
+    """Otherwise they would stay forever, and write while the same command runs again."""
     program = """if True:
         import multiprocessing, os, time
         from concurrent.futures import ProcessPoolExecutor

@@ -264,7 +264,7 @@ def fit(epochs: int, folder: Any, resume: Any = None) -> Recorder:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_epoch_of_a_training_run_is_shuffled_anew_also_after_a_restart(tmp_path: Any) -> None:
+def test_every_epoch_of_a_training_run_is_shuffled_again_also_after_a_restart(tmp_path: Any) -> None:
     audio = np.repeat(np.arange(10), 3)
     expected = {
         epoch: [[Draw(row, epoch) for row in batch] for batch in rows.tolist()]

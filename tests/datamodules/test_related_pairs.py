@@ -1,4 +1,4 @@
-"""Groups of pairs that are alike: properties of an epoch, what a data module does with a file of neighbours."""
+"""Groups of pairs with similar captions: properties of an epoch, what a data module does with a file of neighbours."""
 
 from collections.abc import Callable
 from functools import partial
@@ -93,9 +93,9 @@ def test_every_pair_comes_once_and_groups_are_those_of_a_loop(epoch: Epoch, seed
     whole = len(order) // epoch.group * epoch.group
     chunks = found[:whole].reshape(-1, epoch.group).tolist()
     as_they_come = [rest[i : i + epoch.group] for i in range(0, len(rest), epoch.group)]
-    lacking = as_they_come.pop() if len(rest) % epoch.group else []
+    left_over = as_they_come.pop() if len(rest) % epoch.group else []
     assert sorted(chunks) == sorted(groups + as_they_come)
-    assert found[whole:].tolist() == lacking
+    assert found[whole:].tolist() == left_over
     for chunk in as_they_come:
         chunks.remove(chunk)
     for members in chunks:

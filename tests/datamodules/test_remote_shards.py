@@ -54,7 +54,7 @@ def test_wav_files_out_of_a_shard(
     assert found == [wavs[i] for i in wanted]
 
 
-def test_a_broken_connection_is_taken_up_again(
+def test_a_broken_connection_is_continued(
     long_shard: tuple[Path, list[Member], list[bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
     tar, members, wavs = long_shard

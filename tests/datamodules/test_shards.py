@@ -1,4 +1,4 @@
-"""Shards: what is packed comes out again, wherever a crop begins; a killed packing goes on; failures are reported."""
+"""Shards: what was packed is read back, wherever a crop begins; shards that do not fit their index are refused."""
 
 import io
 import json
@@ -106,7 +106,7 @@ def test_the_data_module_gives_the_same_batches_from_shards(corpus: Corpus, tmp_
         assert (theirs.names, theirs.captions) == (ours.names, ours.captions)
         assert (theirs.lengths - ours.lengths).abs().max() <= 1
         length = int(min(theirs.lengths.min(), ours.lengths.min()))
-        # The resampler sees a crop's end in the one case and the recording going on in the other.
+        # The resampler sees a crop's end in the one case and the recording continuing in the other.
         middle = slice(0, length - 100)
         np.testing.assert_allclose(ours.waveforms[:, middle], theirs.waveforms[:, middle], atol=1e-3)
     for theirs, ours in zip(files.train_dataloader(), shards.train_dataloader(), strict=True):
@@ -132,7 +132,7 @@ def test_a_crop_is_the_same_from_a_wav_file_and_from_a_shard(
     assert np.array_equal(crops[0], crops[1])
 
 
-def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_packed_anew(
+def test_shards_that_are_not_what_the_index_says_are_refused_at_the_start_and_packed_again(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     folder = tmp_path / "shards"
