@@ -24,7 +24,8 @@ from timing import MINILM, command_line
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_modules.audio_encoders.passt import PaSST
-from lightning_modules.dual_encoder import DualEncoder, cosine_scores
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers.cosine import cosine_scores
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.gradient_cache import encode_in_chunks
 from lightning_modules.training.lora import LoRA

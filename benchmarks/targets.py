@@ -20,7 +20,9 @@ from torch.nn.functional import normalize
 
 from common.pretrained import find_model
 from lightning_modules.audio_encoders.cnn import SmallCNN
-from lightning_modules.dual_encoder import DualEncoder, cosine_scores
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
+from lightning_modules.matchers.cosine import cosine_scores
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.caption_embeddings import load_sentence_bert
 from relevance.objectives.base import target_distribution
@@ -68,7 +70,7 @@ def sentences(count: int) -> list[str]:
 
 def small_step(repeats: int, pairs: int = 32) -> float:
     text = HuggingFaceText(MINILM, pooling="mean", trained_layers=0)
-    model = DualEncoder(SmallCNN(), text, CaptionSimilarity(), ListNet(), embedding_dim=256, head="linear")
+    model = DualEncoder(SmallCNN(), text, CaptionSimilarity(), ListNet(), matcher=Cosine(256, "linear"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     waveforms, lengths = torch.randn(pairs, 10 * model.sample_rate), torch.full((pairs,), 10 * model.sample_rate)
     captions, relevance = sentences(pairs), torch.rand(pairs, pairs)

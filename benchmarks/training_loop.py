@@ -22,7 +22,9 @@ from timing import MINILM, command_line, flags
 
 from datamodules.synthetic import Synthetic
 from lightning_modules.audio_encoders.cnn import SmallCNN
-from lightning_modules.dual_encoder import DualEncoder, cosine_scores
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
+from lightning_modules.matchers.cosine import cosine_scores
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.objectives.listnet import ListNet
 from relevance.targets.caption_similarity import CaptionSimilarity
@@ -74,7 +76,7 @@ def by_hand(root: Path, batches: int) -> float:
     text = HuggingFaceText(MINILM, pooling="mean", trained_layers=0)
     relevance = CaptionSimilarity(MINILM)
     relevance.prepare(*data.read_captions())
-    model = DualEncoder(audio, text, relevance, ListNet("text_to_audio"), embedding_dim=256, head="linear").train()
+    model = DualEncoder(audio, text, relevance, ListNet("text_to_audio"), matcher=Cosine(256, "linear")).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-4, weight_decay=0.1)
     times = []
     for batch in data.train_dataloader():

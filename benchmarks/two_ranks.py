@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.base import Relevance
 from relevance.objectives.base import Direction
@@ -93,7 +94,7 @@ def model_of(name: str, pairs: int) -> DualEncoder:
         relevance.prepare(["a"] * pairs, whole_batch(pairs).audio_ids.numpy())
     audio = PaSST(dim=240, depth=4, heads=4, patchout_time=0, patchout_frequency=0, fmin_jitter=0, fmax_jitter=0)
     text = HuggingFaceText(MINILM, pooling="mean", dropout=0.0, attention_dropout=0.0)
-    model = DualEncoder(audio, text, relevance, objective(direction, learn_tau=True), embedding_dim=256)
+    model = DualEncoder(audio, text, relevance, objective(direction, learn_tau=True), matcher=Cosine(256))
     model.log = lambda *arguments, **options: None  # type: ignore[method-assign] # there is no trainer
     return model
 

@@ -8,6 +8,8 @@ import datamodules.streamed_shards
 import datamodules.synthetic
 import datamodules.wavcaps
 import lightning_modules.audio_encoders
+import lightning_modules.matchers
+import lightning_modules.pooling
 import lightning_modules.text_encoders
 import relevance.objectives
 import relevance.targets

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from cli.class_switch import class_named, classes_in
 from common.errors import RunError
@@ -14,6 +13,7 @@ from common.settings import differing_settings
 from common.text import nearest_name
 from evaluation.ranking import retrieval_metrics
 from evaluation.scores import MatrixScores
+from experiments.saved_config import read_saved_config
 from lightning_modules.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     """
     if not saved.is_file():
         return
-    former = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    former = read_saved_config(saved)
     differing = [
         difference
         for part in ("model", "data", "trainer")
@@ -119,7 +119,7 @@ def warn_of_other_schedule(saved: Path, schedule: Schedule, epochs: int | None) 
         schedule: of the learning rate.
         epochs: trainer.max_epochs now; None or -1: without end.
     """
-    former = yaml.safe_load(saved.read_text(encoding="utf-8"))["trainer"]["max_epochs"] if saved.is_file() else None
+    former = read_saved_config(saved)["trainer"]["max_epochs"] if saved.is_file() else None
     if former is None or epochs is None or min(former, epochs) < 1:
         return
     end = min(former, epochs)
@@ -139,9 +139,9 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
     """
     if not saved.is_file():
         return []
-    former = yaml.safe_load(saved.read_text(encoding="utf-8")).get("model") or {}
+    former = read_saved_config(saved)["model"]
     return [
         difference
-        for part in ("audio_encoder", "text_encoder", "head", "embedding_dim")
+        for part in ("audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
         for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
     ]

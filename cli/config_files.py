@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
+from common.renamed import with_new_names
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -69,8 +71,20 @@ class ConfigFile(ActionConfigFile):
         for base in bases_of(path):
             self._apply(parser, cfg, find_config(base, folder), option_string, (*inside, path))
             cfg[self.dest] = list(named)
-        super().__call__(parser, cfg, path, option_string)
+        content = converted(path)
+        super().__call__(parser, cfg, content, option_string)
+        if content != path:  # the parser would not remember inline YAML
+            cfg[self.dest] = [*named, path]
         cfg["base"] = None
+
+
+def converted(config: str) -> str:
+    """The config itself; of one that version 0.1.0 saved, its content under today's names, as inline YAML."""
+    if "\n" in config or not Path(config).is_file():
+        return config
+    content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    renamed = with_new_names(content)
+    return config if renamed == content else yaml.safe_dump(renamed, sort_keys=False)
 
 
 def bases_of(config: str) -> list[str]:

@@ -58,6 +58,7 @@ PAPER = {
         "init_args": {"checkpoint": "weights/passt-s-f128-p16-s16-ap.468.pt"},
     },
     "model.text_encoder": {"class_path": "lightning_modules.text_encoders.huggingface.HuggingFaceText"},
+    "model.matcher": {"class_path": "lightning_modules.matchers.cosine.Cosine"},
     "model.relevance": {"class_path": "relevance.targets.caption_similarity.CaptionSimilarity"},
     "model.objective": {"class_path": "relevance.objectives.listnet.ListNet"},
 }

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.errors import ModelError
+from common.renamed import weights_with_new_names
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -35,7 +36,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise ModelError(f"{path}: holds no table of tensors; give a checkpoint or a state_dict")
-    return dict(state)
+    return weights_with_new_names(state)
 
 
 def _cause(error: Exception) -> str:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
 from common.errors import RunError, UserError
 from common.text import one_line
 from experiments.run_folder import RunFolder
+from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import load_weights
 
@@ -18,14 +18,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: they cannot be read.
     """
-    path = folder.path / "config_fit.yaml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not YAML ({one_line(error)[:200]}); repeat the run") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise RunError(f"{path}: no settings of a model in it; give the folder of a run of `python train.py fit`")
-    return config
+    return read_saved_config(folder.path / "config_fit.yaml")
 
 
 def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:

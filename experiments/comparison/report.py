@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from common.atomic_files import replacing
+from common.errors import RunError
 from common.settings import differing_settings
 from experiments.comparison.paired_tests import Metric, PairTest
 from experiments.comparison.tables import (
@@ -25,6 +25,7 @@ from experiments.comparison.text import conclusion, lines_of
 from experiments.figures.comparison import draw_comparison
 from experiments.figures.style import save_figure
 from experiments.results.experiment import Experiment
+from experiments.saved_config import read_saved_config
 
 MAY_DIFFER = (
     "data.init_args.root",
@@ -77,8 +78,8 @@ def differing_runs(experiment: Experiment) -> str:
     """Settings in which the runs of an experiment differ besides their seed, by their saved configs; empty: none."""
     saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
     try:
-        configs = [(run, yaml.safe_load(path.read_text(encoding="utf-8"))) for run, path in saved]
-    except (yaml.YAMLError, UnicodeDecodeError):
+        configs = [(run, read_saved_config(path)) for run, path in saved]
+    except RunError:
         return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
     for run, config in configs[1:]:
         first_run, first = configs[0]

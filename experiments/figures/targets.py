@@ -83,7 +83,7 @@ def heat_maps(model: Any, evaluation: Evaluation, title: str = "") -> dict[Direc
     figures = {}
     for direction in objective.directions:
         directed = scores if direction == TEXT_TO_AUDIO else scores.T
-        targets = target_distribution(model.relevance(ids, ids), objective.omega)
+        targets = target_distribution(model.relevance(ids, ids, direction), objective.omega)
         predictions = torch.softmax(directed.double() / float(objective.tau), dim=1)
         what = f"{direction.replace('_', ' ')}, the first {len(ids)} validation recordings"
         heading = f"{title}: {what}" if title else what

@@ -80,8 +80,15 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
-    """Checksum of what embeds audio: names, types, shapes and values of the tensors called `audio_...`."""
-    return weights_sha256({name: tensor for name, tensor in state.items() if name.startswith("audio_")})
+    """Checksum of what embeds audio: names, types, shapes and values of the tensors called `audio_...`, and of the
+    matcher's but those called `text_...`.
+    """
+    own = {
+        name.removeprefix("matcher."): tensor
+        for name, tensor in state.items()
+        if name.startswith(("audio_", "matcher.")) and not name.startswith("matcher.text_")
+    }
+    return weights_sha256(own)
 
 
 def embedding_table(

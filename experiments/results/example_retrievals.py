@@ -90,7 +90,7 @@ def example_rows(
     learned = None
     if relevance is not None:
         query_ids = torch.tensor([row["query_id"] for row in queries], device=pool.caption_ids.device)
-        by_caption = relevance(query_ids, pool.caption_ids).float()  # (Q, C)
+        by_caption = relevance(query_ids, pool.caption_ids, TEXT_TO_AUDIO).float()  # (Q, C)
         by_clip = by_caption.new_zeros(len(queries), len(clip_ids))  # (Q, A)
         by_clip.scatter_reduce_(1, pool.caption_audio.expand(len(queries), -1), by_caption, "amax")
         learned = by_clip.cpu().numpy()

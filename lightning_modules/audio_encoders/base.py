@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lightning_modules.states import Encoded
 from lightning_modules.training.freezing import Freezable
 
 
@@ -19,7 +20,7 @@ class AudioEncoder(Freezable):
     dim: int
     depends_on_batch: bool = False
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Encoded:
         """Embed clips; in eval mode the embedding of a clip does not depend on the others in the batch.
 
         Args:
@@ -27,7 +28,7 @@ class AudioEncoder(Freezable):
             lengths: `(B,)` int64 samples of each clip, at most T.
 
         Returns:
-            `(B, dim)`, not normalised; float32, or the autocast type.
+            `(B, dim)`, not normalised, or the states of its frames; float32, or the autocast type.
         """
         raise NotImplementedError
 

@@ -5,9 +5,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from lightning_modules.states import Encoded, States
 from lightning_modules.training.freezing import Freezable
 
-Pooling = Literal["first", "mean"]
+Pooling = Literal["first", "mean", "none"]
 
 
 class TextEncoder(Freezable):
@@ -19,8 +20,8 @@ class TextEncoder(Freezable):
 
     dim: int
 
-    def forward(self, captions: list[str]) -> Tensor:
-        """Embed C captions: (C, dim), not normalised; float32, or the autocast type."""
+    def forward(self, captions: list[str]) -> Encoded:
+        """Embed C captions: (C, dim), not normalised, or the states of their tokens; float32, or the autocast type."""
         raise NotImplementedError
 
 
@@ -33,8 +34,13 @@ def normalise_caption(caption: str) -> str:
     return " ".join(re.sub(r"[^\w\s']|_", " ", caption.lower()).split())
 
 
-def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """One vector a caption, (C, D), out of token states (C, L, D) and mask (C, L), 1 for tokens and 0 for padding."""
+def pool_tokens(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Encoded:
+    """One vector of each caption (C, D) from token states (C, L, D) and mask (C, L), 1 for tokens and 0 for padding.
+
+    With "none" the states themselves; the padding comes after the tokens.
+    """
+    if pooling == "none":
+        return States(hidden, mask.sum(dim=1))
     if pooling == "first":
         return hidden[:, 0]
     weights = mask[:, :, None].to(hidden.dtype)  # (C, L, 1)

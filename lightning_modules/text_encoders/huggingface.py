@@ -4,11 +4,11 @@ import inspect
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from common.errors import ModelError
 from common.pretrained import find_model
+from lightning_modules.states import Encoded
 from lightning_modules.text_encoders.base import Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
 
@@ -22,7 +22,8 @@ class HuggingFaceText(TextEncoder):
 
     Args:
         model: hub name, local folder, or `package:NAME/FOLDER`.
-        pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT models).
+        pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT
+            models), "none" gives the states of all tokens, for `model.text_pooling`.
         max_tokens: longer captions are cut.
         normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
         dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
@@ -121,7 +122,7 @@ class HuggingFaceText(TextEncoder):
         if not 3 <= max_tokens <= longest:  # two tokens mark the beginning and the end
             raise ModelError(f"text encoder: max_tokens is {max_tokens}: '{name}' takes 3 to {longest}")
 
-    def forward(self, captions: list[str]) -> Tensor:
+    def forward(self, captions: list[str]) -> Encoded:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
         if self.normalise_captions:
             captions = [normalise_caption(caption) for caption in captions]

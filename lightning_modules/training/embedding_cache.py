@@ -22,6 +22,7 @@ from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.states import Encoded, States
 from lightning_modules.text_encoders.base import TextEncoder
 
 BATCH = 32
@@ -108,9 +109,18 @@ class FrozenTowers:
     def _run(self, encoder: nn.Module, batches: Iterable[tuple[Any, ...]]) -> Table:
         assert not encoder.training, "a frozen encoder is in evaluation mode"
         with torch.no_grad(), self._precision[1]():
-            states = [encoder(*batch).float().cpu() for batch in batches]  # (BATCH, dim) each
+            states = [_vectors(encoder, encoder(*batch)).float().cpu() for batch in batches]  # (BATCH, dim) each
         joined: Table = torch.cat(states).numpy()
         return joined
+
+
+def _vectors(encoder: nn.Module, encoded: Encoded) -> Tensor:
+    if isinstance(encoded, States):
+        raise ModelError(
+            f"model.cache_frozen keeps one vector of each input, and {type(encoder).__name__} gives tokens or frames; "
+            "leave cache_frozen out"
+        )
+    return encoded
 
 
 def fingerprint(encoder: nn.Module, precision: str) -> str:

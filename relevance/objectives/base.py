@@ -12,9 +12,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from common.directions import DIRECTIONS, Direction
 from common.errors import RelevanceError
 
-Direction = Literal["text_to_audio", "audio_to_text", "both"]
+Directions = Literal[Direction, "both"]
+"""A direction, or the mean of both."""
 
 
 def target_distribution(relevance: Tensor, omega: float | None) -> Tensor:
@@ -66,13 +68,13 @@ class Objective(nn.Module):
 
     citation: ClassVar[str] = ""
 
-    def __init__(self, direction: Direction, tau: float, omega: float | None, learn_tau: bool) -> None:
+    def __init__(self, direction: Directions, tau: float, omega: float | None, learn_tau: bool) -> None:
         super().__init__()
         if tau <= 0:
             raise RelevanceError(f"tau must be positive, got {tau}")
         if omega is not None and omega <= 0:
             raise RelevanceError(f"omega must be positive or null, got {omega}")
-        self.directions: tuple[str, ...] = ("text_to_audio", "audio_to_text") if direction == "both" else (direction,)
+        self.directions: tuple[Direction, ...] = DIRECTIONS if direction == "both" else (direction,)
         self.omega = omega
         # Trained in the log, so that it stays positive.
         self.log_tau = nn.Parameter(torch.tensor(math.log(tau))) if learn_tau else None

@@ -1,6 +1,6 @@
 """InfoNCE."""
 
-from relevance.objectives.base import Direction, Objective
+from relevance.objectives.base import Directions, Objective
 
 
 class InfoNCE(Objective):
@@ -11,5 +11,5 @@ class InfoNCE(Objective):
 
     citation = 'van den Oord et al. 2018, "Representation learning with contrastive predictive coding"'
 
-    def __init__(self, direction: Direction = "both", tau: float = 0.05, learn_tau: bool = False) -> None:
+    def __init__(self, direction: Directions = "both", tau: float = 0.05, learn_tau: bool = False) -> None:
         super().__init__(direction, tau, None, learn_tau)

@@ -1,6 +1,6 @@
 """ListNet."""
 
-from relevance.objectives.base import Direction, Objective
+from relevance.objectives.base import Directions, Objective
 
 
 class ListNet(Objective):
@@ -18,7 +18,7 @@ class ListNet(Objective):
 
     def __init__(
         self,
-        direction: Direction = "text_to_audio",
+        direction: Directions = "text_to_audio",
         tau: float = 0.05,
         omega: float | None = 0.05,
         learn_tau: bool = False,

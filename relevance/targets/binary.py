@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
 
@@ -23,6 +24,8 @@ class SameAudio(Relevance):
                 [0., 1.]])
     """
 
+    symmetric = True
+
     def __init__(self) -> None:
         super().__init__()
         self._audio_of: Tensor | None = None  # (C,) not a buffer: DDP would broadcast it at every step
@@ -31,7 +34,7 @@ class SameAudio(Relevance):
         """Like `Relevance.prepare`."""
         self._audio_of = torch.as_tensor(audio_ids, dtype=torch.int64)
 
-    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """Like `Relevance.forward`."""
         if self._audio_of is None:
             raise RelevanceError("SameAudio was called before prepare(): it does not know which audio a caption has")

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from common.directions import TEXT_TO_AUDIO, Direction
 from common.disk_cache import DType
 from common.errors import RelevanceError
 from relevance.base import Relevance
@@ -40,6 +41,7 @@ class CaptionSimilarity(Relevance):
     Source: Xie et al. 2024, section III-A, eq. 1.
     """
 
+    symmetric = True
     citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
 
     def __init__(
@@ -72,7 +74,7 @@ class CaptionSimilarity(Relevance):
         path_backed = np.load(self.embed(captions).filename, mmap_mode="c")  # type: ignore[attr-defined]
         self._table = torch.from_numpy(path_backed)
 
-    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """Like `Relevance.forward`."""
         return self.scoring(self.similarity(query_ids, item_ids))
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
 from relevance.objectives.base import target_distribution
@@ -49,6 +50,7 @@ class MixedTargets(Relevance):
         if any(omega is not None and omega <= 0 for omega in omegas):
             raise RelevanceError(f"MixedTargets: omegas are {omegas}; each must be positive or null")
         self.parts: Sequence[Relevance] = torch.nn.ModuleList(parts)  # type: ignore[assignment]
+        self.symmetric = all(part.symmetric for part in parts)
         self.omegas = omegas
         self.weights = [weight / sum(weights) for weight in weights]
 
@@ -62,10 +64,10 @@ class MixedTargets(Relevance):
         for part in self.parts:
             part.prepare(captions, audio_ids)
 
-    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """P (Q, N) float32; rows sum to 1."""
         targets = [
-            weight * target_distribution(part(query_ids, item_ids), omega)
+            weight * target_distribution(part(query_ids, item_ids, direction), omega)
             for part, omega, weight in zip(self.parts, self.omegas, self.weights, strict=True)
         ]
         return torch.stack(targets).sum(dim=0)

@@ -119,7 +119,7 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
-        (["--config", "demo_listnet", "--model.embeding_dim", "3"], "did you mean 'model.embedding_dim'?"),
+        (["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"], "did you mean 'embedding_dim'?"),
         (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
         (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
         (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean 'omega'?"),
@@ -162,8 +162,8 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "own_relevance.py").write_text(
         "from relevance.targets.binary import SameAudio\n\n\nclass Smoothed(SameAudio):\n"
         "    def __init__(self, a: float = 0.1) -> None:\n        super().__init__()\n        self.a = a\n\n"
-        "    def forward(self, query_ids, item_ids):\n"
-        "        return (1 - self.a) * super().forward(query_ids, item_ids) + self.a / len(item_ids)\n"
+        "    def forward(self, query_ids, item_ids, direction):\n"
+        "        return (1 - self.a) * super().forward(query_ids, item_ids, direction) + self.a / len(item_ids)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     cli = parsed(
@@ -171,7 +171,9 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
     relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
-    assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
+    assert relevance(torch.tensor([0]), torch.tensor([0, 1]), "text_to_audio").tolist() == [
+        [pytest.approx(0.9), pytest.approx(0.1)]
+    ]
 
 
 @pytest.mark.parametrize(

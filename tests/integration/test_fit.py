@@ -196,9 +196,9 @@ def test_data_settings_that_make_no_training(
 
 
 def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["test", *arguments(folder), "--model.embedding_dim", "32"]) == 1
+    assert main(["test", *arguments(folder), "--model.matcher.embedding_dim", "32"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
+    assert "best.ckpt: weights of another model: 4 of another shape (e.g. matcher.audio_head.bias)" in error
 
 
 def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,8 @@ from common.errors import ModelError, RelevanceError
 from datamodules.batch import Batch, collate
 from datamodules.sampling.pair_batches import rank_share
 from evaluation.evaluator import Evaluation
-from lightning_modules.dual_encoder import DualEncoder, cosine_scores
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers.cosine import Cosine, cosine_scores
 from lightning_modules.training.schedules import Constant, WarmupCosine
 from relevance.objectives.base import Objective
 from relevance.objectives.infonce import InfoNCE
@@ -55,8 +56,8 @@ def model_of(name: str) -> DualEncoder:
 def raw(model: DualEncoder, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """What the heads give for recordings and captions, not normalised, float64."""
     with torch.no_grad():
-        audio = model.audio_head(model.audio_encoder(batch.waveforms, batch.lengths))
-        return audio.double().numpy(), model.text_head(model.text_encoder(batch.captions)).double().numpy()
+        audio = model.matcher.audio_head(model.audio_encoder(batch.waveforms, batch.lengths))
+        return audio.double().numpy(), model.matcher.text_head(model.text_encoder(batch.captions)).double().numpy()
 
 
 def target_of(model: DualEncoder, query: int, items: list[int]) -> list[float]:
@@ -312,7 +313,7 @@ def test_graded_relevance_is_used_only_where_it_is_known_of_all(tmp_path: Path, 
 
 def test_a_collapsed_model_scores_like_chance(tmp_path: Path) -> None:
     model, data = tiny_model(), TinyData(graded=True)
-    for head in (model.audio_head, model.text_head):
+    for head in (model.matcher.audio_head, model.matcher.text_head):
         for parameter in head.parameters():
             torch.nn.init.constant_(parameter, 0.0 if parameter.ndim == 2 else 1.0)
     for result in evaluated(model, tmp_path, data, "test").rankings.values():
@@ -422,7 +423,7 @@ def test_init_from_takes_weights_and_nothing_else(tmp_path: Path) -> None:
     ("objective", "options", "message"),
     [
         (ListNet(), {}, r"1 unknown \(e\.g\. objective\.log_tau\) of \d+ names"),
-        (ListNet(learn_tau=True), {"head": "linear"}, r"4 missing .* 8 unknown .* of 7 names"),
+        (ListNet(learn_tau=True), {"matcher": Cosine(12, "linear")}, r"4 missing .* 8 unknown .* of 7 names"),
     ],
 )
 def test_init_from_another_model_is_refused(

@@ -17,6 +17,7 @@ from experiments.loggers.csv_logger import read_rows
 from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.audio_encoders.spectrograms import LogMel
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.embedding_cache import FrozenTowers, fingerprint
 from relevance.objectives.listnet import ListNet
@@ -158,7 +159,7 @@ class Noisy(TinyAudio):
 
 
 def test_an_encoder_that_freezes_itself_is_in_evaluation_mode() -> None:
-    model = DualEncoder(Noisy(), TinyText(), KindRelevance(), ListNet(), embedding_dim=12)
+    model = DualEncoder(Noisy(), TinyText(), KindRelevance(), ListNet(), matcher=Cosine(12))
     assert not model.audio_encoder.training
     assert model.text_encoder.training
     batch = DATA.pairs(BATCH)
@@ -171,7 +172,7 @@ def test_an_encoder_that_freezes_itself_is_in_evaluation_mode() -> None:
 
 def test_an_encoder_whose_output_depends_on_the_batch_is_refused() -> None:
     passt = PaSST(dim=12, depth=1, heads=1, trained_layers=0, average_padding_windows=True)
-    model = DualEncoder(passt, TinyText(), KindRelevance(), ListNet(), embedding_dim=12)
+    model = DualEncoder(passt, TinyText(), KindRelevance(), ListNet(), matcher=Cosine(12))
     with pytest.raises(ModelError, match=r"depends on its batch \(average_padding_windows\); set that to false"):
         towers_of(model)
 

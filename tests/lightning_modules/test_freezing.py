@@ -27,6 +27,7 @@ from transformers import (
 from common.errors import ModelError
 from lightning_modules.audio_encoders import AudioEncoder, HuggingFaceAudio, PaSST
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.objectives.listnet import ListNet
@@ -311,11 +312,11 @@ def test_an_encoder_frozen_by_hand_is_so_too(make: type) -> None:
 
 def test_a_dual_encoder_of_frozen_parts_trains_its_heads(encoders: Encoders) -> None:
     text, audio = encoders("bert", trained_layers=0), encoders("passt", trained_layers=0)
-    model = DualEncoder(audio, text, KindRelevance(), ListNet(), embedding_dim=4).train()
+    model = DualEncoder(audio, text, KindRelevance(), ListNet(), matcher=Cosine(4)).train()
     assert not any(part.training for encoder in (text, audio) for part in encoder.modules())
-    assert model.audio_head.training
+    assert model.matcher.audio_head.training
     optimized = {id(parameter) for group in model.configure_optimizers().param_groups for parameter in group["params"]}
-    heads = [*model.audio_head.parameters(), *model.text_head.parameters()]
+    heads = [*model.matcher.audio_head.parameters(), *model.matcher.text_head.parameters()]
     assert optimized == {id(parameter) for parameter in heads}
     summary = ModelSummary(model)
     assert summary.trainable_parameters == sum(parameter.numel() for parameter in heads) < summary.total_parameters

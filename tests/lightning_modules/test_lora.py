@@ -17,6 +17,7 @@ from cli.commands import search
 from common.errors import ModelError
 from lightning_modules.audio_encoders import PaSST
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.weights import load_weights
@@ -185,7 +186,7 @@ def dual_encoder(audio: LoRA | None, text: LoRA | None, **options: Any) -> DualE
         HuggingFaceText(MINILM, dropout=0.0, attention_dropout=0.0, config=BERT, lora=text),
         KindRelevance(),
         ListNet("both", tau=0.2),
-        embedding_dim=6,
+        matcher=Cosine(6),
         **options,
     )
 
@@ -199,7 +200,7 @@ def test_a_model_with_adapters_begins_from_one_without(tmp_path: Path, before: t
     model = dual_encoder(LoRA(), LoRA(), init_from=str(tmp_path / "before.ckpt"))
     for ours, theirs in ((model.audio_encoder, source.audio_encoder), (model.text_encoder, source.text_encoder)):
         assert torch.equal(embed(ours.eval()), embed(theirs.eval()))
-    heads = [dict(each.audio_head.named_parameters())["0.weight"] for each in (model, source)]
+    heads = [dict(each.matcher.audio_head.named_parameters())["0.weight"] for each in (model, source)]
     assert torch.equal(*heads)
 
     torch.save(model.state_dict(), tmp_path / "with.ckpt")
@@ -226,7 +227,7 @@ def test_weights_that_do_not_fit_are_still_refused(tmp_path: Path) -> None:
 def test_the_summary_counts_adapters_and_heads() -> None:
     model = dual_encoder(LoRA(rank=2), LoRA(rank=2))
     adapters = 2 * 2 * (8 + 24) + 2 * 2 * (8 + 8)  # two blocks' qkv; query and value of one layer
-    heads = [*model.audio_head.parameters(), *model.text_head.parameters()]
+    heads = [*model.matcher.audio_head.parameters(), *model.matcher.text_head.parameters()]
     assert ModelSummary(model).trainable_parameters == adapters + sum(parameter.numel() for parameter in heads)
 
 

@@ -52,12 +52,13 @@ def tiny_run(folder: Path) -> Path:
         "text_encoder": "tests.support.tiny.TinyText",
         "relevance": "tests.support.tiny.KindRelevance",
     }
+    matcher = {"class_path": "Cosine", "init_args": {"embedding_dim": 12}}
     data = {"root": str(corpus.root), "batch_size": 6, "num_workers": 0, "max_seconds": 2.0}
     quiet = {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False}
     config.write_text(
         yaml.safe_dump(
             {
-                "model": {**{part: {"class_path": path} for part, path in model.items()}, "embedding_dim": 12},
+                "model": {**{part: {"class_path": path} for part, path in model.items()}, "matcher": matcher},
                 "data": {"class_path": "Clotho", "init_args": data},
                 "trainer": quiet,
                 "run": {"root": str(folder / "runs")},

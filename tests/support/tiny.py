@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from common.directions import TEXT_TO_AUDIO, Direction
 from datamodules.batch import Batch, Example, collate
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler
 from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.text_encoders.base import TextEncoder
 from relevance.base import Relevance
 from relevance.objectives.base import Objective
@@ -57,12 +59,14 @@ class TinyText(TextEncoder):
 class KindRelevance(Relevance):
     """Mostly the distance of two recordings' kinds, with something of its own for each pair of captions."""
 
+    symmetric = True
+
     def prepare(self, captions: Any, audio_ids: Any) -> None:
         kinds = torch.as_tensor(audio_ids) % len(KINDS)
         noise = torch.rand(len(kinds), len(kinds), generator=torch.Generator().manual_seed(1))
         self.table = 0.8 * torch.exp(-(kinds[:, None] - kinds).abs()) + 0.1 * (noise + noise.T)  # (C, C)
 
-    def forward(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         return self.table[query_ids][:, item_ids]
 
 
@@ -147,6 +151,7 @@ def tiny_model(
     seed: int = 0,
     dropout: float = 0.0,
     lr: float = 0.02,
+    matcher: Matcher | None = None,
     **options: Any,
 ) -> DualEncoder:
     """A dual encoder of the stand-ins, with weights drawn from `seed`."""
@@ -156,7 +161,7 @@ def tiny_model(
         TinyText(dropout=dropout),
         relevance or KindRelevance(),
         objective or ListNet("both"),
-        embedding_dim=12,
+        matcher=matcher or Cosine(12),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=lr),
         **options,
     )

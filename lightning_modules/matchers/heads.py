@@ -17,8 +17,17 @@ def projection_head(kind: Head, dim: int, embedding_dim: int) -> nn.Module:
     Raises:
         ModelError: another kind.
     """
-    if kind not in get_args(Head):
-        raise ModelError(f"model.head is '{kind}': give one of {', '.join(get_args(Head))}")
+    check_head(kind)
     if kind == "linear":
         return nn.Linear(dim, embedding_dim)
     return nn.Sequential(nn.Linear(dim, embedding_dim), nn.ReLU(), nn.Linear(embedding_dim, embedding_dim))
+
+
+def check_head(kind: str) -> None:
+    """Refuse another kind of head.
+
+    Raises:
+        ModelError: it is none of `Head`.
+    """
+    if kind not in get_args(Head):
+        raise ModelError(f"model.matcher.head is '{kind}': give one of {', '.join(get_args(Head))}")

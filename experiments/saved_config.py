@@ -1,0 +1,25 @@
+"""The settings that a run was made with, as its folder holds them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import RunError
+from common.renamed import with_new_names
+from common.text import one_line
+
+
+def read_saved_config(path: Path) -> dict[str, Any]:
+    """A run's resolved config, under today's names.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        config = with_new_names(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: not YAML ({one_line(error)[:200]}); repeat the run") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        raise RunError(f"{path}: no settings of a model in it; give the folder of a run of `python train.py fit`")
+    return config

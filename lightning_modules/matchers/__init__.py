@@ -1,0 +1,6 @@
+"""Matchers: from what two encoders give to scores of captions and recordings."""
+
+from lightning_modules.matchers.base import Matcher
+from lightning_modules.matchers.cosine import Cosine
+
+__all__ = ["Cosine", "Matcher"]

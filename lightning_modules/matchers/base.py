@@ -1,0 +1,45 @@
+"""The interface of matchers."""
+
+from torch import Tensor, nn
+
+from common.directions import TEXT_TO_AUDIO, Direction
+from evaluation.scores import FunctionScores, Scores
+from lightning_modules.states import Encoded
+
+
+class Matcher(nn.Module):
+    """Owns the heads, and says how well a caption and a recording match.
+
+    What it makes of inputs is one float32 tensor whose first dimension counts them; the rest of its shape is the
+    matcher's own affair, (N, D) for one vector, (N, E, D) for several. So it can be gathered over ranks, collected
+    over a split and computed in chunks.
+
+    Attributes:
+        takes_states: whether it takes tokens and frames as they are; otherwise a pooling part makes vectors of them.
+    """
+
+    takes_states: bool = False
+
+    def connect(self, audio_dim: int, text_dim: int) -> None:
+        """Make the heads for encoders of these sizes."""
+        raise NotImplementedError
+
+    def audio(self, encoded: Encoded) -> Tensor:
+        """What is embedded of A recordings: (A, ...) float32."""
+        raise NotImplementedError
+
+    def text(self, encoded: Encoded) -> Tensor:
+        """What is embedded of C captions: (C, ...) float32."""
+        raise NotImplementedError
+
+    def scores(self, text: Tensor, audio: Tensor) -> Tensor:
+        """Scores (C, A) float32 of embedded captions (C, ...) and recordings (A, ...), also under autocast."""
+        raise NotImplementedError
+
+    def ranked(self, queries: Tensor, items: Tensor, direction: Direction) -> Tensor:
+        """Scores (Q, N) float32 of embedded queries and items: captions and recordings, or the reverse."""
+        return self.scores(queries, items) if direction == TEXT_TO_AUDIO else self.scores(items, queries).T
+
+    def pool_scores(self, text: Tensor, audio: Tensor) -> Scores:
+        """The same for whole pools, computed in blocks."""
+        return FunctionScores(self.scores, text, audio)

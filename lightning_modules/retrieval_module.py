@@ -1,0 +1,239 @@
+"""Training on relevance and evaluation by ranking, for any model that embeds recordings and captions."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from torch.optim import Optimizer
+
+from common.directions import TEXT_TO_AUDIO
+from common.errors import ModelError
+from common.renamed import weights_with_new_names
+from datamodules.batch import Batch
+from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
+from evaluation.evaluator import Evaluation, evaluate
+from evaluation.scores import Scores
+from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.matchers.base import Matcher
+from lightning_modules.pool_collector import PoolCollector
+from lightning_modules.training.schedules import Schedule
+from relevance.base import Relevance
+from relevance.objectives.base import Objective, target_distribution, target_entropy
+from relevance.objectives.target_checks import check_targets
+
+Split = Literal["validation", "test"]
+
+
+class RetrievalModule(L.LightningModule):
+    """The steps of training and evaluation; a subclass has the model, and embeds a batch.
+
+    Args:
+        optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
+        schedule: factor on the learning rate over time.
+        loss_batch: recordings a batch when the loss is taken on a validation split.
+
+    Attributes:
+        matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
+        evaluation: the last one.
+        relevance_is_ready: for look-ups by caption id.
+
+    Raises:
+        ModelError: `loss_batch` is below 2.
+    """
+
+    matcher: Matcher
+    relevance: Relevance
+    objective: Objective
+
+    def __init__(self, optimizer: OptimizerCallable, schedule: Schedule, loss_batch: int) -> None:
+        super().__init__()
+        if loss_batch < 2:
+            raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
+        self.optimizer_of = optimizer
+        self.schedule = schedule
+        self.loss_batch = loss_batch
+        self.collector = PoolCollector()
+        self.evaluation: Evaluation | None = None
+        self.relevance_is_ready = False
+        self._targets_checked = False
+        self._seed = torch.initial_seed()
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is embedded of a batch's recordings (A, ...) and captions (C, ...), float32."""
+        raise NotImplementedError
+
+    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """What is embedded of recordings (A, T) with lengths (A,): (A, ...) float32."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------------------ preparing
+
+    def prepare_data(self) -> None:
+        """Let the relevance do its slow work once (one process calls this)."""
+        if self._needs_targets():
+            captions, _ = self.captions_source().read_captions()
+            self.relevance.encode(captions)
+
+    def setup(self, stage: str) -> None:
+        """Let the relevance look up by id (every process calls this)."""
+        if self._needs_targets():
+            self.relevance.prepare(*self.captions_source().read_captions())
+            self.relevance_is_ready = True
+
+    def _needs_targets(self) -> bool:
+        return self.trainer.state.fn in ("fit", "validate")
+
+    def captions_source(self) -> Any:
+        """The data module.
+
+        Raises:
+            ModelError: it has no captions to make targets from.
+        """
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if not hasattr(datamodule, "read_captions"):
+            raise ModelError("training needs a data module with read_captions() to make its targets from")
+        return datamodule
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read checkpoints of version 0.1.0 too."""
+        checkpoint["state_dict"] = weights_with_new_names(checkpoint["state_dict"])
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of this rank's queries against the items of all ranks."""
+        recordings, text = self.embed(batch)  # (a, D), (b, D)
+        audio = recordings[batch.caption_audio]  # (b, D)
+        item_ids = gather_ids(batch.caption_ids)  # (W b,)
+        relevance = self.relevance.by_direction(batch.caption_ids, item_ids, self.objective.directions)  # (b, W b) each
+        losses, entropies = [], []
+        for direction, wanted in relevance.items():
+            if not self._targets_checked:
+                check_targets(wanted, self.objective.omega)
+            queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
+            scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
+            losses.append(self.objective(scores, wanted))
+            entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
+        self._targets_checked = True
+        loss = torch.stack(losses).mean()
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/tau", self.objective.tau)
+        self.log("train/target_entropy", torch.stack(entropies).mean())
+        return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate and the random numbers of this step.
+
+        Dropout, patchout and masks are drawn from (seed, epoch, batch, rank), so that a resumed run continues as it
+        would have, and ranks draw different ones.
+        """
+        draws = np.random.SeedSequence([self._seed, self.current_epoch, batch_idx, self.global_rank])
+        torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]))
+        epoch = self.current_epoch + (batch_idx + 1) / self.trainer.num_training_batches
+        epochs = self.trainer.max_epochs
+        factor = self.schedule(epoch, math.inf if epochs in (None, -1) else epochs)
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.log("train/lr", optimizer.param_groups[0]["lr"])
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the 2-norm of all gradients together, before any clipping, on those steps that are logged."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.trainer.global_step + 1) % every == 0:
+            gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+            self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimiser over all trained parameters; the schedule is applied at every step."""
+        optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    # ------------------------------------------------------------------------------------------------ evaluating
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin an empty pool."""
+        self.collector.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin an empty pool."""
+        self.collector.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Embed a batch into the pool."""
+        self._collect(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Embed a batch into the pool."""
+        self._collect(batch)
+
+    def predict_step(self, batch: Batch | None, batch_idx: int) -> dict[str, Any]:
+        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings; nothing where none could be read."""
+        if batch is None:
+            return {}
+        return {
+            "names": batch.names,
+            "audio_ids": batch.audio_ids,
+            "embeddings": self.embed_audio(batch.waveforms, batch.lengths),
+        }
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss and the ranking metrics of the validation split."""
+        pool = self._evaluate("validation", "val").pool
+        self.log("val/loss", self.pool_loss(pool), prog_bar=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the ranking metrics of the test split."""
+        self._evaluate("test", "test")
+
+    def _collect(self, batch: Batch) -> None:
+        audio, text = self.embed(batch)
+        described = batch.audio_ids[batch.caption_audio]
+        self.collector.update(audio, batch.audio_ids, text, batch.caption_ids, described)
+
+    def _evaluate(self, split: Split, prefix: str) -> Evaluation:
+        pool = self.collector.compute()
+        self.collector.reset()
+        known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
+        self.evaluation = evaluate(split, pool, self.pool_scores(pool), known, rank=sharded_metrics)
+        for direction, ranking in self.evaluation.rankings.items():
+            for name, value in ranking.summary().items():
+                shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
+                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
+        return self.evaluation
+
+    def pool_scores(self, pool: EmbeddingPool) -> Scores:
+        """Scores of a pool's captions (C, ...) for its recordings (A, ...)."""
+        return self.matcher.pool_scores(pool.text, pool.audio)
+
+    def pool_loss(self, pool: EmbeddingPool) -> Tensor:
+        """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
+
+        Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
+        second ones, and so on. So it does not depend on how the pool was computed.
+        """
+        total, count = torch.zeros((), device=pool.audio.device), 0
+        for captions in self.loss_batches(pool):
+            text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
+            ids = pool.caption_ids[captions]
+            relevance = self.relevance.by_direction(ids, ids, self.objective.directions)
+            scores = self.matcher.scores(text, audio)
+            losses = [
+                self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
+                for direction, wanted in relevance.items()
+            ]
+            total += torch.stack(losses).mean() * len(captions)
+            count += len(captions)
+        return total / max(count, 1)
+
+    def loss_batches(self, pool: EmbeddingPool) -> Iterator[Tensor]:
+        """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""
+        return batches_of_captions(pool, self.loss_batch)
