@@ -1,8 +1,10 @@
-"""Per-query results: tables of an evaluation, and the parquet file they are kept in."""
+"""Per-query results: tables of an evaluation, and the parquet file they are kept in. (Imported without torch.)"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,10 @@ import pyarrow.parquet as pq
 from common.atomic_files import replacing
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
-from evaluation.evaluator import Evaluation
-from evaluation.ranking import RankingResult
+
+if TYPE_CHECKING:
+    from evaluation.evaluator import Evaluation
+    from evaluation.ranking import RankingResult
 
 
 def query_tables(evaluation: Evaluation) -> dict[Direction, pa.Table]:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from cli.commands.search import main
 from common.errors import RunError
 from evaluation.evaluator import evaluate
+from evaluation.scores import EmbeddingScores
 from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
@@ -77,10 +78,11 @@ def index_of(run: Path) -> Path:
 @given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them alike
+    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them equal
     query = rng.integers(-2, 3, 4).astype(np.float32)
     names = [f"{i}.wav" for i in range(count)]
-    hits = best_hits(query, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
+    scores = EmbeddingScores(torch.from_numpy(query)[None], torch.from_numpy(vectors))
+    hits = best_hits(scores, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
     products = [sum(float(a) * float(b) for a, b in zip(vector, query, strict=True)) for vector in vectors]
     order = sorted(range(count), key=lambda i: (-products[i], i))[:top]
     assert hits == [Hit(rank, products[i], names[i], None, float(i)) for rank, i in enumerate(order, 1)]
