@@ -162,12 +162,8 @@ def test_tokens_train(tmp_path: Path) -> None:
 
 
 def test_tokens_and_vectors_are_not_mixed_up() -> None:
-    with pytest.raises(
-        ModelError, match=r"^model\.text_encoder gives tokens, and Cosine takes one vector: give model\.t"
-    ):
+    with pytest.raises(ModelError, match=r"^model\.text_encoder gives tokens, and Cosine takes one vector"):
         tokens(None).embed_text(["rain"])
     model = tiny_model(InfoNCE(), text_pooling=MeanPooling())
-    with pytest.raises(
-        ModelError, match=r"^model\.text_encoder gives one vector already: leave model\.text_pooling out"
-    ):
+    with pytest.raises(ModelError, match=r"^model\.text_encoder gives one vector already: leave"):
         model.embed_text(["rain"])
