@@ -47,6 +47,8 @@ def test_git_knows_the_commit_and_whether_there_are_changes(tmp_path: Path) -> N
     assert git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     (tmp_path / "new.py").touch()
     assert git_state(tmp_path)["dirty"] is True
+    (tmp_path / "packages").mkdir()
+    assert git_state(tmp_path / "packages") == {"commit": None, "dirty": None}  # not of this repository
 
 
 def test_a_stage_replaces_its_own_facts_and_damage_is_reported(tmp_path: Path) -> None:
