@@ -26,12 +26,12 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.base import Relevance
-from relevance.objectives.base import Direction
+from relevance.objectives.base import Directions
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
 
-OBJECTIVES: dict[str, tuple[type[ListNet] | type[InfoNCE], Direction]] = {
+OBJECTIVES: dict[str, tuple[type[ListNet] | type[InfoNCE], Directions]] = {
     "ListNet, text to audio": (ListNet, "text_to_audio"),
     "ListNet, audio to text": (ListNet, "audio_to_text"),
     "ListNet, both": (ListNet, "both"),

@@ -21,7 +21,7 @@ from experiments.callbacks.progress_bar import ProgressBar
 from experiments.results.embeddings_file import audio_weights_sha256, read_embeddings
 from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RUN_TEST, RunFolder
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.load_run import built
 
@@ -95,7 +95,7 @@ class SearchIndex:
 def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
     """Recordings in a folder; what is new or was changed since the last time is embedded, and kept in the run folder.
 
-    What was kept and cannot be read, or is of other weights, is made anew.
+    What was kept and cannot be read, or is of other weights, is made again.
 
     Raises:
         DataError: there is no such folder, or no audio in it.
@@ -137,12 +137,12 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     """
     path = folder.pool("test")
     if not path.is_file():
-        raise RunError(f"{folder.path}: was not tested; give --audio FOLDER, or run `python train.py test` first")
+        raise RunError(f"{folder.path}: was not tested; give --audio FOLDER, or {RUN_TEST} first")
     pool = read_pool(path)
     with torch.inference_mode():
         vector = model.embed_text(pool.captions[:1])[0].cpu()
     if vector.shape != pool.text[0].shape or vector @ pool.text[0] < 0.99:  # tests may run in bfloat16
-        raise RunError(f"{path}: embedded with other weights than {folder.best}; run `python train.py test` again")
+        raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:

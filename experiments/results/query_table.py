@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from common.atomic_files import replacing
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
+from experiments.run_folder import RUN_TEST
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluation
@@ -82,12 +83,12 @@ def read_queries(path: Path) -> pa.Table:
         RunError: there is none, or it cannot be read.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no per-query results; run `python train.py test` for this run first")
+        raise RunError(f"{path}: no per-query results; {RUN_TEST} for this run first")
     try:
         return pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
-        raise RunError(f"{path}: cannot be read ({cause}); run `python train.py test` again") from error
+        raise RunError(f"{path}: cannot be read ({cause}); {RUN_TEST} again") from error
 
 
 def rows_of(table: pa.Table, direction: str) -> list[dict[str, Any]]:

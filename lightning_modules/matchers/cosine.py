@@ -30,6 +30,9 @@ class Cosine(Matcher):
     Source: Xie et al. 2024, section II-A.
     """
 
+    audio_head: nn.Module
+    text_head: nn.Module
+
     def __init__(self, embedding_dim: int = 1024, head: Head = "mlp") -> None:
         super().__init__()
         check_head(head)

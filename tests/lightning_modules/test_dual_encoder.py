@@ -27,7 +27,7 @@ from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
 from tests.support.ranks import on_ranks
-from tests.support.tiny import KindRelevance, TinyData, tiny_model, tiny_trainer
+from tests.support.tiny import KindRelevance, TinyData, cosine, tiny_model, tiny_trainer
 
 TAU, OMEGA = 0.2, 0.3
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
@@ -56,8 +56,8 @@ def model_of(name: str) -> DualEncoder:
 def raw(model: DualEncoder, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """What the heads give for recordings and captions, not normalised, float64."""
     with torch.no_grad():
-        audio = model.matcher.audio_head(model.audio_encoder(batch.waveforms, batch.lengths))
-        return audio.double().numpy(), model.matcher.text_head(model.text_encoder(batch.captions)).double().numpy()
+        audio = cosine(model).audio_head(model.audio_encoder(batch.waveforms, batch.lengths))
+        return audio.double().numpy(), cosine(model).text_head(model.text_encoder(batch.captions)).double().numpy()
 
 
 def target_of(model: DualEncoder, query: int, items: list[int]) -> list[float]:
@@ -313,7 +313,7 @@ def test_graded_relevance_is_used_only_where_it_is_known_of_all(tmp_path: Path, 
 
 def test_a_collapsed_model_scores_like_chance(tmp_path: Path) -> None:
     model, data = tiny_model(), TinyData(graded=True)
-    for head in (model.matcher.audio_head, model.matcher.text_head):
+    for head in (cosine(model).audio_head, cosine(model).text_head):
         for parameter in head.parameters():
             torch.nn.init.constant_(parameter, 0.0 if parameter.ndim == 2 else 1.0)
     for result in evaluated(model, tmp_path, data, "test").rankings.values():

@@ -33,7 +33,7 @@ from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.objectives.listnet import ListNet
 from tests.lightning_modules.test_audio_encoders import clap_config, noise
 from tests.lightning_modules.test_text_encoders import CAPTIONS, SIZES, save_tokenizer
-from tests.support.tiny import KindRelevance, TinyAudio, TinyText
+from tests.support.tiny import KindRelevance, TinyAudio, TinyText, cosine
 
 SIZES3 = {**SIZES, "num_hidden_layers": 3}
 SPECIAL: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -314,9 +314,9 @@ def test_a_dual_encoder_of_frozen_parts_trains_its_heads(encoders: Encoders) -> 
     text, audio = encoders("bert", trained_layers=0), encoders("passt", trained_layers=0)
     model = DualEncoder(audio, text, KindRelevance(), ListNet(), matcher=Cosine(4)).train()
     assert not any(part.training for encoder in (text, audio) for part in encoder.modules())
-    assert model.matcher.audio_head.training
+    assert cosine(model).audio_head.training
     optimized = {id(parameter) for group in model.configure_optimizers().param_groups for parameter in group["params"]}
-    heads = [*model.matcher.audio_head.parameters(), *model.matcher.text_head.parameters()]
+    heads = [*cosine(model).audio_head.parameters(), *cosine(model).text_head.parameters()]
     assert optimized == {id(parameter) for parameter in heads}
     summary = ModelSummary(model)
     assert summary.trainable_parameters == sum(parameter.numel() for parameter in heads) < summary.total_parameters

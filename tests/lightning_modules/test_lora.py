@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cli.commands import search
+from cli.__main__ import main
 from common.errors import ModelError
 from lightning_modules.audio_encoders import PaSST
 from lightning_modules.dual_encoder import DualEncoder
@@ -28,8 +28,7 @@ from tests.support.gradients import BATCH, Outcome, Step
 from tests.support.ranks import on_ranks
 from tests.support.recordings import write_recordings
 from tests.support.runs import arguments, fit_killed
-from tests.support.tiny import KindRelevance, TinyData
-from train import main
+from tests.support.tiny import KindRelevance, TinyData, cosine
 
 pytest.importorskip("peft")
 
@@ -200,7 +199,7 @@ def test_a_model_with_adapters_begins_from_one_without(tmp_path: Path, before: t
     model = dual_encoder(LoRA(), LoRA(), init_from=str(tmp_path / "before.ckpt"))
     for ours, theirs in ((model.audio_encoder, source.audio_encoder), (model.text_encoder, source.text_encoder)):
         assert torch.equal(embed(ours.eval()), embed(theirs.eval()))
-    heads = [dict(each.matcher.audio_head.named_parameters())["0.weight"] for each in (model, source)]
+    heads = [dict(cosine(each).audio_head.named_parameters())["0.weight"] for each in (model, source)]
     assert torch.equal(*heads)
 
     torch.save(model.state_dict(), tmp_path / "with.ckpt")
@@ -227,7 +226,7 @@ def test_weights_that_do_not_fit_are_still_refused(tmp_path: Path) -> None:
 def test_the_summary_counts_adapters_and_heads() -> None:
     model = dual_encoder(LoRA(rank=2), LoRA(rank=2))
     adapters = 2 * 2 * (8 + 24) + 2 * 2 * (8 + 8)  # two blocks' qkv; query and value of one layer
-    heads = [*model.matcher.audio_head.parameters(), *model.matcher.text_head.parameters()]
+    heads = [*cosine(model).audio_head.parameters(), *cosine(model).text_head.parameters()]
     assert ModelSummary(model).trainable_parameters == adapters + sum(parameter.numel() for parameter in heads)
 
 
@@ -283,7 +282,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a LoRA run was fine-tuned from the weights of a model without LoRA, and tested."""
     folder = tmp_path_factory.mktemp("lora")
     cli = parsed("fit", *tiny(folder))
-    torch.save(cli.parser.instantiate_classes(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
+    torch.save(cli.parser.instantiate(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
     assert main(["fit", *with_lora(folder, "whole")]) == 0
     return folder
 
@@ -342,7 +341,7 @@ def test_a_run_is_tested_predicted_with_and_searched(folder: Path, capsys: pytes
     assert main(["predict", "--config", str(run / "config_fit.yaml"), *others]) == 0
     assert pq.read_table(run / "embeddings.parquet").num_rows > 0
     capsys.readouterr()
-    assert search.main(["--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
     assert "a dog barks" in capsys.readouterr().out
 
 
@@ -354,7 +353,7 @@ def test_the_overlay_goes_with_the_papers_model(tmp_path: Path, monkeypatch: pyt
     assert options.text_encoder.init_args.model == "FacebookAI/roberta-large"
     smaller = {"audio_encoder.checkpoint": "null", "audio_encoder.depth": "1", "text_encoder.model": MINILM}
     cli = parsed(*configs, *(text for name, value in smaller.items() for text in (f"--model.{name}", value)))
-    model = cli.parser.instantiate_classes(cli.config)["fit"].model
+    model = cli.parser.instantiate(cli.config)["fit"].model
     adapted = {name.split(".")[-4] for name, _ in model.named_parameters() if ".lora_A." in name}
     assert adapted == {"qkv", "query", "value"}
     assert model.audio_encoder.network.blocks[0].attn.qkv.scaling == {"default": 2.0}

@@ -167,6 +167,12 @@ def tiny_model(
     )
 
 
+def cosine(model: DualEncoder) -> Cosine:
+    """The matcher of a model that has the usual one."""
+    assert isinstance(model.matcher, Cosine)
+    return model.matcher
+
+
 def tiny_trainer(folder: Path, **options: Any) -> L.Trainer:
     """A quiet trainer on the CPU that writes nothing outside `folder`."""
     quiet = dict.fromkeys(("enable_checkpointing", "enable_progress_bar", "enable_model_summary", "logger"), False)
