@@ -15,7 +15,7 @@ from common.text import one_line
 from datamodules.audio_folder import AudioFolder
 from datamodules.base import AudioCaptionDataModule
 from evaluation.ranks import best_items
-from evaluation.scores import EmbeddingScores, Scores
+from evaluation.scores import Scores
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.results.embeddings_file import audio_weights_sha256, read_embeddings
@@ -88,7 +88,7 @@ class SearchIndex:
             raise RunError("the query is empty; say in words what you want to hear")
         with torch.inference_mode():
             text = self.model.embed_text([query.strip()]).cpu()  # (1, D)
-            scores = EmbeddingScores(text, self.audio)
+            scores = self.model.matcher.pool_scores(text, self.audio)
         return best_hits(scores, self.recordings, top)
 
 

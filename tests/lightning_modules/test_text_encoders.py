@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from common.errors import ModelError
+from lightning_modules.states import States
 from lightning_modules.text_encoders.base import normalise_caption, pool_tokens
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 
@@ -119,8 +120,13 @@ def test_a_tokenizer_that_pads_on_the_left_changes_nothing(make: Make, pooling: 
 def test_mean_pooling_leaves_padding_out() -> None:
     hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]], [[1.0, 1.0], [2.0, 2.0], [6.0, 0.0]]])
     mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
-    assert pool_tokens(hidden, mask, "mean").tolist() == [[2.0, 3.0], [3.0, 1.0]]
-    assert pool_tokens(hidden, mask, "first").tolist() == [[1.0, 2.0], [1.0, 1.0]]
+    for pooling, expected in (("mean", [[2.0, 3.0], [3.0, 1.0]]), ("first", [[1.0, 2.0], [1.0, 1.0]])):
+        pooled = pool_tokens(hidden, mask, pooling)  # type: ignore[arg-type]
+        assert isinstance(pooled, torch.Tensor)
+        assert pooled.tolist() == expected
+    states = pool_tokens(hidden, mask, "none")
+    assert isinstance(states, States)
+    assert (states.values is hidden, states.lengths.tolist()) == (True, [2, 3])
 
 
 def test_longer_captions_are_cut_at_max_tokens(make: Make) -> None:
