@@ -1,4 +1,5 @@
 """`python -m cli COMMAND`."""
+
 import importlib
 import sys
 

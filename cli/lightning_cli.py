@@ -41,6 +41,7 @@ from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.result_writer import RunWriter
 from experiments.callbacks.wandb_media import Dashboard
 from experiments.figures.run import draw_run
+from experiments.former_run import restore
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.loggers.wandb_logger import wandb_logger
 from experiments.results.embeddings_file import audio_weights_sha256
@@ -170,6 +171,8 @@ class RetrievalCLI(LightningCLI):
         if self.subcommand == "fit":
             if _is_rank_zero() and not self._options.trainer.fast_dev_run:
                 self._held.callback(self.folder.lock().release)
+                restore(self.folder.path)  # from a process that was killed
+                self._held.callback(restore, self.folder.path)  # nothing is left to restore after a step
             self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
             if self.resume_from:
                 check_same_experiment(self.folder.path / "config_fit.yaml", self._resolved())
@@ -207,7 +210,14 @@ class RetrievalCLI(LightningCLI):
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
         own: list[Any] = [
             RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
-            RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, people=self.people),
+            RunWriter(
+                self.folder,
+                CODE,
+                self.seed,
+                resume=self.resume_from is not None,
+                overwrite=run.overwrite,
+                people=self.people,
+            ),
         ]
         if self._wants_wandb:
             self.dashboard = Dashboard(

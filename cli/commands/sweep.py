@@ -16,6 +16,7 @@ from cli.config_files import CONFIGS, configs_first
 from cli.dry_run import planned_run
 from common.errors import RunError
 from common.text import one_line
+from experiments.run_folder import check_name
 from experiments.sweeps.sweep_file import Settings, SweepFile, read_sweep
 from experiments.sweeps.trials import Trials
 from experiments.sweeps.worker import report, settings_line, work
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         sweep = read_sweep(find_sweep(options.file), options.name)
         beside = find_sweep(options.file).parent / sweep.program
         sweep = replace(sweep, program=str(beside if beside.is_file() else CONFIGS.parent / sweep.program))
+        check_name(sweep.name, "the sweep's name")
         check_trials(sweep, extra)
         folder = options.folder / sweep.name
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from common.errors import RunError
 from evaluation.embedding_pool import JudgedPool
 from experiments.callbacks.atomic_checkpoint_io import read_state_dict
+from experiments.former_run import discard, set_aside
 from experiments.provenance import (
     check_same_training,
     git_state,
@@ -40,9 +41,17 @@ class RunWriter(L.Callback):
     """
 
     def __init__(
-        self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False, people: People | None = None
+        self,
+        folder: RunFolder,
+        code: Any,
+        seed: int,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        people: People | None = None,
     ) -> None:
-        self.folder, self.code, self.seed, self.resume, self.people = folder, code, seed, resume, people
+        self.folder, self.code, self.seed, self.people = folder, code, seed, people
+        self.resume, self.overwrite = resume, overwrite
         self._began = time.monotonic()
         self._about: dict[str, Any] = {}  # what is known of the whole training
         self._part: dict[str, Any] | None = None  # and of what is trained in this process
@@ -71,7 +80,7 @@ class RunWriter(L.Callback):
                 if self.resume:
                     self.folder.tidy()
                 else:
-                    self.folder.clear()
+                    set_aside(self.folder.path, embeddings=self.overwrite)
 
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -83,6 +92,12 @@ class RunWriter(L.Callback):
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
         self._write_training(trainer)
+
+    @rank_zero_only
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Delete an earlier run that was set aside: this one has trained its first step."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            discard(self.folder.path)
 
     @rank_zero_only
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -62,7 +62,11 @@ def tiny_run(folder: Path) -> Path:
     """The folder of a run of stand-ins on a tiny corpus in Clotho's layout."""
     corpus = write_corpus(folder / "clotho")
     config = folder / "tiny.yaml"
-    model = {"audio_encoder": "tests.support.tiny.TinyAudio", "text_encoder": "tests.support.tiny.TinyText", "relevance": "tests.support.tiny.KindRelevance"}
+    model = {
+        "audio_encoder": "tests.support.tiny.TinyAudio",
+        "text_encoder": "tests.support.tiny.TinyText",
+        "relevance": "tests.support.tiny.KindRelevance",
+    }
     data = {"root": str(corpus.root), "batch_size": 6, "num_workers": 0, "max_seconds": 2.0}
     quiet = {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False}
     config.write_text(
