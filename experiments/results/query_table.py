@@ -111,7 +111,7 @@ def write_queries(path: Path, tables: Sequence[pa.Table], metadata: Mapping[str,
     table = pa.concat_tables(tables)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with replacing(path) as beside:
-        pq.write_table(table, beside)
+        pq.write_table(table, beside, write_page_checksum=True)
 
 
 def read_queries(path: Path) -> pa.Table:
@@ -123,7 +123,7 @@ def read_queries(path: Path) -> pa.Table:
     if not path.is_file():
         raise RunError(f"{path}: no per-query results; run `python train.py test` for this run first")
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
         raise RunError(f"{path}: cannot be read ({cause}); run `python train.py test` again") from error

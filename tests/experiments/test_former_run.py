@@ -75,37 +75,34 @@ class Killed(BaseException):
     """Ends the process, as far as a test can do it."""
 
 
-@pytest.mark.parametrize("interrupted", [set_aside, restore], ids=lambda function: function.__name__)
-def test_a_kill_at_any_moment_loses_nothing(
-    folder: Path, tmp_path: Path, interrupted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def kill_at(patch: pytest.MonkeyPatch, moment: int) -> None:
+    """Kill the process at the n-th change of the disk from now on, n counted from 0."""
+    calls = itertools.count()
+
+    def counted(original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            if next(calls) == moment:
+                raise Killed
+            return original(*arguments, **options)
+
+        return call
+
+    for owner, name in ((Path, "rename"), (Path, "unlink"), (Path, "touch"), (shutil, "rmtree")):
+        patch.setattr(owner, name, counted(getattr(owner, name)))
+
+
+def test_a_kill_at_any_moment_loses_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, start = content(folder), tmp_path / "start"
     shutil.copytree(folder, start)
     for moment in itertools.count():
         shutil.rmtree(folder)
         shutil.copytree(start, folder)
-        calls = 0
-
-        def counted(original: Callable[..., object]) -> Callable[..., object]:
-            def call(*arguments: object, **options: object) -> object:
-                nonlocal calls
-                if calls == moment:
-                    raise Killed
-                calls += 1
-                return original(*arguments, **options)
-
-            return call
-
-        def work() -> None:
-            set_aside(folder, embeddings=True)
-            write(folder, "config_fit.yaml", "checkpoints/last.ckpt", text="new")
-            restore(folder)
-
         with monkeypatch.context() as patch:
-            for owner, name in ((Path, "rename"), (Path, "unlink"), (Path, "touch"), (shutil, "rmtree")):
-                patch.setattr(owner, name, counted(getattr(owner, name)))
+            kill_at(patch, moment)
             try:
-                work()
+                set_aside(folder, embeddings=True)
+                write(folder, "config_fit.yaml", "checkpoints/last.ckpt", text="new")
+                restore(folder)
             except Killed:
                 pass
             else:
@@ -117,7 +114,9 @@ def test_a_kill_at_any_moment_loses_nothing(
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/etc", "a\nb", "tab\t", " x", "x ", "nul\0"])
 def test_a_name_leads_out_of_no_folder(name: str) -> None:
-    with pytest.raises(RunError, match=r"^run\.experiment is .*: give a plain name without folders or control") as caught:
+    with pytest.raises(
+        RunError, match=r"^run\.experiment is .*: give a plain name without folders or control"
+    ) as caught:
         check_name(name, "run.experiment")
     assert "\n" not in str(caught.value)
 
