@@ -30,7 +30,7 @@ from cli.config_checks import (
 )
 from cli.config_files import ConfigFile
 from cli.parser import OneLineParser
-from cli.run_setup import SavedConfig, _is_rank_zero, read_people, run_folder_of
+from cli.run_setup import SavedConfig, is_rank_zero, read_people, run_folder_of
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
@@ -169,7 +169,7 @@ class RetrievalCLI(LightningCLI):
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
         if self.subcommand == "fit":
-            if _is_rank_zero() and not self._options.trainer.fast_dev_run:
+            if is_rank_zero() and not self._options.trainer.fast_dev_run:
                 self._held.callback(self.folder.lock().release)
                 restore(self.folder.path)  # from a process that was killed
                 self._held.callback(restore, self.folder.path)  # nothing is left to restore after a step
@@ -216,7 +216,7 @@ class RetrievalCLI(LightningCLI):
                 self.seed,
                 resume=self.resume_from is not None,
                 overwrite=run.overwrite,
-                people=self.people,
+                judgements=self.people,
             ),
         ]
         if self._wants_wandb:
@@ -224,7 +224,7 @@ class RetrievalCLI(LightningCLI):
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
             )
             own.append(self.dashboard)
-        if config.get("enable_progress_bar") is not False and _is_rank_zero():
+        if config.get("enable_progress_bar") is not False and is_rank_zero():
             own.append(ProgressBar())
         plugins = config.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]

@@ -21,7 +21,7 @@ WRITTEN = (
     "metrics*.csv",
     "queries_*.parquet",
     "pool_*.safetensors",
-    "people_*.json",
+    "human_judgements_*.json",
     "provenance.json",
     "figure.png",
     "wandb_run_id",

@@ -73,7 +73,7 @@ def test_weights_of_others_may_be_without_checksums(tmp_path: Path) -> None:
 def test_a_flipped_bit_in_a_table_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "queries_test.parquet"
     table = pa.table({"AP@10": pa.array([i / 7 for i in range(3000)])})
-    write_queries(path, [table], {"split": "test"})
+    write_queries(path, {"text_to_audio": table}, {"split": "test"})
     assert read_queries(path)["AP@10"].to_pylist() == table["AP@10"].to_pylist()
     flip(path, path.stat().st_size // 2)
     with pytest.raises(RunError, match=r"queries_test\.parquet: cannot be read \(.*CRC"):

@@ -133,7 +133,15 @@ def test_all_that_a_run_writes_is_known() -> None:
     from experiments.run_folder import RunFolder
 
     run = RunFolder(Path("run"))
-    files = [run.best, run.last, run.metrics, run.figure, run.queries("test"), run.pool("test"), run.people("test")]
+    files = [
+        run.best,
+        run.last,
+        run.metrics,
+        run.figure,
+        run.queries("test"),
+        run.pool("test"),
+        run.human_judgements("test"),
+    ]
     for path in [*files, run.path / "provenance.json", run.path / "config_fit.yaml", run.path / "wandb_run_id"]:
         assert any(path.relative_to(run.path).match(pattern) for pattern in former_run.WRITTEN), path
     for path in (run.embeddings, run.search_index(Path("sounds"))):
