@@ -106,6 +106,8 @@ def calibrate(root: Path, splits: Sequence[str], model: str, pairing: Pairing, o
         raise RunError(f"{out}: cannot be written to ({error.strerror}); give another --out") from error
     print(f"{origin}\n{found}\n\n{table(found, similarity, rating)}\n")
     print("intervals are cluster-robust over queries")
+    if found.squeezed:
+        print(f"{found.squeezed} ratings are exactly 0 or 1, so all ratings were squeezed into (0, 1) for the fit")
     print(
         f"figure: {figure_path}\nconfig: {config_path}  (python train.py fit --config NAME.yaml --config {config_path})"
     )

@@ -40,6 +40,7 @@ from datamodules.base import AudioCaptionDataModule
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
 from experiments.figures.run import draw_run
+from experiments.former_run import restore
 from experiments.run_folder import RunOptions
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import fitting_weights
@@ -155,6 +156,8 @@ class RetrievalCLI(LightningCLI):
         self.judgements = read_judgements(run, self.subcommand)
         if self.subcommand == "fit" and is_rank_zero() and not self._options.trainer.fast_dev_run:
             self._held.callback(self.folder.lock().release)
+            restore(self.folder.path)  # from a process that was killed
+            self._held.callback(restore, self.folder.path)  # nothing is left to restore after a step
         self.resume_from = checkpoint_to_resume(self.folder, self._options, self.subcommand, self._resolved)
         if self.subcommand != "fit" or self.resume_from:
             self._options.model.init_from = None  # the checkpoint holds all weights

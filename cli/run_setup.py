@@ -18,7 +18,7 @@ from common.settings import filled_in
 from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
 from experiments.results.human_judgements import HumanJudgements
-from experiments.run_folder import RunFolder, experiment_name
+from experiments.run_folder import RunFolder, check_name, experiment_name
 
 CODE = Path(__file__).parents[1]
 """The folder whose git commit is noted."""
@@ -54,8 +54,7 @@ def run_folder_of(options: Any) -> RunFolder:
         run.experiment = filled_in(name, options)
     except KeyError as error:
         raise RunError(f"run.experiment is '{name}': there is no setting {error}") from error
-    if Path(run.experiment).name != run.experiment:
-        raise RunError(f"run.experiment is '{run.experiment}': give a plain name, and the place as --run.root")
+    check_name(run.experiment, "run.experiment")
     return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 

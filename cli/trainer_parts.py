@@ -65,7 +65,7 @@ def callbacks_of(
     """
     return [
         RunCheckpoint(folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
-        RunWriter(folder, CODE, seed, resume=resume, judgements=judgements),
+        RunWriter(folder, CODE, seed, resume=resume, overwrite=run.overwrite, judgements=judgements),
     ]
 
 

@@ -1,7 +1,6 @@
 """The run folder `runs/<experiment>/<seed>/`: the paths in it, and what happens to one that exists already."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from filelock import FileLock, Timeout
 from common.atomic_files import UNFINISHED
 from common.errors import RunError
 
-CLEARED = ".cleared"
+LONGEST_NAME = 128
+"""Characters of an experiment's name: what Weights & Biases takes for a group of runs."""
 RUN_TEST = "run `python train.py test`"
 """The remedy where results of a test are missing."""
 
@@ -133,7 +133,7 @@ class RunFolder:
         if resume:
             if self.last.is_file():
                 return self.last
-            if self._holds_queries() and not (self.path / CLEARED).exists():
+            if self._holds_queries():
                 raise RunError(
                     f"{self.path}: holds results, but no {self.last.name} to continue from; replace them with "
                     "--run.overwrite true, or choose another --seed_everything or --run.experiment"
@@ -175,8 +175,9 @@ class RunFolder:
         Raises:
             RunError: another process has it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.parent / f".{self.path.name}.lock")
+        locks = self.path.parent.parent / ".locks"  # not beside the run: a refused command leaves no folder of it
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{self.path.parent.name}.{self.path.name}.lock")
         try:
             lock.acquire(timeout=patience)
         except Timeout as error:
@@ -190,25 +191,6 @@ class RunFolder:
         """Delete what a killed process left half-written; call it with the lock held."""
         for path in [*self.path.glob(UNFINISHED), *self.checkpoints.glob(UNFINISHED)]:
             path.unlink()
-
-    def clear(self) -> None:
-        """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run.
-
-        All its checkpoints go at once, into a folder whose presence says that the rest is to go too: a process that is
-        killed meanwhile leaves nothing that looks like a run.
-        """
-        cleared = self.path / CLEARED
-        shutil.rmtree(cleared, ignore_errors=True)
-        if self.checkpoints.exists():
-            self.checkpoints.rename(cleared)
-        children = self.path.iterdir() if self.path.is_dir() else ()
-        for child in sorted(children, key=lambda child: child == cleared):  # it goes last
-            if child.name == "wandb":
-                continue
-            if child.is_dir() and not child.is_symlink():
-                shutil.rmtree(child)
-            else:
-                child.unlink()
 
 
 def find_run(path: Path) -> RunFolder:
@@ -227,6 +209,18 @@ def find_run(path: Path) -> RunFolder:
     if not folder.best.is_file():
         raise RunError(f"{folder.best}: no such checkpoint; finish the run with `python train.py fit` first")
     return folder
+
+
+def check_name(name: str, key: str) -> None:
+    """Check that a name can be that of a folder, and stays inside the folder it is meant for.
+
+    Raises:
+        RunError: it cannot; the message names `key`, where the name was given.
+    """
+    if Path(name).name != name or name in ("", ".", "..") or not name.isprintable() or name != name.strip():
+        raise RunError(f"{key} is {name!r}: give a plain name without folders or control characters")
+    if len(name) > LONGEST_NAME:
+        raise RunError(f"{key} has {len(name)} characters: give at most {LONGEST_NAME} ({name[:40]}...)")
 
 
 def experiment_name(config_paths: Sequence[str | Path]) -> str:

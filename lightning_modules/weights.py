@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.errors import ModelError
+from common.integrity import check_zip
 from common.renamed import weights_with_new_names
 
 
@@ -26,10 +27,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             return load_file(path)
         # Mapped, so that an optimiser's state beside the weights costs nothing; only the zip format can be.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        if (
+            isinstance(content, dict) and "pytorch-lightning_version" in content and zipfile.is_zipfile(path)
+        ):  # others may be without checksums
+            check_zip(path)
     except Exception as error:  # what a broken pickle raises has no common base
         raise ModelError(
-            f"{path}: not a weights file that can be read safely ({_cause(error)}); give a .safetensors file or a "
-            "checkpoint of tensors"
+            f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); give a .safetensors "
+            "file or a checkpoint of tensors"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(

@@ -35,6 +35,7 @@ class Calibration:
         slope_interval: lower and upper bound of b.
         precision: phi of the beta distribution; a rating's variance is g (1 - g) / (1 + phi).
         count: ratings fitted.
+        squeezed: ratings of exactly 0 or 1; where there are any, all ratings were squeezed (see `squeeze`).
 
     >>> print(Calibration(2.731, 4.579, (2.6, 2.9), (4.3, 4.9), 5.0, 3400))
     g = 1 / (1 + exp(2.73 - 4.58 h))
@@ -46,6 +47,7 @@ class Calibration:
     slope_interval: tuple[float, float]
     precision: float
     count: int
+    squeezed: int = 0
 
     @property
     def scoring(self) -> Logistic:
@@ -98,7 +100,8 @@ def pool_similarities(
 def squeeze(rating: Floats) -> Floats:
     """Ratings (R,) in [0, 1] moved into (0, 1): (y (R - 1) + .5) / R (Smithson & Verkuilen 2006).
 
-    The beta distribution has no density at 0 and 1. How far the ends are moved depends on R, and matters: where half of
+    The beta distribution has no density at 0 and 1. Use it only where ratings of 0 or 1 occur: it draws all ratings
+    towards 1/2, so the curve gets flatter. How far the ends are moved depends on R, and matters: where half of
     the ratings are 0, the constants depend on it.
 
     >>> squeeze(np.array([0.0, 1.0]))
@@ -112,7 +115,7 @@ def fit_logistic(similarity: Floats, rating: Floats, groups: Ints | None = None)
 
     Args:
         similarity: h (R,) float64.
-        rating: (R,) float64 in [0, 1]; squeezed into (0, 1) here.
+        rating: (R,) float64 in [0, 1]; all are squeezed into (0, 1) where any is 0 or 1, else none is.
         groups: (R,) integers, e.g. the query that each row belongs to. Ratings of one query go together, so with
             groups the intervals are cluster-robust (sandwich estimator); without, rows count as independent.
 
@@ -123,11 +126,12 @@ def fit_logistic(similarity: Floats, rating: Floats, groups: Ints | None = None)
     _check(similarity, rating, groups)
     from statsmodels.othermod.betareg import BetaModel  # here: it brings pandas, and training does not need it
 
+    ends = int(((rating == 0) | (rating == 1)).sum())
     design = np.column_stack([np.ones_like(similarity), similarity])  # (R, 2)
     robust = {} if groups is None else {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is checked below
-        fit = BetaModel(squeeze(rating), design).fit(**robust)
+        fit = BetaModel(squeeze(rating) if ends else rating, design).fit(**robust)
         bounds = np.asarray(fit.conf_int(alpha=0.05))[:2]  # (2, 2): constant and slope; lower and upper
     constant, slope, log_precision = np.asarray(fit.params)
     if not (fit.mle_retvals["converged"] and np.isfinite(bounds).all()):
@@ -142,6 +146,7 @@ def fit_logistic(similarity: Floats, rating: Floats, groups: Ints | None = None)
         slope_interval=(float(bounds[1, 0]), float(bounds[1, 1])),
         precision=float(np.exp(log_precision)),
         count=len(rating),
+        squeezed=ends,
     )
 
 

@@ -54,6 +54,7 @@ example:
         from cli.config_files import ROOT, find_sweep
         from cli.dry_run import planned_run
         from cli.sweep_checks import check_folders, check_trials, trial_arguments
+        from experiments.run_folder import check_name
         from experiments.sweeps.sweep_file import read_sweep
         from experiments.sweeps.trials import Trials
         from experiments.sweeps.worker import report, work
@@ -62,6 +63,7 @@ example:
         sweep = read_sweep(file, options.name)
         beside = file.parent / sweep.program
         sweep = replace(sweep, program=str(beside if beside.is_file() else ROOT / sweep.program))
+        check_name(sweep.name, "the sweep's name")
         check_trials(sweep, options.rest)
         folder = options.folder / sweep.name
         folder.mkdir(parents=True, exist_ok=True)

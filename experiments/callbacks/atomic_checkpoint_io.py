@@ -10,6 +10,7 @@ from torch import Tensor
 
 from common.atomic_files import replacing
 from common.errors import RunError
+from common.integrity import check_zip
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -41,7 +42,12 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """What `save_checkpoint` wrote; nothing but tensors and plain values, unless `weights_only` is false."""
+        """What `save_checkpoint` wrote; nothing but tensors and plain values, unless `weights_only` is false.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        check_checkpoint(Path(path))
         content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=weights_only is not False)
         return content
 
@@ -52,8 +58,25 @@ class AtomicCheckpointIO(CheckpointIO):
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The model's weights in a checkpoint, on the CPU; mapped, so that the optimiser's state costs nothing."""
+    check_checkpoint(path)
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
     return state
+
+
+def check_checkpoint(path: Path) -> None:
+    """Whether a checkpoint is as it was written.
+
+    Raises:
+        RunError: it is damaged; the message says which other checkpoint lies beside it.
+    """
+    try:
+        check_zip(path)
+    except ValueError as error:
+        others = sorted(other.name for other in path.parent.glob("*.ckpt") if other != path)
+        left = (
+            f"beside it lies {', '.join(others)}: begin another run with --model.init_from" if others else "train again"
+        )
+        raise RunError(f"{path}: is damaged ({error}); restore it from a copy, or {left}") from error
 
 
 def unwritable(path: Path, cause: OSError) -> RunError:

@@ -13,6 +13,7 @@ from common.errors import RunError
 from evaluation.evaluator import Evaluation
 from experiments.callbacks.atomic_checkpoint_io import read_state_dict
 from experiments.callbacks.lightning_internals import finished_epochs
+from experiments.former_run import discard, set_aside
 from experiments.provenance import (
     check_same_training,
     git_state,
@@ -47,9 +48,11 @@ class RunWriter(L.Callback):
         seed: int,
         *,
         resume: bool = False,
+        overwrite: bool = False,
         judgements: HumanJudgements | None = None,
     ) -> None:
-        self.folder, self.code, self.seed, self.resume, self.judgements = folder, code, seed, resume, judgements
+        self.folder, self.code, self.seed, self.judgements = folder, code, seed, judgements
+        self.resume, self.overwrite = resume, overwrite
         self._began = time.monotonic()
         self._about: dict[str, Any] = {}  # what is known of the whole training
         self._part: dict[str, Any] | None = None  # and of what is trained in this process
@@ -79,7 +82,7 @@ class RunWriter(L.Callback):
                 if self.resume:
                     self.folder.tidy()
                 else:
-                    self.folder.clear()
+                    set_aside(self.folder.path, embeddings=self.overwrite)
 
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -91,6 +94,12 @@ class RunWriter(L.Callback):
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
         self._write_training(trainer)
+
+    @rank_zero_only
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Delete an earlier run that was set aside: this one has trained its first step."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            discard(self.folder.path)
 
     @rank_zero_only
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

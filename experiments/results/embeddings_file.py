@@ -111,7 +111,7 @@ def embedding_table(
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
     """Write embeddings, with the facts as the file's metadata."""
     with replacing(path) as beside:
-        pq.write_table(embeddings.table.replace_schema_metadata(embeddings.facts), beside)
+        pq.write_table(embeddings.table.replace_schema_metadata(embeddings.facts), beside, write_page_checksum=True)
 
 
 def read_embeddings(path: Path, columns: Sequence[str] = COLUMNS) -> Embeddings:
@@ -128,7 +128,10 @@ def read_embeddings(path: Path, columns: Sequence[str] = COLUMNS) -> Embeddings:
         facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
         if not (set(COLUMNS) <= set(schema.names) and facts.keys() >= set(DECISIVE)):
             raise RunError(f"{path}: holds something else than embeddings; name another file with --run.embeddings")
-        return Embeddings(pq.read_table(path, columns=list(columns)).replace_schema_metadata(None), facts)
+        return Embeddings(
+            pq.read_table(path, columns=list(columns), page_checksum_verification=True).replace_schema_metadata(None),
+            facts,
+        )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         cause = " ".join(str(error).split())[:200]
         remedy = "delete it, or name another file with --run.embeddings"

@@ -73,7 +73,7 @@ def write_queries(path: Path, tables: Mapping[Direction, pa.Table], metadata: Ma
     table = pa.concat_tables(tables.values())
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with replacing(path) as beside:
-        pq.write_table(table, beside)
+        pq.write_table(table, beside, write_page_checksum=True)
 
 
 def read_queries(path: Path) -> pa.Table:
@@ -85,7 +85,7 @@ def read_queries(path: Path) -> pa.Table:
     if not path.is_file():
         raise RunError(f"{path}: no per-query results; {RUN_TEST} for this run first")
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
         raise RunError(f"{path}: cannot be read ({cause}); {RUN_TEST} again") from error

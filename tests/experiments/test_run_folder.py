@@ -1,6 +1,5 @@
 """Run folders: which may be used, locked, cleared."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,6 @@ def test_fit_is_refused_a_folder(tmp_path: Path, names: list[str], flags: dict[s
         (["checkpoints/last.ckpt", "queries_test.parquet"], {"resume": True}, True),
         ([], {"resume": True}, False),
         (["checkpoints/best.ckpt"], {"resume": True}, True),  # it was killed before its first last.ckpt
-        ([".cleared/best.ckpt", "queries_test.parquet"], {"resume": True}, True),  # while an earlier run was deleted
     ],
 )
 def test_fit_may_use_a_folder(tmp_path: Path, names: list[str], flags: dict[str, bool], holds: bool) -> None:
@@ -60,19 +58,6 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     held.release()
     folder.lock(patience=0.0).release()
     assert not folder.path.exists()
-
-
-def test_clearing_keeps_what_wandb_wrote_and_what_links_point_to(tmp_path: Path) -> None:
-    elsewhere = filled(tmp_path / "disk", "best.ckpt")
-    folder = filled(tmp_path / "run", "metrics.csv", "wandb/offline-run/files/log.txt", ".hidden", "logs/a/b.txt")
-    (folder.path / "checkpoints").symlink_to(elsewhere.path)
-    (folder.path / "broken").symlink_to(tmp_path / "nowhere")
-    folder.clear()
-    assert os.listdir(folder.path) == ["wandb"]
-    assert (folder.path / "wandb" / "offline-run" / "files" / "log.txt").exists()
-    assert (elsewhere.path / "best.ckpt").exists()
-    RunFolder(tmp_path / "nowhere").clear()
-    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The main job in little: `train.py` from config to run folder on a corpus rendered for it."""
 
+import contextlib
 import json
 import os
 import re
@@ -71,6 +72,47 @@ def test_an_earlier_run_is_not_lost(folder: Path, capsys: pytest.CaptureFixture[
     mistaken = [*arguments(folder), "--run.overwrite", "true", "--data.batch_size", "100"]
     assert main(["fit", *mistaken]) == 1
     assert best.read_bytes() == before
+
+
+def test_files_that_the_program_did_not_write_stay(folder: Path) -> None:
+    run = folder / "runs" / "foreign" / "0"
+    run.mkdir(parents=True)
+    for name in ("notes.txt", "embeddings.parquet"):
+        (run / name).write_text(name)
+    assert main(["fit", *arguments(folder), "--run.experiment", "foreign", "--run.test_after_fit", "false"]) == 0
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+    assert [(run / name).read_text() for name in ("notes.txt", "embeddings.parquet")] == [
+        "notes.txt",
+        "embeddings.parquet",
+    ]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--model.optimizer.lr", "-1"],
+        ["--trainer.val_check_interval", "1000"],
+        ["--trainer.accumulate_grad_batches", "0"],
+        ["--trainer.limit_train_batches", "0"],
+    ],
+)
+@pytest.mark.parametrize("experiment", ["demo_listnet", "new"])
+def test_a_command_that_trains_nothing_leaves_all_as_it_was(folder: Path, mistake: list[str], experiment: str) -> None:
+    before = {path: path.read_bytes() for path in (folder / "runs").rglob("*") if path.is_file()}
+    options = [*arguments(folder), "--run.experiment", experiment, "--run.overwrite", "true", *mistake]
+    with contextlib.suppress(Exception):  # of a library: the message is another test's affair
+        main(["fit", *options])
+    after = {path: path.read_bytes() for path in (folder / "runs").rglob("*") if path.is_file()}
+    after = {path: text for path, text in after.items() if ".locks" not in path.parts}
+    assert after == {path: text for path, text in before.items() if ".locks" not in path.parts}
+    assert not (folder / "runs" / "new").exists()
+
+
+def test_a_name_leads_out_of_no_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("..", "a/../../b", "two\nlines"):
+        assert main(["fit", *arguments(folder), "--run.experiment", name]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (folder / "0").exists()
 
 
 def test_a_run_can_be_tested_again_and_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +256,7 @@ def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pyt
     assert main(["fit", *options("whole")]) == 0  # there is nothing to resume yet
     assert "no last.ckpt to continue from, so the run starts from the beginning" in caplog.text
     fit_killed(run, "config", options("killed"))
-    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.part.yaml"]
+    assert {path.name for path in run.iterdir()} == {f".config_fit.{os.getpid()}.part.yaml", ".former"}
     (run / "metrics.csv").write_text("step,train/loss\n99,1.0\n")  # stale
     fit_killed(run, "training", options("killed"), call=5)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4

@@ -351,3 +351,30 @@ def test_files_stay_as_they_were_when_drawing_fails(
     assert main(["calibrate", *arguments]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["earlier"]
+
+
+def inside_ratings(rng: np.random.Generator, count: int, precision: float) -> tuple[Floats, Floats]:
+    """Similarities, and ratings from the beta distribution around the paper's curve, none of them 0 or 1."""
+    similarity = rng.uniform(0, 1, count)
+    mean = 1 / (1 + np.exp(2.73 - 4.58 * similarity))
+    rating = rng.beta(mean * precision, (1 - mean) * precision)
+    inside = (rating > 0) & (rating < 1)
+    return similarity[inside], rating[inside]
+
+
+def test_ratings_inside_the_interval_are_not_squeezed() -> None:
+    rng = np.random.default_rng(0)
+    fits = [fit_logistic(*inside_ratings(rng, 6800, precision=5.0)) for _ in range(12)]
+    assert {fit.squeezed for fit in fits} == {0}
+    assert np.mean([fit.intercept for fit in fits]) == pytest.approx(2.73, abs=0.03)  # squeezed: 2.67
+    assert np.mean([fit.slope for fit in fits]) == pytest.approx(4.58, abs=0.04)  # squeezed: 4.48
+    covered = [low <= 4.58 <= high for low, high in (fit.slope_interval for fit in fits)]
+    assert sum(covered) >= 10  # 95 % intervals
+
+
+def test_one_rating_at_an_end_squeezes_all_and_is_counted() -> None:
+    similarity, rating = inside_ratings(np.random.default_rng(1), 500, precision=5.0)
+    rating[:3] = (0.0, 1.0, 1.0)
+    fit = fit_logistic(similarity, rating)
+    assert fit.squeezed == 3
+    assert fit.slope == pytest.approx(fit_logistic(similarity, squeeze(rating)).slope)
