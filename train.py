@@ -5,6 +5,7 @@ import sys
 import warnings
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.spike import TrainingSpikeException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from transformers.utils import logging as transformers_logging
 
@@ -38,6 +39,9 @@ def main(args: list[str] | None = None) -> int:
         RetrievalCLI(None if args is None else configs_first(args))
     except (UserError, MisconfigurationException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
+    except TrainingSpikeException as error:
+        print(f"error: {one_line(error)} Lower model.optimizer.lr, or go on with --run.resume true", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"error: {refused_by_system(error)}", file=sys.stderr)

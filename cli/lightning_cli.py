@@ -19,6 +19,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cli.components  # noqa: F401  (so that configs can name classes without their modules)
+from cli.callback_checks import adapt_spike_detection, check_callbacks, check_same_callbacks
 from cli.config_checks import (
     apply_sentence_bert,
     check_mixed_targets,
@@ -39,7 +40,9 @@ from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.result_writer import RunWriter
+from experiments.callbacks.resumed_callbacks import ResumedCallbacks
 from experiments.callbacks.wandb_media import Dashboard
+from experiments.callbacks.weight_averaging import AveragedWeights
 from experiments.figures.run import draw_run
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.loggers.wandb_logger import wandb_logger
@@ -173,6 +176,7 @@ class RetrievalCLI(LightningCLI):
             self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
             if self.resume_from:
                 check_same_experiment(self.folder.path / "config_fit.yaml", self._resolved())
+                check_same_callbacks(self.folder.path / "config_fit.yaml", self._resolved()["trainer"]["callbacks"])
             elif run.resume:
                 log.warning("%s: no last.ckpt to go on from, so the run begins from the beginning", self.folder.path)
             if run.overwrite and checkpoint and self.folder.path.resolve() in Path(checkpoint).resolve().parents:
@@ -206,6 +210,8 @@ class RetrievalCLI(LightningCLI):
         run = self.config_init[self.subcommand].run
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
         own: list[Any] = [
+            AveragedWeights(),
+            ResumedCallbacks(),
             RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
             RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, people=self.people),
         ]
@@ -216,6 +222,11 @@ class RetrievalCLI(LightningCLI):
             own.append(self.dashboard)
         if config.get("enable_progress_bar") is not False and _is_rank_zero():
             own.append(ProgressBar())
+        configured = config.get("callbacks") or []
+        configured = configured if isinstance(configured, list) else [configured]
+        if self.subcommand == "fit":
+            check_callbacks(configured, self._options.trainer, self._options.model.cache_frozen)
+        adapt_spike_detection(configured, self.folder.path)
         plugins = config.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):

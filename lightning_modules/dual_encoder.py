@@ -26,7 +26,7 @@ from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.training.compilation import compile_layers
 from lightning_modules.training.embedding_cache import FrozenTowers
 from lightning_modules.training.gradient_cache import check_chunk, encode_in_chunks
-from lightning_modules.training.schedules import Schedule, WarmupCosine
+from lightning_modules.training.schedules import Schedule, WarmupCosine, begin_rates, set_rates
 from lightning_modules.weights import load_weights
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
@@ -219,8 +219,7 @@ class DualEncoder(L.LightningModule):
         factor = self.schedule(epoch, math.inf if epochs in (None, -1) else epochs)
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        set_rates(optimizer, factor)
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -233,8 +232,7 @@ class DualEncoder(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """One optimiser over all trained parameters; the schedule is applied at every step."""
         optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+        begin_rates(optimizer)
         return optimizer
 
     # ------------------------------------------------------------------------------------------------ judging
