@@ -1,4 +1,4 @@
-"""Lightning's callbacks that a run cannot have: refused in one line, before anything is written."""
+"""Lightning's callbacks and numbers that a run cannot have: refused in one line, before anything is written."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +22,7 @@ from lightning_utilities.core.enums import StrEnum
 
 from cli.class_switch import class_named
 from common.errors import RunError
+from common.numbers import check_numbers
 from common.settings import differing_settings
 
 REFUSED: dict[type[Callback], str] = {
@@ -118,3 +119,17 @@ def adapt_spike_detection(callbacks: Sequence[Callback], folder: Path) -> None:
         if isinstance(callback, SpikeDetection):
             callback.exclude_batches_path = str(callback.exclude_batches_path or folder / "skip_batches.json")
             callback.running = callback.running_mean
+
+
+def check_trainer_numbers(trainer: Any) -> None:
+    """Whether the trainer's numbers, which Lightning itself takes as they are, are in range.
+
+    Raises:
+        RunError: one is not; the message names it and the range.
+    """
+    check_numbers(RunError, "trainer", 1, accumulate_grad_batches=trainer.accumulate_grad_batches)
+    check_numbers(RunError, "trainer", 1, check_val_every_n_epoch=trainer.check_val_every_n_epoch)
+    check_numbers(RunError, "trainer", 0, log_every_n_steps=trainer.log_every_n_steps)
+    check_numbers(RunError, "trainer", 0, gradient_clip_val=trainer.gradient_clip_val)
+    check_numbers(RunError, "trainer", -1, num_sanity_val_steps=trainer.num_sanity_val_steps)
+    check_numbers(RunError, "trainer", -1, max_epochs=trainer.max_epochs, max_steps=trainer.max_steps)

@@ -19,7 +19,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cli.components  # noqa: F401  (so that configs can name classes without their modules)
-from cli.callback_checks import adapt_spike_detection, check_callbacks, check_same_callbacks
+from cli.callback_checks import adapt_spike_detection, check_callbacks, check_same_callbacks, check_trainer_numbers
 from cli.config_checks import (
     apply_sentence_bert,
     check_mixed_targets,
@@ -161,6 +161,7 @@ class RetrievalCLI(LightningCLI):
         check_mixed_targets(self._options)
         check_monitor(run.monitor)
         check_precision(self._options.trainer.precision)
+        check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """Relative difference of two vectors that are the same but for rounding."""
 
 

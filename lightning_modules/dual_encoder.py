@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from common.errors import ModelError
+from common.numbers import check_numbers
 from common.pretrained import find_weights
 from datamodules.batch import Batch
 from evaluation.embedding_pool import Pool, batches_of_captions
@@ -87,6 +88,7 @@ class DualEncoder(L.LightningModule):
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
+        check_numbers(ModelError, "model", 1, embedding_dim=embedding_dim)
         if chunk is not None:
             check_chunk(chunk, audio_encoder, text_encoder)
         self.audio_encoder = audio_encoder

@@ -158,7 +158,7 @@ class HuggingFaceAudio(AudioEncoder):
         except Exception as error:  # models refuse in ways of their own
             cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
-                f"audio encoder: '{self.name}' ({self.model.config.model_type}) gives no vectors of audio alone "
+                f"audio encoder: '{self.name}' ({type(self.model).__name__}) gives no vectors of audio alone "
                 f"({cause}); take an audio encoder, such as AST, CLAP, Whisper, HuBERT or wav2vec 2.0"
             ) from error
         finally:

@@ -51,7 +51,8 @@ class WarmupCosine(Schedule):
     until: float | None = None
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or not 0 <= self.floor <= 1 or (self.until is not None and self.until < self.warmup):
+        until = self.warmup if self.until is None else self.until
+        if not (0 <= self.warmup <= until < math.inf and 0 <= self.floor <= 1):
             raise ModelError(f"{self}: give warmup >= 0, floor in [0, 1] and until >= warmup")
 
     def __call__(self, epoch: float, epochs: float) -> float:
