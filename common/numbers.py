@@ -6,7 +6,7 @@ from common.errors import UserError
 
 
 def check_numbers(
-    error: type[UserError], owner: str, low: float, high: float = math.inf, **numbers: float | None
+    error: type[UserError], owner: str, low: float, high: float = math.inf, /, **numbers: float | None
 ) -> None:
     """Whether numbers are finite and from `low` to `high`; None always is.
 

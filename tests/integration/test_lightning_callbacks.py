@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -67,10 +67,10 @@ class Rate(Callback):
 class Watch(Callback):
     """Keeps what was in the optimiser and in the model at each step."""
 
-    rates: list[list[float]] = []
-    training: list[bool] = []
-    accumulated: list[int] = []
-    validated: list[dict[str, Tensor]] = []
+    rates: ClassVar[list[list[float]]] = []
+    training: ClassVar[list[bool]] = []
+    accumulated: ClassVar[list[int]] = []
+    validated: ClassVar[list[dict[str, Tensor]]] = []
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
@@ -109,7 +109,11 @@ def command(folder: Path, name: str, *callbacks: Any, epochs: int = 2, more: tup
         "run.experiment": name,
         "trainer.callbacks": json.dumps(listed),
     }
-    return [*arguments(folder, epochs), *(text for key, value in options.items() for text in (f"--{key}", value)), *more]
+    return [
+        *arguments(folder, epochs),
+        *(text for key, value in options.items() for text in (f"--{key}", value)),
+        *more,
+    ]
 
 
 def run_of(folder: Path, name: str) -> Path:
@@ -138,7 +142,9 @@ EMA = ("EMAWeightAveraging", {"decay": 0.9})
 
 
 @pytest.mark.parametrize(
-    "averaging", [EMA, "WeightAveraging", ("EMAWeightAveraging", {"use_buffers": False})], ids=["ema", "mean", "buffers"]
+    "averaging",
+    [EMA, "WeightAveraging", ("EMAWeightAveraging", {"use_buffers": False})],
+    ids=["ema", "mean", "buffers"],
 )
 def test_everything_sees_the_averaged_weights(folder: Path, averaging: Any) -> None:
     name = f"averages {averaging}".replace("/", "")[:40].strip().replace("{", "").replace(" ", "_")
@@ -224,7 +230,9 @@ def test_a_run_is_resumed_with_the_callbacks_that_change_its_steps(
     resume = ("--run.resume", "true")
     assert main(["fit", *command(folder, "changed", ("EMAWeightAveraging", {"decay": 0.5}), more=resume)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "cannot be resumed with other callbacks (trainer.callbacks.EMAWeightAveraging.decay: 0.9 before, 0.5" in error
+    assert (
+        "cannot be resumed with other callbacks (trainer.callbacks.EMAWeightAveraging.decay: 0.9 before, 0.5" in error
+    )
     assert main(["fit", *command(folder, "changed", more=resume)]) == 1
     assert "cannot be resumed with other callbacks" in capsys.readouterr().err
     assert main(["fit", *command(folder, "changed", EMA, "LearningRateMonitor", more=resume)]) == 0

@@ -60,7 +60,9 @@ def test_an_encoder_that_augments_is_not_looked_up_in_a_table() -> None:
     for encoder, inputs in cases:
         encoder.requires_grad_(False).train()
         state = torch.get_rng_state()
-        with pytest.raises(ModelError, match=rf"cache_frozen is true, but {type(encoder).__name__} augments its inputs"):
+        with pytest.raises(
+            ModelError, match=rf"cache_frozen is true, but {type(encoder).__name__} augments its inputs"
+        ):
             check_same_in_training(encoder, *inputs)
         assert encoder.training
         assert torch.equal(torch.get_rng_state(), state)
