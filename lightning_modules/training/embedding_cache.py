@@ -74,9 +74,9 @@ class FrozenTowers:
 
     def _read(self, encoder: TextEncoder, datamodule: Any) -> Table:
         captions, _ = datamodule.read_captions()
-        check_same_in_training(encoder, captions[:BATCH])
 
         def encode(texts: list[str]) -> Table:
+            check_same_in_training(encoder, texts[:BATCH])
             return self._run(encoder, ((texts[i : i + BATCH],) for i in range(0, len(texts), BATCH)))
 
         return self._table(captions, encode, encoder, "text")
@@ -91,13 +91,13 @@ class FrozenTowers:
         row_of = {key: row for row, key in enumerate(recordings.keys)}
 
         def encode(keys: list[str]) -> Table:
+            noise = 0.1 * torch.randn(TRIED, encoder.sample_rate, generator=torch.Generator().manual_seed(0))
+            lengths = torch.full((TRIED,), encoder.sample_rate)
+            check_same_in_training(encoder, noise.to(self._device), lengths.to(self._device))
             batches = recordings.batches([row_of[key] for key in keys], BATCH)
             on_device = ((batch.waveforms.to(self._device), batch.lengths.to(self._device)) for batch in batches)
             return self._run(encoder, on_device)
 
-        noise = 0.1 * torch.randn(TRIED, encoder.sample_rate, generator=torch.Generator().manual_seed(0))
-        lengths = torch.full((TRIED,), encoder.sample_rate)
-        check_same_in_training(encoder, noise.to(self._device), lengths.to(self._device))
         table = self._table(recordings.keys, encode, encoder, "audio")
         rows = torch.full((int(recordings.audio_ids.max()) + 1,), -1)
         rows[recordings.audio_ids] = torch.arange(len(recordings.audio_ids))
