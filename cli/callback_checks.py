@@ -118,7 +118,7 @@ def adapt_spike_detection(callbacks: Sequence[Callback], folder: Path) -> None:
     for callback in callbacks:
         if isinstance(callback, SpikeDetection):
             callback.exclude_batches_path = str(callback.exclude_batches_path or folder / "skip_batches.json")
-            callback.running = callback.running_mean
+            callback.running = callback.running_mean  # type: ignore[attr-defined]
 
 
 def check_trainer_numbers(trainer: Any) -> None:
