@@ -276,7 +276,7 @@ def batch_size(batch: Any) -> int:
     ("callback", "logged"),
     [
         ("LearningRateMonitor", "lr-Adam"),
-        (("ThroughputMonitor", {"batch_size_fn": f"{HERE}.batch_size", "window_size": 2}), "train/device/batches_per_sec"),
+        (("ThroughputMonitor", {"batch_size_fn": f"{HERE}.batch_size", "window_size": 2}), "train/device/"),
         (("DeviceStatsMonitor", {"cpu_stats": True}), "DeviceStatsMonitor"),
         ("LambdaCallback", "train/loss"),
         ("OnExceptionCheckpoint", "train/loss"),
