@@ -13,6 +13,7 @@ from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
 from evaluation.ranking import retrieval_metrics
+from evaluation.scores import MatrixScores
 from lightning_modules.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def check_monitor(monitor: str) -> None:
     Raises:
         RunError: it is not; the message names the nearest one, and all.
     """
-    metrics = [*retrieval_metrics(*2 * [torch.eye(2)], *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    metrics = [*retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary(), "nDCG@10"]
     known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
     if monitor not in known:
         raise RunError(

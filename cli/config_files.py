@@ -44,10 +44,11 @@ def find_config(name: str, beside: Path | None = None) -> str:
     if "\n" in name or ":" in name.replace(":\\", ""):  # inline YAML (a drive letter is not)
         return name
     near = [beside / name, beside / f"{name}.yaml"] if beside else []
-    for candidate in (*near, Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
-        if candidate.is_file():
+    ours = {path.name: path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps"}
+    for candidate in (*near, Path(name), CONFIGS / name, ours.get(name), ours.get(f"{name}.yaml")):
+        if candidate is not None and candidate.is_file():
             return str(candidate)
-    names = sorted(path.name for path in CONFIGS.glob("*.yaml"))
+    names = sorted(ours)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise TypeError(f"config '{name}' is neither a file nor in configs/; {hint}there are: {', '.join(names)}")

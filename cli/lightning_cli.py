@@ -31,7 +31,7 @@ from cli.config_checks import (
 )
 from cli.config_files import ConfigFile
 from cli.parser import OneLineParser
-from cli.run_setup import SavedConfig, _is_rank_zero, read_people, run_folder_of
+from cli.run_setup import SavedConfig, is_rank_zero, read_people, run_folder_of
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
@@ -172,7 +172,7 @@ class RetrievalCLI(LightningCLI):
         self.resume_from: Path | None = None
         checkpoint = self._options.get("ckpt_path")
         if self.subcommand == "fit":
-            if _is_rank_zero() and not self._options.trainer.fast_dev_run:
+            if is_rank_zero() and not self._options.trainer.fast_dev_run:
                 self._held.callback(self.folder.lock().release)
             self.resume_from = self.folder.check_fit(overwrite=run.overwrite, resume=run.resume)
             if self.resume_from:
@@ -214,14 +214,14 @@ class RetrievalCLI(LightningCLI):
             AveragedWeights(),
             ResumedCallbacks(),
             RunCheckpoint(self.folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
-            RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, people=self.people),
+            RunWriter(self.folder, CODE, self.seed, resume=self.resume_from is not None, judgements=self.people),
         ]
         if self._wants_wandb:
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
             )
             own.append(self.dashboard)
-        if config.get("enable_progress_bar") is not False and _is_rank_zero():
+        if config.get("enable_progress_bar") is not False and is_rank_zero():
             own.append(ProgressBar())
         configured = config.get("callbacks") or []
         configured = configured if isinstance(configured, list) else [configured]

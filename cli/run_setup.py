@@ -14,7 +14,7 @@ from common.errors import RunError
 from common.settings import filled_in
 from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
-from experiments.results.human_judgements import People
+from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, experiment_name
 
 
@@ -51,7 +51,7 @@ def run_folder_of(options: Any) -> RunFolder:
     return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 
-def read_people(run: Any, subcommand: str | None) -> People | None:
+def read_people(run: Any, subcommand: str | None) -> HumanJudgements | None:
     """What people said of the split that a subcommand judges, where the run's options name a file of it.
 
     Raises:
@@ -64,11 +64,11 @@ def read_people(run: Any, subcommand: str | None) -> People | None:
     if run.relevant_clips is not None:
         path = Path(run.relevant_clips)
         lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
-        return People("relevant_clips", "test", str(path), _sha256(path), lists)
+        return HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists)
     if run.ratings is not None:
         root = Path(run.ratings)
         rated = read_rated_clips(root, "validation")
-        return People("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
+        return HumanJudgements("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
     return None
 
 
@@ -76,6 +76,6 @@ def _sha256(*paths: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def _is_rank_zero() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the first of all nodes, before any process group exists (launchers set these)."""
     return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))

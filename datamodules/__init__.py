@@ -1,4 +1,4 @@
-"""What was recorded, and what was said of it? (Knows nothing of Sentence-BERT, losses or models.)"""
+"""What was recorded, and what was said of it? (Knows no Sentence-BERT, losses or models.)"""
 
 from common.errors import DataError
 from datamodules.batch import Batch

@@ -35,12 +35,12 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
         RunError: it cannot be built.
         ModelError: the weights cannot be read or do not fit.
     """
-    model: DualEncoder = _built(DualEncoder, {**config["model"], "init_from": None}, subclass=False)
+    model: DualEncoder = built(DualEncoder, {**config["model"], "init_from": None}, subclass=False)
     load_weights(model, folder.best)
     return model.eval()
 
 
-def _built(kind: type, settings: Any, *, subclass: bool) -> Any:
+def built(kind: type, settings: Any, *, subclass: bool) -> Any:
     """What a part of a saved config describes: a `kind` by its arguments, or a subclass by its path.
 
     Raises:

@@ -21,7 +21,7 @@ from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.load_run import _built
+from retrieval.load_run import built
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:
-        data: AudioCaptionDataModule = _built(AudioCaptionDataModule, config.get("data"), subclass=True)
+        data: AudioCaptionDataModule = built(AudioCaptionDataModule, config.get("data"), subclass=True)
         for row in data.read_split("test").audio.to_pylist():
             files[row["name"]] = Path(row["path"]).resolve()
             seconds[row["name"]] = row["frames"] / row["sample_rate"]

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from common.atomic_files import replacing
-from common.errors import DataError, RelevanceError, RunError
+from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.judgements.tau_ratings import Rating, read_tau_ratings
 from experiments.figures.calibration import curve, draw
@@ -135,7 +135,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command; a mistake of the user's ends in one line on stderr and exit code 1."""
     try:
         calibrate(parse(args))
-    except (DataError, RelevanceError, RunError) as error:
+    except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from common.errors import RunError
 from evaluation.embedding_pool import on_common_recordings
+from evaluation.evaluator import evaluate
 from experiments.results.pool_file import read_pool
 from experiments.run_folder import RunFolder
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     title = f"on the {len(common[0].names)} recordings of all runs"
     table = Table(Column("run", overflow="fold"), "its pool", "direction", *SHOWN, title=title)
     for run, own, shared in zip(options.runs, pools, common, strict=True):
-        for direction, result in shared.judge().items():
+        for direction, result in evaluate("test", shared).rankings.items():
             summary = result.summary()
             figures = [f"{100 * summary[name]:.1f} %" for name in SHOWN]
             table.add_row(escape(str(run)), str(len(own.names)), direction.replace("_", " "), *figures)

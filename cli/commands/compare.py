@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations)
         shown = shown_metrics(experiments, asked)
-        print_comparison(experiments, shown, tests, options.split, anew=options.intersect)
+        print_comparison(experiments, shown, tests, options.split, intersected=options.intersect)
         if options.output:
             write_comparison(options.output, experiments, shown, tests, options.split)
     except (RunError, RelevanceError, OSError) as error:

@@ -49,7 +49,7 @@ def print_leaks(leaks: list[Leak]) -> None:
     """Print two lines a leak, whole names that can be searched for, and the number of leaks."""
     for leak in leaks:
         print(f"{leak.origin}\n    {leak.seen}: {', '.join(leak.seen_names)}")
-        print(f"    {leak.judged}: {', '.join(leak.judged_names)}")
+        print(f"    {leak.evaluated}: {', '.join(leak.evaluated_names)}")
     print(f"{len(leaks)} origins are on both sides")
 
 

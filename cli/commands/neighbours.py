@@ -16,7 +16,7 @@ from jsonargparse import Namespace  # type: ignore[attr-defined]
 
 import cli.components  # noqa: F401  (so that --data can name them)
 from cli.parser import OneLineParser
-from common.errors import DataError, RelevanceError
+from common.errors import DataError, RelevanceError, UserError
 from common.pretrained import find_model
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         run(options, options.data_module, options.similarity)
-    except (DataError, RelevanceError) as error:
+    except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0

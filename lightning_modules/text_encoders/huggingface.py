@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
-from common.errors import ModelError, RelevanceError
+from common.errors import ModelError
 from common.numbers import check_numbers
 from common.pretrained import find_model
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
@@ -39,7 +39,7 @@ class HuggingFaceText(TextEncoder):
     Raises:
         ModelError: the model cannot be found or loaded, or does not go with the other arguments.
 
-    Source of the defaults: Xie et al. 2024, section III-B, and the authors' code (dropout .2, 32 tokens).
+    Source of the defaults: Xie et al. 2024, section IV-B, and the authors' code (dropout .2, 32 tokens).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HuggingFaceText(TextEncoder):
         check_numbers(ModelError, "text encoder", 0, 1, **rates)
         try:
             source = find_model(model, revision)
-        except RelevanceError as error:
+        except ModelError as error:
             raise ModelError(f"text encoder: {error}") from error
         hub = {"revision": revision, "local_files_only": source.local_files_only}
         try:

@@ -26,7 +26,8 @@ def parsed(*arguments: str) -> RetrievalCLI:
 
 
 def experiments() -> list[str]:
-    return sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHER_ENCODERS)
+    ours = (path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps")
+    return sorted(path.name for path in ours if path.name not in OTHER_ENCODERS)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -107,11 +108,11 @@ def test_runs_are_named_after_their_configs() -> None:
 
 
 def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
-    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "small.yaml")
+    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "overlays" / "small.yaml")
     (tmp_path / "small.yaml").write_text("base: clotho_listnet\n")
     assert find_config("small.yaml") == "small.yaml"
     assert bases_of("small.yaml") == ["clotho_listnet"]
-    assert bases_of(str(CONFIGS / "clotho_listnet.yaml")) == []
+    assert bases_of(str(CONFIGS / "clotho" / "clotho_listnet.yaml")) == []
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,18 @@ from torch.nn.functional import normalize
 
 from cli.commands.common_pool import main
 from common.errors import RunError
-from evaluation.embedding_pool import JudgedPool, on_common_recordings
+from evaluation.embedding_pool import EmbeddingPool, on_common_recordings
+from evaluation.evaluator import evaluate
 from evaluation.ranking import retrieval_metrics
+from evaluation.scores import EmbeddingScores
 from experiments.results.pool_file import read_pool, write_pool
 
 
-def pool(names: str, seed: int = 0) -> JudgedPool:
+def pool(names: str, seed: int = 0) -> EmbeddingPool:
     """Two captions a recording, in an order that is not that of the recordings."""
     generator = torch.Generator().manual_seed(seed)
     described = torch.randperm(2 * len(names), generator=generator) % len(names)
-    return JudgedPool(
+    return EmbeddingPool.of_texts(
         normalize(torch.randn(len(names), 8, generator=generator), dim=1),
         list(names),
         normalize(torch.randn(2 * len(names), 8, generator=generator), dim=1),
@@ -29,11 +31,11 @@ def pool(names: str, seed: int = 0) -> JudgedPool:
 
 def test_a_pool_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = pool("abcé")
-    write_pool(tmp_path / "pool.safetensors", written)
+    write_pool(tmp_path / "pool.safetensors", evaluate("test", written))
     read = read_pool(tmp_path / "pool.safetensors")
     assert (read.names, read.captions) == (written.names, written.captions)
-    for ours, theirs in zip(read, written, strict=True):
-        assert not isinstance(ours, torch.Tensor) or torch.equal(ours, theirs)  # type: ignore[arg-type]
+    for name in ("audio", "audio_ids", "text", "caption_ids", "caption_audio"):
+        assert torch.equal(getattr(read, name), getattr(written, name))
 
 
 def test_a_part_of_a_pool_keeps_its_pairs() -> None:
@@ -56,10 +58,10 @@ def test_judging_the_common_part_is_judging_it_alone() -> None:
         own = scores[np.arange(len(scores)), shared.caption_audio]
         ranks = 1 + (scores > own[:, None]).sum(axis=1)
         expected = float(np.mean(np.where(ranks <= 10, 1 / ranks, 0)))
-        assert shared.judge()["text_to_audio"].summary()["mAP@10"] == pytest.approx(expected)
+        assert evaluate("test", shared).rankings["text_to_audio"].summary()["mAP@10"] == pytest.approx(expected)
         rows = torch.arange(len(shared.text))
-        again = retrieval_metrics(shared.audio, shared.text, shared.caption_audio, rows).summary()
-        assert shared.judge()["audio_to_text"].summary() == again
+        again = retrieval_metrics(EmbeddingScores(shared.audio, shared.text), shared.caption_audio, rows).summary()
+        assert evaluate("test", shared).rankings["audio_to_text"].summary() == again
 
 
 def test_pools_that_cannot_be_compared() -> None:
@@ -67,12 +69,12 @@ def test_pools_that_cannot_be_compared() -> None:
         on_common_recordings([pool("ab"), pool("cd")])
     other = pool("ab")
     with pytest.raises(RunError, match="captions of 'a' differ between the runs"):
-        on_common_recordings([pool("ab"), other._replace(captions=[f"{text}!" for text in other.captions])])
+        on_common_recordings([pool("ab"), other.named({0: "a", 1: "b"}, dict.fromkeys(range(4), "another"))])
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for run, names in (("one", "abcd"), ("two", "bcdefg")):
-        write_pool(tmp_path / run / "pool_test.safetensors", pool(names))
+        write_pool(tmp_path / run / "pool_test.safetensors", evaluate("test", pool(names)))
     assert main([str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     assert "on the 3 recordings of all runs" in capsys.readouterr().out
     assert main([str(tmp_path / "one"), str(tmp_path / "three")]) == 1

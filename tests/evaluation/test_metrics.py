@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,25 +18,21 @@ from torchmetrics.retrieval import RetrievalMAP
 
 from common.errors import RelevanceError
 from evaluation.metrics import average_precision, chance, first_rank, hit_rate, per_query, recall, tied
-from evaluation.ndcg import ndcg, ndcg_from_embeddings
+from evaluation.ndcg import ndcg, ndcg_from_scores
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import _best, count_ranks
+from evaluation.scores import EmbeddingScores, MatrixScores
 from evaluation.ties import chance_groups, tie_groups
 
 
-def embeddings_of(scores: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries and items whose product is exactly `scores` (Q, N)."""
-    return torch.tensor(scores, dtype=torch.float32), torch.eye(scores.shape[1])
-
-
-def evaluate_scores(scores: np.ndarray, relevant: np.ndarray, **options) -> RankingResult:
+def evaluate_scores(scores: np.ndarray, relevant: np.ndarray, **options: Any) -> RankingResult:
     """Metrics of scores (Q, N) with a boolean matrix of relevant items (Q, N)."""
     query, item = np.nonzero(relevant)
-    return retrieval_metrics(*embeddings_of(scores), query, item, **options)
+    return retrieval_metrics(MatrixScores(torch.tensor(scores, dtype=torch.float32)), query, item, **options)
 
 
 def random_scores(queries: int, items: int, seed: int) -> np.ndarray:
-    """Scores in [-1, 1], no two of a query alike."""
+    """Scores in [-1, 1], no two of a query equal."""
     scores = np.linspace(-1, 1, items, dtype=np.float32)
     return np.random.default_rng(seed).permuted(np.tile(scores, (queries, 1)), axis=1)
 
@@ -83,7 +81,7 @@ def test_untied_ranks_and_best_items_are_those_of_a_sort(queries: int, items: in
     pairs = np.argwhere(relevant)
     np.random.default_rng(2).shuffle(pairs)  # pairs may come in any order
 
-    counts = count_ranks(*embeddings_of(scores), pairs[:, 0].copy(), torch.tensor(pairs[:, 1]), topk=10)
+    counts = count_ranks(MatrixScores(torch.tensor(scores)), pairs[:, 0].copy(), torch.tensor(pairs[:, 1]), topk=10)
 
     assert counts.greater.tolist() == [list(order[q]).index(i) for q, i in pairs]
     assert counts.equal.tolist() == [1] * len(pairs)
@@ -95,10 +93,10 @@ def test_untied_ranks_and_best_items_are_those_of_a_sort(queries: int, items: in
 @pytest.mark.parametrize(("items", "topk"), [(1500, 3), (1500, 40), (100, 10), (7, 10)])
 def test_of_tied_items_the_smaller_index_is_listed_first(items: int, topk: int) -> None:
     scores = np.random.default_rng(0).integers(-3, 3, (20, items)).astype(np.float32)
-    expected = [sorted(range(items), key=lambda item, row=row: (-row[item], item))[:topk] for row in scores]
+    expected = [np.argsort(-row, kind="stable")[:topk].tolist() for row in scores]
     everything = np.nonzero(np.eye(20, items, dtype=bool) | (np.arange(items) == 0))
 
-    counts = count_ranks(*embeddings_of(scores), *everything, topk=topk)
+    counts = count_ranks(MatrixScores(torch.tensor(scores)), *everything, topk=topk)
 
     assert counts.topk_items.tolist() == expected
     own = scores[everything]
@@ -114,8 +112,8 @@ def test_negative_zero_ties_with_zero() -> None:
 
 def test_ranks_and_best_items_come_from_the_same_scores() -> None:
     queries, items = (torch.randn(n, 512, generator=torch.Generator().manual_seed(n)) for n in (200, 500))
-    best = count_ranks(queries, items, np.arange(200), np.arange(200)).topk_items
-    again = count_ranks(queries, items, torch.arange(200).repeat_interleave(10), best.flatten())
+    best = count_ranks(EmbeddingScores(queries, items), np.arange(200), np.arange(200)).topk_items
+    again = count_ranks(EmbeddingScores(queries, items), torch.arange(200).repeat_interleave(10), best.flatten())
     assert again.greater.view(200, 10).tolist() == [list(range(10))] * 200
     assert again.equal.tolist() == [1] * 2000
 
@@ -123,15 +121,16 @@ def test_ranks_and_best_items_come_from_the_same_scores() -> None:
 def integer_embeddings(queries: int, items: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings whose products are exact in any order of summation, with many ties."""
     rng = torch.Generator().manual_seed(0)
-    return tuple(torch.randint(-3, 4, (n, 12), generator=rng).float() for n in (queries, items))
+    left, right = (torch.randint(-3, 4, (n, 12), generator=rng).float() for n in (queries, items))
+    return left, right
 
 
 def test_the_block_size_changes_nothing() -> None:
     queries, items = integer_embeddings(70, 150)
     pairs = np.nonzero(random_relevant(70, 150, 5, 0))
-    whole = count_ranks(queries, items, *pairs)
+    whole = count_ranks(EmbeddingScores(queries, items), *pairs)
     for block_elements in (1, 20 * 192, 33 * 192, 64 * 192):
-        blocked = count_ranks(queries, items, *pairs, block_elements=block_elements)
+        blocked = count_ranks(EmbeddingScores(queries, items), *pairs, block_elements=block_elements)
         for name in ("greater", "equal", "topk_items", "topk_scores"):
             assert torch.equal(getattr(blocked, name), getattr(whole, name)), (name, block_elements)
 
@@ -140,9 +139,9 @@ def test_the_block_size_changes_nothing() -> None:
 def test_items_tie_with_their_copies_in_other_chunks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     queries, items = (torch.randn(n, 100, generator=torch.Generator().manual_seed(n)) for n in (90, 73))
     pairs = np.arange(90), np.arange(90) % 511
-    whole = count_ranks(queries, items.repeat(7, 1), *pairs, topk=511)
+    whole = count_ranks(EmbeddingScores(queries, items.repeat(7, 1)), *pairs, topk=511)
     monkeypatch.setattr("evaluation.ranks._CHUNK_ITEMS", chunk)
-    chunked = count_ranks(queries, items.repeat(7, 1), *pairs, topk=511)
+    chunked = count_ranks(EmbeddingScores(queries, items.repeat(7, 1)), *pairs, topk=511)
     assert chunked.equal.tolist() == [7] * 90
     assert (chunked.greater % 7 == 0).all()
     for name in ("greater", "equal", "topk_items", "topk_scores"):
@@ -156,7 +155,7 @@ class Largest(TorchDispatchMode):
         super().__init__()
         self.given, self.bytes = {tensor.untyped_storage().data_ptr() for tensor in given}, 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in self.given:
@@ -170,18 +169,20 @@ def test_memory_is_one_block_of_scores(last: float, monkeypatch: pytest.MonkeyPa
     queries, items = (torch.randn(n, 128, generator=torch.Generator().manual_seed(n)) for n in (300, 10_001))
     items[-1, -1] = last
     with Largest(queries, items) as largest, nullcontext() if last == 1 else pytest.raises(RelevanceError):
-        count_ranks(queries, items, np.arange(300), np.arange(300), block_elements=2**18)
+        count_ranks(EmbeddingScores(queries, items), np.arange(300), np.arange(300), block_elements=2**18)
     assert 0 < largest.bytes <= 4 * 2**18  # 1 MiB, where the scores are 12 and the items 5
 
 
 def test_the_order_of_items_and_of_queries_changes_nothing() -> None:
     queries, items = integer_embeddings(40, 150)
     query, item = np.nonzero(random_relevant(40, 150, 5, 0))
-    before = retrieval_metrics(queries, items, query, item)
+    before = retrieval_metrics(EmbeddingScores(queries, items), query, item)
     place = np.random.default_rng(0).permutation(150)  # item i moves to place[i]
-    moved = retrieval_metrics(queries, items[np.argsort(place)], query, place[item])
+    moved = retrieval_metrics(EmbeddingScores(queries, items[np.argsort(place)]), query, place[item])
     place_of_query = np.random.default_rng(1).permutation(40)
-    shuffled = retrieval_metrics(queries[np.argsort(place_of_query)], items, place_of_query[query], item)
+    shuffled = retrieval_metrics(
+        EmbeddingScores(queries[np.argsort(place_of_query)], items), place_of_query[query], item
+    )
     for name, values in before.per_query.items():
         np.testing.assert_array_equal(moved.per_query[name], values)
         np.testing.assert_array_equal(shuffled.per_query[name][place_of_query], values)
@@ -189,7 +190,7 @@ def test_the_order_of_items_and_of_queries_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("transform", [lambda s: 2 * s + 100, lambda s: s**3, lambda s: np.exp(s / 5) - 50])
-def test_only_the_order_of_scores_counts(transform) -> None:
+def test_only_the_order_of_scores_counts(transform: Callable[[np.ndarray], np.ndarray]) -> None:
     scores = np.random.default_rng(0).integers(-20, 20, (25, 90)).astype(np.float32)
     relevant = random_relevant(25, 90, 5, 0)
     before, after = evaluate_scores(scores, relevant), evaluate_scores(transform(scores), relevant)
@@ -202,7 +203,10 @@ def test_only_the_order_of_scores_counts(transform) -> None:
 def test_half_precision_embeddings_are_scored_in_fp32(dtype: torch.dtype) -> None:
     queries, items = (torch.randn(n, 32, generator=torch.Generator().manual_seed(n)).to(dtype) for n in (40, 200))
     pairs = np.arange(40), np.arange(40)
-    half, lifted = count_ranks(queries, items, *pairs), count_ranks(queries.float(), items.float(), *pairs)
+    half, lifted = (
+        count_ranks(EmbeddingScores(queries, items), *pairs),
+        count_ranks(EmbeddingScores(queries.float(), items.float()), *pairs),
+    )
     assert torch.equal(half.greater, lifted.greater)
     assert torch.equal(half.topk_scores, lifted.topk_scores)
     assert half.topk_scores.dtype == torch.float32
@@ -211,12 +215,12 @@ def test_half_precision_embeddings_are_scored_in_fp32(dtype: torch.dtype) -> Non
 def test_a_lowered_precision_of_the_run_is_kept_out_and_left_as_it_was() -> None:
     queries, items = (torch.randn(n, 512, generator=torch.Generator().manual_seed(n)) for n in (256, 1024))
     pairs = np.arange(256), np.arange(256)
-    full = count_ranks(queries, items, *pairs)
+    full = count_ranks(EmbeddingScores(queries, items), *pairs)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            lowered = count_ranks(queries, items, *pairs)
+            lowered = count_ranks(EmbeddingScores(queries, items), *pairs)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
@@ -226,7 +230,7 @@ def test_a_lowered_precision_of_the_run_is_kept_out_and_left_as_it_was() -> None
 
 def test_embeddings_that_require_gradients_can_be_ranked() -> None:
     queries, items = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
-    assert not count_ranks(queries, items, np.arange(4), np.arange(4)).topk_scores.requires_grad
+    assert not count_ranks(EmbeddingScores(queries, items), np.arange(4), np.arange(4)).topk_scores.requires_grad
 
 
 # ---------------------------------------------------------------------------------------------------------- metrics
@@ -292,12 +296,12 @@ def test_a_collapsed_model_gets_exactly_chance(items: int, dimension: int) -> No
     rng = torch.Generator().manual_seed(0)
     queries = torch.randn(50, dimension, generator=rng)
     collapsed = torch.randn(1, dimension, generator=rng).expand(items, -1)
-    single = retrieval_metrics(queries, collapsed, np.arange(50), np.arange(50) % items)
+    single = retrieval_metrics(EmbeddingScores(queries, collapsed), np.arange(50), np.arange(50) % items)
     expected = chance(items)
     assert single.summary() == pytest.approx({**expected, "queries": 50}, rel=1e-12)
     assert single.summary() == single.chance()
 
-    several = retrieval_metrics(queries, collapsed, *np.nonzero(random_relevant(50, items, 5, 0)))
+    several = retrieval_metrics(EmbeddingScores(queries, collapsed), *np.nonzero(random_relevant(50, items, 5, 0)))
     assert several.summary() == several.chance()
     assert several.summary()["tie_rate"] == 1
 
@@ -395,16 +399,19 @@ def test_ndcg_without_any_gain_is_nan() -> None:
 
 
 @pytest.mark.parametrize("block_elements", [1, 40 * 192, 2**24])
-def test_ndcg_from_embeddings_is_that_of_their_product(block_elements: int) -> None:
+def test_ndcg_from_scores_is_that_of_their_product(block_elements: int) -> None:
     queries, items = integer_embeddings(70, 150)
     gains = torch.rand(70, 150, generator=torch.Generator().manual_seed(0))
-    blocked = ndcg_from_embeddings(queries, items, lambda rows: gains[rows], 10, block_elements=block_elements)
+    blocked = ndcg_from_scores(
+        EmbeddingScores(queries, items), lambda rows: gains[rows], 10, block_elements=block_elements
+    )
     torch.testing.assert_close(blocked, ndcg(queries @ items.T, gains, 10), rtol=0, atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------------- bad input
 
-GOOD = {"queries": torch.eye(3), "items": torch.eye(3), "relevant_query": np.arange(3), "relevant_item": np.arange(3)}
+EMBEDDED = {"queries": torch.eye(3), "items": torch.eye(3)}
+PAIRS = {"relevant_query": np.arange(3), "relevant_item": np.arange(3)}
 
 
 @pytest.mark.parametrize(
@@ -434,9 +441,11 @@ GOOD = {"queries": torch.eye(3), "items": torch.eye(3), "relevant_query": np.ara
         ({"share": (-1, 2)}, r"share is \(-1, 2\)"),
     ],
 )
-def test_bad_input_to_ranks_is_named(change: dict, message: str) -> None:
+def test_bad_input_to_ranks_is_named(change: dict[str, Any], message: str) -> None:
+    embedded = {name: change.get(name, default) for name, default in EMBEDDED.items()}
+    others = {name: value for name, value in change.items() if name not in EMBEDDED}
     with pytest.raises(RelevanceError, match=message) as caught:
-        count_ranks(**{**GOOD, **change})
+        count_ranks(EmbeddingScores(**embedded), **{**PAIRS, **others})
     assert "\n" not in str(caught.value)
 
 
@@ -444,7 +453,7 @@ def test_bad_input_to_metrics_is_named() -> None:
     one = np.array([1])
     groups = tie_groups(np.array([0]), np.array([0]), one)
     with pytest.raises(RelevanceError, match="normaliser is 'none': give one of retrieved, all"):
-        average_precision(groups, 10, "none")
+        average_precision(groups, 10, "none")  # type: ignore[arg-type]
     with pytest.raises(RelevanceError, match="cut-off k is 0"):
         per_query(groups, ks=(0,))
     with pytest.raises(RelevanceError, match="query 0 has no relevant item"):

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from matplotlib.figure import Figure
 
 from common.atomic_files import replacing
+from common.directions import DIRECTIONS
 from common.errors import RunError
 from datamodules.audio import AudioInfo
 from datamodules.table import split_table
@@ -32,7 +33,6 @@ from experiments.run_folder import RunFolder, RunOptions
 from lightning_modules.dual_encoder import DualEncoder
 from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 
-DIRECTIONS = ("text_to_audio", "audio_to_text")
 STAGES = {"test": "test", "validation": "validate"}
 
 
@@ -106,9 +106,9 @@ def filled(path: Path, *names: str) -> RunFolder:
         (
             ["queries_test.parquet"],
             {"resume": True},
-            r"run/0: holds results, but no last\.ckpt to go on from; re",
+            r"run/0: holds results, but no last\.ckpt to continue from; re",
         ),
-        (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; go on with --run\.resume true, replace it with"),
+        (["checkpoints/best.ckpt"], {}, r"run/0: holds an earlier run; continue it with --run\.resume true, replace"),
         (["queries_validation.parquet"], {}, r"run/0: holds an earlier run; .* or choose another --seed_everything or"),
     ],
 )
@@ -281,7 +281,7 @@ def test_every_row_follows_from_the_embeddings(run: Any, split: str, direction: 
     caption_ids = [i for i, audio in enumerate(data.audio_of) if audio in audio_ids]
     clip = {("text_to_audio", i): data.audio_of[i] for i in caption_ids}
     clip |= {("audio_to_text", audio): audio for audio in audio_ids}
-    scores = (model.pool.text @ model.pool.audio.T).numpy()
+    scores = (model.evaluation.pool.text @ model.evaluation.pool.audio.T).numpy()
     item_ids, items = audio_ids, [f"{audio}.wav" for audio in audio_ids]
     query_ids, queries = caption_ids, [data.captions[i] for i in caption_ids]
     if direction == "audio_to_text":
@@ -296,7 +296,7 @@ def test_every_row_follows_from_the_embeddings(run: Any, split: str, direction: 
         expected |= {"direction": direction, "query_id": query_ids[query], "query": queries[query], "clip_id": mine}
         expected |= {"pool_size": len(items), "relevant_ids": relevant}
         expected |= {"top10_ids": [item_ids[i] for i in best], "top10_items": [items[i] for i in best]}
-        assert row.pop("nDCG@10") == model.graded[direction][query]
+        assert row.pop("nDCG@10") == model.evaluation.rankings[direction].graded["nDCG@10"][query]
         assert row.pop("top10_scores") == pytest.approx(line[best], abs=1e-6)
         metrics = {name: row.pop(name) for name in of_ranks([1])}
         assert metrics == pytest.approx({name: expected.pop(name) for name in metrics})
@@ -422,23 +422,22 @@ def test_an_earlier_run_goes_when_a_new_one_begins_but_not_when_it_goes_on(tmp_p
     assert list(json.loads((tmp_path / "provenance.json").read_text())) == ["fit", "test"]
 
 
-# ------------------------------------------------------------------------------------------------- what people look at
+# ------------------------------------------------------------------------------------------------- tables and figures
 
 
 def test_every_result_is_printed_beside_its_chance(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     model = run[1]["test"]
-    print_results(model, "test", RunFolder(Path("runs/tiny [a]/7")))
+    print_results(model.evaluation, RunFolder(Path("runs/tiny [a]/7")))
     printed = capsys.readouterr().out
     assert printed.startswith("runs/tiny [a]/7 (test split)")
     assert " ".join(NOTE.split()) in " ".join(printed.split())
     lines = {line.strip("│ ").split(" ")[0]: line for line in printed.splitlines() if line.startswith("│")}
     shown = {name: [float(value) for value in re.findall(r"-?\d+\.\d", line)] for name, line in lines.items()}
-    for name in ("mAP@10", "mAP@10_all", "R@1", "R@5", "R@10", "hit@1", "hit@5", "hit@10", "median_rank", "mean_rank"):
-        pairs = [(result.summary()[name], result.chance()[name]) for result in model.results.values()]
+    names = ("mAP@10", "mAP@10_all", "R@1", "R@5", "R@10", "hit@1", "hit@5", "hit@10", "median_rank", "mean_rank")
+    for name in (*names, "nDCG@10"):
+        pairs = [(result.summary()[name], result.chance()[name]) for result in model.evaluation.rankings.values()]
         scale = 1 if name.endswith("rank") else 100
         assert shown[name] == pytest.approx([scale * value for pair in pairs for value in pair], abs=0.051), name
-    graded = [100 * side[d] for d in DIRECTIONS for side in ({d: model.graded[d].mean().item()}, model.graded_chance)]
-    assert shown["nDCG@10"] == pytest.approx(graded, abs=0.051)
     assert shown["tie_rate"] == [0.0, 0.0]
     assert "36 in 12" in printed
     assert "12 in 36" in printed
@@ -461,7 +460,7 @@ def test_the_figure_shows_the_curve_and_five_queries(
     assert folder.figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert sorted(os.listdir(folder.path)) == sorted(["figure.png", "queries_test.parquet", *["metrics.csv"] * metrics])
     curve, examples, scores = drawn[0].axes
-    lines = {line.get_label(): len(line.get_xdata()) for axes in (curve, scores) for line in axes.get_lines()}
+    lines = {line.get_label(): np.size(line.get_xdata()) for axes in (curve, scores) for line in axes.get_lines()}
     steps = 2 * len(Tabled().train_dataloader())
     expected = {"train/loss": steps, "val/loss": 2, "val mAP@10, text to audio": 2}
     assert lines == (expected if metrics else {})

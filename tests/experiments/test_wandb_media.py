@@ -29,10 +29,11 @@ from experiments.figures.targets import draw_targets_beside_predictions, heat_ma
 from experiments.loggers.csv_logger import MetricsLogger, read_rows
 from experiments.loggers.wandb_logger import id_file, wandb_logger
 from experiments.results.example_retrievals import from_easy_to_hard, retrieved_clips, write_excerpt
+from experiments.results.pool_file import with_names
 from experiments.run_folder import RunFolder
 from relevance.objectives.base import listnet_loss, target_distribution
 from relevance.objectives.listnet import ListNet
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 from train import main
 
@@ -53,7 +54,7 @@ def records(path: Path) -> Iterator[Any]:
         whole += data[at + 7 : at + 7 + size]
         at += 7 + size
         if kind in (1, 4):  # a whole record, or the last piece of one
-            yield wandb_internal_pb2.Record.FromString(whole)
+            yield vars(wandb_internal_pb2)["Record"].FromString(whole)
             whole = b""
 
 
@@ -394,10 +395,13 @@ def test_what_does_not_fit_is_not_drawn(P: Any, Q: Any, captions: list[str]) -> 
 def test_the_heat_map_is_of_the_first_batch_in_each_direction(tmp_path: Path) -> None:
     data, model = TinyData(), tiny_model(ListNet("both", tau=0.2, omega=0.3, learn_tau=True), loss_batch=5)
     tiny_trainer(tmp_path).validate(model, datamodule=data, verbose=False)
+    names = [f"{audio}.wav" for audio in range(max(data.audio_of) + 1)]
     table = SimpleNamespace(
-        captions=pa.table({"caption_id": list(range(len(data.captions))), "caption": data.captions})
+        audio=pa.table({"audio_id": list(range(len(names))), "name": names}),
+        captions=pa.table({"caption_id": list(range(len(data.captions))), "caption": data.captions}),
     )
-    figures = heat_maps(model, table, "tiny")
+    assert model.evaluation is not None
+    figures = heat_maps(model, with_names(model.evaluation, table), "tiny")
     first = [data.captions_of(audio)[0] for audio in list(data.audio_ids["validation"])[:5]]
     batch = data.pairs(first)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from experiments.loggers.csv_logger import read_rows
 from lightning_modules.dual_encoder import DualEncoder
-from tests.integration.test_fit import arguments, fit_killed
+from tests.support.runs import arguments, fit_killed
 from tests.support.tiny import TinyAudio, TinyText
 from train import main
 
@@ -175,7 +175,7 @@ def test_averages_are_those_of_the_formula(folder: Path) -> None:
     states: list[Tensor] = []
 
     def keep(model: DualEncoder, *_: Any) -> None:
-        states.append(model.audio_head.weight.detach().clone())
+        states.append(model.state_dict()["audio_head.weight"].clone())
 
     options = command(folder, "formula", EMA, epochs=1, more=("--trainer.limit_train_batches", "3"))
     with pytest.MonkeyPatch.context() as patch:

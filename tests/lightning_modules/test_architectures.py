@@ -72,11 +72,9 @@ def audio_encoder(folder: Path, model_type: str, extractor: Any = None, **change
     torch.manual_seed(0)
     config = whisper() if model_type == "whisper" else tiny_config(model_type, **changes)
     if model_type in RAW or model_type in ("wavlm", "omniasr"):
-        config.conv_dim, config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups = (
-            (8,) * len(config.conv_stride),
-            16,
-            2,
-        )
+        raw = getattr(config, "audio_config", config)
+        raw.conv_dim = (8,) * len(raw.conv_stride)
+        raw.num_conv_pos_embeddings, raw.num_conv_pos_embedding_groups = 16, 2
     config.save_pretrained(folder)
     if model_type == "whisper":
         extractor = WhisperFeatureExtractor(feature_size=8, chunk_length=1)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.model_summary import ModelSummary
+from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,11 +22,12 @@ from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.weights import load_weights
 from relevance.objectives.listnet import ListNet
 from tests.cli.test_command_line import parsed
-from tests.integration.test_fit import arguments, fit_killed
-from tests.integration.test_predict import write_recordings
-from tests.lightning_modules.test_distributed import BATCH, Outcome, Step
 from tests.lightning_modules.test_freezing import Encoders, embed, loss, model_of
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks
+from tests.support.gradients import BATCH, Outcome, Step
+from tests.support.ranks import on_ranks
+from tests.support.recordings import write_recordings
+from tests.support.runs import arguments, fit_killed
+from tests.support.tiny import KindRelevance, TinyData
 from train import main
 
 pytest.importorskip("peft")
@@ -66,7 +67,7 @@ def draw_adapters(module: nn.Module) -> None:
 def test_a_layer_is_the_written_out_product() -> None:
     torch.manual_seed(0)
     model = nn.ModuleDict({"query": nn.Linear(5, 4), "key": nn.Linear(5, 4)}).double()
-    weight, bias = model["query"].weight.detach().clone(), model["query"].bias.detach().clone()
+    weight, bias = (value.detach().clone() for value in model["query"].parameters())
     add_lora(model, LoRA(rank=2, alpha=3.0), "model")
     draw_adapters(model)
     layer: Any = model["query"]
@@ -178,7 +179,7 @@ def dual_encoder(audio: LoRA | None, text: LoRA | None, **options: Any) -> DualE
     """A tiny one without any noise, with weights drawn from a seed."""
     torch.manual_seed(0)
     quiet: dict[str, Any] = dict.fromkeys(("patchout_time", "patchout_frequency", "fmin_jitter", "fmax_jitter"), 0)
-    partly = {"trained_layers": 1} if audio is None else {}
+    partly: dict[str, Any] = {"trained_layers": 1} if audio is None else {}
     return DualEncoder(
         PaSST(dim=8, depth=2, heads=2, lora=audio, **quiet, **partly),
         HuggingFaceText(MINILM, dropout=0.0, attention_dropout=0.0, config=BERT, lora=text),
@@ -198,7 +199,8 @@ def test_a_model_with_adapters_begins_from_one_without(tmp_path: Path, before: t
     model = dual_encoder(LoRA(), LoRA(), init_from=str(tmp_path / "before.ckpt"))
     for ours, theirs in ((model.audio_encoder, source.audio_encoder), (model.text_encoder, source.text_encoder)):
         assert torch.equal(embed(ours.eval()), embed(theirs.eval()))
-    assert torch.equal(model.audio_head[0].weight, source.audio_head[0].weight)
+    heads = [dict(each.audio_head.named_parameters())["0.weight"] for each in (model, source)]
+    assert torch.equal(*heads)
 
     torch.save(model.state_dict(), tmp_path / "with.ckpt")
     again = dual_encoder(LoRA(), LoRA())
@@ -258,7 +260,7 @@ def work(rank: int) -> dict[str, Outcome]:
 
 
 def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
-    ranks = on_two_ranks(work, tmp_path)
+    ranks = on_ranks(work, tmp_path)
     for kind in ("both", "text"):
         model = model_with_adapters(kind)
         model.training_step(TinyData().pairs(BATCH), 0).backward()
@@ -304,6 +306,7 @@ def with_lora(folder: Path, experiment: str) -> list[str]:
     return [*tiny(folder), *(text for name, value in options.items() for text in (f"--{name}", value))]
 
 
+@pytest.mark.slow
 def test_a_run_trains_adapters_and_leaves_the_rest(folder: Path) -> None:
     before = torch.load(folder / "plain.ckpt", weights_only=True)
     best = folder / "runs" / "whole" / "0" / "checkpoints" / "best.ckpt"
@@ -316,6 +319,7 @@ def test_a_run_trains_adapters_and_leaves_the_rest(folder: Path) -> None:
     assert {name.split(".")[-4] for name in after if ".lora_A." in name} == {"query", "key"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(folder: Path) -> None:
     whole, run = folder / "runs" / "whole" / "0", folder / "runs" / "killed" / "0"
     fit_killed(run, "training", with_lora(folder, "killed"), call=3)
@@ -326,6 +330,7 @@ def test_a_killed_run_goes_on_bit_for_bit(folder: Path) -> None:
     assert ours["fit"]["weights_sha256"] == theirs["fit"]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_is_tested_predicted_with_and_searched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = folder / "runs" / "whole" / "0"
     queries = (run / "queries_test.parquet").read_bytes()

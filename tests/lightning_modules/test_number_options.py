@@ -20,7 +20,7 @@ from relevance.objectives.listnet import ListNet
 from relevance.scoring import Logistic, MinMax, SteepLogistic, Threshold
 from relevance.targets.caption_similarity import CaptionSimilarity
 from relevance.targets.mixture import MixedTargets
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from tests.support.tiny import KindRelevance, TinyAudio, TinyText
 from train import main
 

