@@ -43,6 +43,15 @@ TRAINING = (WeightAveraging, BaseFinetuning, GradientAccumulationScheduler)
 """Callbacks that change what a step does: a run is resumed with those it began with."""
 
 
+def as_list(value: Any) -> list[Any]:
+    """What a config gives as a list, as one thing, or not at all.
+
+    >>> as_list("Timer"), as_list(None)
+    (['Timer'], [])
+    """
+    return value if isinstance(value, list) else [value] if value else []
+
+
 def check_callbacks(callbacks: Sequence[Callback], trainer: Any, cache_frozen: bool) -> None:
     """Whether `fit` can have these callbacks.
 
@@ -108,8 +117,7 @@ def check_same_callbacks(saved: Path, callbacks: Any) -> None:
 
 def _training(callbacks: Any) -> dict[str, Any]:
     """Settings of those callbacks that change what a step does, by class."""
-    listed = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
-    classes = [(class_named(one["class_path"]), one.get("init_args") or {}) for one in listed]
+    classes = [(class_named(one["class_path"]), one.get("init_args") or {}) for one in as_list(callbacks)]
     return {kind.__name__: settings for kind, settings in classes if issubclass(kind, TRAINING)}
 
 

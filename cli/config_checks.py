@@ -2,13 +2,15 @@
 
 import inspect
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace  # type: ignore[attr-defined]
 
-from cli.class_switch import class_named, classes_in
+from cli.class_switch import class_named
 from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
@@ -145,3 +147,14 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
         for part in ("audio_encoder", "text_encoder", "head", "embedding_dim")
         for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
     ]
+
+
+def classes_in(config: Any) -> Iterator[Any]:
+    """Every class of a part of a parsed config (with `class_path` and perhaps `init_args`), those inside others too."""
+    if isinstance(config, list):
+        for item in config:
+            yield from classes_in(item)
+    elif hasattr(config, "get") and config.get("class_path"):
+        yield config
+        for value in vars(config.get("init_args") or Namespace()).values():
+            yield from classes_in(value)

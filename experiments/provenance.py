@@ -17,6 +17,7 @@ from common.errors import RunError
 from experiments.callbacks.atomic_checkpoint_io import unwritable
 
 PACKAGES = (
+    "audio-relevance",
     "torch",
     "lightning",
     "transformers",
@@ -29,7 +30,7 @@ PACKAGES = (
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit of the code and whether it had changes; None where git does not know."""
+    """Commit of the code and whether it had changes; None where git does not know, as of an installed package."""
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(folder), *arguments]
@@ -38,6 +39,8 @@ def git_state(folder: Path) -> dict[str, Any]:
         except (OSError, subprocess.SubprocessError):
             return None
 
+    if git("rev-parse", "--show-prefix") and not git("ls-files"):  # installed somewhere in another project's folder
+        return {"commit": None, "dirty": None}
     status = git("status", "--porcelain")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 

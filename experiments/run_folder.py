@@ -1,7 +1,6 @@
 """The run folder `runs/<experiment>/<seed>/`: the paths in it, and what happens to one that exists already."""
 
 import hashlib
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from common.atomic_files import UNFINISHED
 from common.errors import RunError
 
-HALF_WRITTEN = re.compile(r"\..+\.\d+\.\w+")  # of `common.atomic_files.replacing`: .last.4711.ckpt
 CLEARED = ".cleared"
+RUN_TEST = "run `python train.py test`"
+"""The remedy where results of a test are missing."""
 
 
 @dataclass
@@ -187,9 +188,8 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Delete what a killed process left half-written; call it with the lock held."""
-        for path in [*self.path.glob(".*"), *self.checkpoints.glob(".*")]:
-            if HALF_WRITTEN.fullmatch(path.name):
-                path.unlink()
+        for path in [*self.path.glob(UNFINISHED), *self.checkpoints.glob(UNFINISHED)]:
+            path.unlink()
 
     def clear(self) -> None:
         """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run.

@@ -1,5 +1,6 @@
 """A finished run's model."""
 
+from argparse import ArgumentError
 from typing import Any
 
 import yaml
@@ -49,8 +50,8 @@ def built(kind: type, settings: Any, *, subclass: bool) -> Any:
     parser = LightningArgumentParser(parser_mode="omegaconf", exit_on_error=False)
     parser.add_lightning_class_args(kind, "part", subclass_mode=subclass)
     try:
-        return parser.instantiate_classes(parser.parse_object({"part": settings})).part
+        return parser.instantiate(parser.parse_object({"part": settings})).part
     except UserError:
         raise
-    except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+    except (ArgumentError, ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
         raise RunError(f"the run's config cannot be built: {type(error).__name__}: {one_line(error)}") from error

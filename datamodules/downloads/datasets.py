@@ -8,7 +8,7 @@ from common.errors import DataError
 from datamodules.downloads import sources
 from datamodules.downloads.archives import require_seven_zip, unpack
 from datamodules.downloads.http import checksum_of, download, read_json
-from datamodules.wavcaps import FOLDERS
+from datamodules.wavcaps_layout import FOLDERS
 
 AUDIOCAPS_AUDIO = """\
 AudioCaps has no audio archive: its 10 s clips are collected from YouTube, where 5 to 10 % are gone by now.

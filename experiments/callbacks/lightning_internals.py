@@ -28,7 +28,7 @@ def is_last_batch(trainer: L.Trainer) -> bool:
 
 
 def count_finished_epochs(trainer: L.Trainer) -> None:
-    """Let an epoch that has ended count as finished with `max_steps` too; Lightning would run it once more."""
+    """Let an epoch that has ended count as finished with `max_steps` too; Lightning would count it once more."""
     trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
 
 

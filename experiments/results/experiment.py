@@ -11,9 +11,6 @@ import pyarrow.compute as pc
 
 from common.directions import DIRECTIONS
 from common.errors import RunError
-from evaluation.embedding_pool import on_common_recordings
-from evaluation.evaluator import evaluate
-from experiments.results.pool_file import read_pool
 from experiments.results.query_table import query_tables, read_queries
 from experiments.run_folder import RunFolder
 
@@ -219,6 +216,11 @@ def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
 
 def _on_shared_recordings(folders: Sequence[Path], split: str) -> list[Experiment]:
     """Each run on the recordings that all have, from the embeddings of its pool."""
+    # Here, so that a comparison without this needs no torch, which takes seconds to import.
+    from evaluation.embedding_pool import on_common_recordings
+    from evaluation.evaluator import evaluate
+    from experiments.results.pool_file import read_pool
+
     pools = [read_pool(RunFolder(folder).pool(split)) for folder in folders]
     experiments = []
     for folder, own, shared in zip(folders, pools, on_common_recordings(pools), strict=True):

@@ -12,6 +12,7 @@ from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation
 from evaluation.scores import EmbeddingScores
+from experiments.run_folder import RUN_TEST
 
 
 def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
@@ -42,7 +43,7 @@ def read_pool(path: Path) -> EmbeddingPool:
         RunError: there is none, it cannot be read, or its scores are not the products of its embeddings.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no such file; run `python train.py test` for this run first")
+        raise RunError(f"{path}: no such file; {RUN_TEST} for this run first")
     try:
         with safe_open(path, "pt") as file:
             texts: dict[str, Any] = {name: json.loads(value) for name, value in file.metadata().items()}
@@ -56,7 +57,7 @@ def read_pool(path: Path) -> EmbeddingPool:
             ):
                 raise ValueError("its parts do not fit together")
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); run `python train.py test` again") from error
+        raise RunError(f"{path}: cannot be read ({error}); {RUN_TEST} again") from error
     if "scores" in texts:
         raise RunError(
             f"{path}: its model scores by more than a product of embeddings ({texts['scores']}), so the file alone "

@@ -1,8 +1,10 @@
-"""Per-query results: tables of an evaluation, and the parquet file they are kept in."""
+"""Per-query results: tables of an evaluation, and the parquet file they are kept in. (Imported without torch.)"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,11 @@ import pyarrow.parquet as pq
 from common.atomic_files import replacing
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
-from evaluation.evaluator import Evaluation
-from evaluation.ranking import RankingResult
+from experiments.run_folder import RUN_TEST
+
+if TYPE_CHECKING:
+    from evaluation.evaluator import Evaluation
+    from evaluation.ranking import RankingResult
 
 
 def query_tables(evaluation: Evaluation) -> dict[Direction, pa.Table]:
@@ -78,12 +83,12 @@ def read_queries(path: Path) -> pa.Table:
         RunError: there is none, or it cannot be read.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no per-query results; run `python train.py test` for this run first")
+        raise RunError(f"{path}: no per-query results; {RUN_TEST} for this run first")
     try:
         return pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
-        raise RunError(f"{path}: cannot be read ({cause}); run `python train.py test` again") from error
+        raise RunError(f"{path}: cannot be read ({cause}); {RUN_TEST} again") from error
 
 
 def rows_of(table: pa.Table, direction: str) -> list[dict[str, Any]]:

@@ -6,10 +6,10 @@ import pytest
 import torch
 import yaml
 
+from cli.__main__ import main
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from cli.lightning_cli import RetrievalCLI
-from train import main
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
 """Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
@@ -50,7 +50,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
     cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
-    built = cli.parser.instantiate_classes(cli.config)["fit"]
+    built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
@@ -169,7 +169,7 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cli = parsed(
         "fit", "--config", "demo_infonce", "--model.relevance", "own_relevance.Smoothed", "--model.relevance.a", "0.2"
     )
-    relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
+    relevance = cli.parser.instantiate(cli.config)["fit"].model.relevance
     relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
     assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
 

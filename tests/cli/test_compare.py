@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from torch.nn.functional import normalize
 
-from cli.commands import compare
+from cli.__main__ import main
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import evaluate
@@ -103,7 +103,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert compare.main([str(argument) for argument in arguments]) == 0
+    assert main(["compare", *(str(argument) for argument in arguments)]) == 0
     return capsys.readouterr().out
 
 
@@ -350,11 +350,11 @@ def test_files_are_written_together(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("experiments.comparison.report.save_figure", fail)
-    assert compare.main([str(runs / "base_line"), "--output", str(runs / "alone")]) == 0
+    assert main(["compare", str(runs / "base_line"), "--output", str(runs / "alone")]) == 0
     capsys.readouterr()
     assert sorted(file.name for file in (runs / "alone").iterdir()) == [name for name in FILES if name[0] == "t"]
-    assert compare.main([str(argument) for argument in [runs / "better", *command[:1], *command[-2:]]]) == 1
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+    assert main(["compare", *(str(argument) for argument in [runs / "better", *command[:1], *command[-2:]])]) == 1
+    assert capsys.readouterr().err == "error: No space left on device (TRACEBACK=1 shows where)\n"
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
@@ -372,7 +372,7 @@ def test_one_run_has_no_standard_deviation(runs: Path, capsys: pytest.CaptureFix
 
 def test_one_method_has_nothing_to_test(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "better" / "4").mkdir()
-    assert compare.main([str(runs / "better")]) == 0
+    assert main(["compare", str(runs / "better")]) == 0
     printed = capsys.readouterr()
     assert printed.out.endswith("One method: nothing to test.\n")
     assert "bold" not in printed.out
@@ -383,7 +383,7 @@ def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.Capture
     for seed, tau in ((0, 0.05), (2, 0.05), (10, 0.1)):
         settings = {"model": {"objective": {"tau": tau}}, "data": {"init_args": {"seed": seed, "root": f"/{seed}"}}}
         (runs / "better" / str(seed) / "config_fit.yaml").write_text(yaml.safe_dump(settings))
-    assert compare.main([str(runs / "better")]) == 0
+    assert main(["compare", str(runs / "better")]) == 0
     error = capsys.readouterr().err
     assert (
         "warning: better: runs 0 and 10 have different settings (model.objective.tau: 0.05 before, 0.1 now), yet "
@@ -489,8 +489,11 @@ def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
     )
     assert "text to audio 42 queries in a pool of 14" in out
     (tmp_path / "b" / "5" / "pool_test.safetensors").unlink()
-    assert compare.main([str(folder) for folder in [*folders, "--intersect"]]) == 1
+    assert main(["compare", *(str(folder) for folder in [*folders, "--intersect"])]) == 1
     assert "pool_test.safetensors: no such file; run `python train.py test`" in capsys.readouterr().err
+    (tmp_path / "b" / "5" / "pool_test.safetensors").write_bytes(b"rubbish that is no table")
+    assert main(["compare", *(str(folder) for folder in [*folders, "--intersect"])]) == 1
+    assert "pool_test.safetensors: cannot be read" in capsys.readouterr().err
 
 
 def test_evaluating_again_on_all_recordings_changes_nothing(runs: Path) -> None:
@@ -527,7 +530,7 @@ def test_what_differs_between_pools_is_said(
 ) -> None:
     rewrite(runs / "better" / "2" / "queries_test.parquet", change)
     for arguments in ([runs / "base_line", runs / "better"], [runs / "better"]):  # also among runs of one experiment
-        assert compare.main([str(argument) for argument in arguments]) == 1
+        assert main(["compare", *(str(argument) for argument in arguments)]) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert f"{runs / 'better' / '2'} were evaluated on different pools: {differs}" in error
@@ -620,7 +623,7 @@ def test_bad_input_ends_in_one_line(runs: Path, capsys: pytest.CaptureFixture[st
     mistakes = spoil(runs)
     assert mistakes.keys() == REFUSED.keys()
     for name, arguments in mistakes.items():
-        assert compare.main([str(argument) for argument in arguments]) == 1, name
+        assert main(["compare", *(str(argument) for argument in arguments)]) == 1, name
         error = capsys.readouterr().err
         assert error.count("\n") == 1, error
         assert re.search(f"^error: .*{REFUSED[name]}", error), error

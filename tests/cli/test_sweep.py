@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from cli.commands import sweep as door
+from cli.__main__ import main
+from cli.config_files import CONFIGS, ROOT
+from cli.sweep_checks import check_trials
 from common.errors import RunError
 from experiments.run_folder import RunFolder
 from experiments.sweeps.results import over_seeds, rows_of_trials
@@ -40,7 +42,7 @@ CONTENT: dict[str, Any] = {
     "command": NAMED,
     "parameters": {"model.objective.tau": {"values": [0.1, 0.2]}, "seed_everything": {"values": [0, 1, 2]}},
 }
-FILES = sorted(door.SWEEPS.glob("*.yaml"))
+FILES = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 
 # Stands for train.py: logs the value that it is given, an epoch at a time, into the run's folder.
 STUB = """
@@ -90,7 +92,7 @@ def open_trials(folder: Path, sweep: SweepFile, extra: list[str] | None = None) 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_sweep_of_the_project_can_be_carried_out(path: Path) -> None:
     sweep = read_sweep(path)
-    door.check_trials(sweep, [])
+    check_trials(sweep, [])
     assert sweep.method == "bayes" or sweep.planned()
 
 
@@ -250,7 +252,7 @@ def test_a_range_that_makes_no_sense_is_refused(parameter: dict[str, Any], messa
 def test_settings_that_training_would_refuse_end_the_sweep_before_it_begins(
     stub: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
 ) -> None:
-    assert door.main([str(write_sweep(stub, **changes))]) == 1
+    assert main(["sweep", str(write_sweep(stub, **changes))]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert re.search(message, line)
     assert not (stub / "runs").exists()
@@ -265,7 +267,7 @@ def test_a_file_that_is_none_is_refused(
     path = tmp_path / "sweep.yaml"
     if text is not None:
         path.write_text(text)
-    assert door.main([str(path)]) == 1
+    assert main(["sweep", str(path)]) == 1
     assert re.search(f"^error: .*{message}", capsys.readouterr().err)
 
 
@@ -399,7 +401,7 @@ def test_hopeless_trials_are_noticed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_sweep(stub)
-    assert door.main([str(path), "--folder", "sweeps"]) == 1  # since trials failed
+    assert main(["sweep", str(path), "--folder", "sweeps"]) == 1  # since trials failed
     said = capsys.readouterr().out
     assert "failed: no such seed" in said
     assert "over seeds" in said
@@ -411,7 +413,7 @@ def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFi
     assert rows[4]["reason"] == "no such seed"
     assert (stub / "sweeps" / "tiny" / "figure.png").stat().st_size > 1000
 
-    assert door.main([str(path), "--folder", "sweeps"]) == 1
+    assert main(["sweep", str(path), "--folder", "sweeps"]) == 1
     assert "trial 0" not in capsys.readouterr().out  # nothing was left to do
 
 
@@ -420,7 +422,7 @@ def test_earlier_runs_are_noticed_before_the_first_trial(stub: Path, capsys: pyt
     former = stub / "runs" / "tau=0.2" / "1"
     former.mkdir(parents=True)
     (former / "queries_test.parquet").write_bytes(b"")
-    assert door.main([str(write_sweep(stub))]) == 1
+    assert main(["sweep", str(write_sweep(stub))]) == 1
     assert (
         "runs/tau=0.2/1 holds an earlier run (1 of 6 trials would meet one); move them away" in capsys.readouterr().err
     )
@@ -484,7 +486,7 @@ def test_a_sweep_of_which_nothing_works_stops(stub: Path, capsys: pytest.Capture
     path = write_sweep(
         stub, parameters={"model.objective.tau": {"values": [1, 2, 3, 4]}, "seed_everything": {"value": 2}}
     )
-    assert door.main([str(path)]) == 1
+    assert main(["sweep", str(path)]) == 1
     captured = capsys.readouterr()
     assert "error: the first 3 trials failed, the last one: no such seed; fix this, then" in captured.err
     assert "trial 3 of" not in captured.out
@@ -516,12 +518,13 @@ def test_killed_sweep_takes_its_run_along_and_goes_on_with_it(stub: Path) -> Non
     begin = textwrap.dedent(
         """
         import sys
-        from cli.commands import sweep
-        sweep.check_trials = lambda *_: None
-        sys.exit(sweep.main(sys.argv[1:]))
+        from cli import sweep_checks
+        from cli.__main__ import main
+        sweep_checks.check_trials = lambda *_: None
+        sys.exit(main(["sweep", *sys.argv[1:]]))
         """
     )
-    environment = {**os.environ, "SLEEP": "100", "PYTHONPATH": str(Path(door.__file__).parents[2])}
+    environment = {**os.environ, "SLEEP": "100", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", begin, str(path)]
     worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     logged = stub / "runs" / "tau=0.1" / "0" / "metrics.csv"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli.commands.leaks import main as leak_report
+from cli.__main__ import main
 from common.errors import DataError
 from datamodules.audiocaps import AudioCaps
 from datamodules.clotho import SPLITS, Clotho
@@ -236,11 +236,11 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     with (audiocaps / "dataset/test.csv").open("a") as file:
         file.write("999,aaa,90,The same video as a training clip\n")
     roots = ["--audiocaps", str(audiocaps), "--wavcaps", str(wavcaps), "--sources", *SOURCES]
-    assert leak_report([*roots, "--exclude", "clotho_audiocaps"]) == 0
+    assert main(["leaks", *roots, "--exclude", "clotho_audiocaps"]) == 0
     assert "1 origins are on both sides" in capsys.readouterr().out  # WavCaps' clip of it is excluded
-    assert leak_report([*roots, "--exclude", "nothing"]) == 0
+    assert main(["leaks", *roots, "--exclude", "nothing"]) == 0
     assert "2 origins are on both sides" in capsys.readouterr().out
-    assert leak_report(["--clotho", "nowhere"]) == 1
+    assert main(["leaks", "--clotho", "nowhere"]) == 1
     assert capsys.readouterr().err.startswith(
         "error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such"
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cli.commands import neighbours as command
+from cli.__main__ import main
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
 from datamodules.sampling.neighbours_file import read_neighbours, write_neighbours
@@ -262,7 +262,7 @@ def test_from_the_command_to_batches(
     monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "saved.npz"
     data = ["--data", "Clotho", "--data.root", str(corpus.root), "--sentence_bert", MINILM]
-    assert command.main([*data, "--data.batch_size", "4", "--k", "3", "--save", str(path)]) == 0
+    assert main(["neighbours", *data, "--data.batch_size", "4", "--k", "3", "--save", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "3 neighbours of each of 30 captions (exact search)" in printed
     assert "groups of 2:" in printed
@@ -272,7 +272,7 @@ def test_from_the_command_to_batches(
     related = Clotho(str(corpus.root), batch_size=4, num_workers=0, sample_rate=8000, related=Related(str(path), 2))
     related.setup("fit")
     capsys.readouterr()
-    assert command.main([*data, "--query", "rain", "--query", "a dog", "--k", "2"]) == 0
+    assert main(["neighbours", *data, "--query", "rain", "--query", "a dog", "--k", "2"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("rain\n")
     assert printed.count("[") == 4
@@ -294,7 +294,7 @@ def test_mistakes_end_in_one_line(
 ) -> None:
     data = ["--data", "Clotho", "--data.root", str(corpus.root), "--sentence_bert", MINILM]
     try:
-        returned: object = command.main([*data, *arguments])
+        returned: object = main(["neighbours", *data, *arguments])
     except SystemExit as end:
         returned = end.code
     error = capsys.readouterr().err

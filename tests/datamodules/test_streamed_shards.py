@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cli.commands import pack as command
+from cli.__main__ import main
 from datamodules.audio import AudioInfo, read_audio
 from datamodules.clotho import Clotho
 from datamodules.shards.format import read_index
@@ -18,7 +18,6 @@ from datamodules.shards.stream import Crops, TrainingStream
 from datamodules.streamed_shards import StreamedShards
 from tests.support.corpus import Corpus
 from tests.support.streaming import COUNTS, RATE, SECONDS, epoch_of, ids, same, served, streamed
-from train import main
 
 pytestmark = pytest.mark.usefixtures("cache")  # an index is kept there
 
@@ -28,7 +27,7 @@ def test_captions_ids_and_tables_are_those_of_the_data_module_that_was_packed(co
     corpus.audio("development", "wind.wav").unlink()
     corpus.audio("validation", "clock.wav").unlink()
     arguments = ["--data", "Clotho", "--data.root", str(corpus.root), "--sample_rate", str(RATE), "--workers", "1"]
-    assert command.main([str(tmp_path / "shards"), *arguments, "--shard_size", "3"]) == 0
+    assert main(["pack", str(tmp_path / "shards"), *arguments, "--shard_size", "3"]) == 0
     theirs = Clotho(
         str(corpus.root),
         batch_size=2,
@@ -140,7 +139,7 @@ def test_what_is_embedded_already_is_left_out_of_predict(folder: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("done", [1, 4, 10])
-def test_a_resumed_epoch_continues_with_the_very_next_batch(folder: Path, workers: int, done: int) -> None:
+def test_a_resumed_epoch_goes_on_with_the_very_next_batch(folder: Path, workers: int, done: int) -> None:
     whole = epoch_of(streamed(folder, workers=workers), 1)
     assert len(whole) == 11
     rest = epoch_of(streamed(folder, workers=workers), 1, done)
@@ -205,6 +204,6 @@ def test_train_and_test_on_streamed_shards(folder: Path, tmp_path: Path, capsys:
     arguments += ["--data.num_workers", "1", "--run.resume", "true", "--trainer.max_epochs", "3"]
     with served(folder, port=int(url.rpartition(":")[2])):
         assert main(["fit", *arguments]) == 1
-    assert "error: data.num_workers is 1, but was 2 before: batches of streamed shards depend on it; give 2" in (
+    assert "error: data.num_workers is 1, but was 2 before: of streamed shards batches depend on it; give 2" in (
         capsys.readouterr().err
     )

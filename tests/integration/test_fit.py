@@ -212,9 +212,9 @@ def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pyt
         return [*arguments(folder), *resume, "--model.init_from", str(begin), "--run.test_after_fit", "true"]
 
     assert main(["fit", *options("whole")]) == 0  # there is nothing to resume yet
-    assert "no last.ckpt to go on from, so the run begins from the beginning" in caplog.text
+    assert "no last.ckpt to continue from, so the run starts from the beginning" in caplog.text
     fit_killed(run, "config", options("killed"))
-    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.yaml"]
+    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.part.yaml"]
     (run / "metrics.csv").write_text("step,train/loss\n99,1.0\n")  # stale
     fit_killed(run, "training", options("killed"), call=5)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4

@@ -16,6 +16,7 @@ from tests.support.runs import arguments, fit_killed
 from tests.support.tiny import TinyAudio, TinyText
 from train import main
 
+pytestmark = pytest.mark.slow
 HERE = "tests.integration.test_lightning_callbacks"
 
 
@@ -196,27 +197,32 @@ def test_until_averaging_begins_the_model_itself_is_evaluated(folder: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "callbacks"),
+    ("callbacks", "call"),
     [
-        ("ema", [EMA]),
-        ("finetuning", [f"{HERE}.Unfreeze"]),
-        ("accumulation", [("GradientAccumulationScheduler", {"scheduling": {0: 2, 1: 1, 2: 3}})]),
-        ("rate", [f"{HERE}.Rate"]),
-        ("spike", [("lightning.pytorch.callbacks.spike.SpikeDetection", {"rtol": 50.0})]),
-        ("timer", [("Timer", {"duration": "00:01:00:00"})]),
-        ("stopping", [("EarlyStopping", {"monitor": "val/loss", "patience": 9})]),
+        ([EMA], 14),
+        ([f"{HERE}.Unfreeze"], 24),
+        ([("GradientAccumulationScheduler", {"scheduling": {0: 2, 1: 1, 2: 3}})], 24),
+        (
+            [
+                f"{HERE}.Rate",
+                ("lightning.pytorch.callbacks.spike.SpikeDetection", {"rtol": 50.0}),
+                ("Timer", {"duration": "00:01:00:00"}),
+                ("EarlyStopping", {"monitor": "val/loss", "patience": 9}),
+            ],
+            14,
+        ),
     ],
+    ids=["averages", "unfrozen layers", "accumulation", "others"],
 )
-@pytest.mark.parametrize("call", [14, 24], ids=["second epoch", "third epoch"])
 def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
-    folder: Path, name: str, callbacks: list[Any], call: int
+    folder: Path, request: pytest.FixtureRequest, callbacks: list[Any], call: int
 ) -> None:
+    """Killed in the second of three epochs, or in the third."""
+    name = request.node.callspec.id
+    whole, run = run_of(folder, f"whole {name}"), run_of(folder, f"killed {name}")
+    assert main(["fit", *command(folder, f"whole {name}", *callbacks, epochs=3)]) == 0
     saving = ("--run.save_minutes", "1e-9", "--run.resume", "true")
-    whole = run_of(folder, f"whole {name}")
-    if not whole.exists():
-        assert main(["fit", *command(folder, f"whole {name}", *callbacks, epochs=3, more=saving)]) == 0
-    run = run_of(folder, f"killed {name} {call}")
-    options = command(folder, run.parent.name, *callbacks, epochs=3, more=saving)
+    options = command(folder, f"killed {name}", *callbacks, epochs=3, more=saving)
     fit_killed(run, "training", options, call=call)
     assert main(["fit", *options]) == 0
     assert_same(weights(run, "last"), weights(whole, "last"))
@@ -272,31 +278,24 @@ def batch_size(batch: Any) -> int:
     return len(batch.captions)
 
 
-@pytest.mark.parametrize(
-    ("callback", "logged"),
-    [
-        ("LearningRateMonitor", "lr-Adam"),
-        (("ThroughputMonitor", {"batch_size_fn": f"{HERE}.batch_size", "window_size": 2}), "train/device/"),
-        (("DeviceStatsMonitor", {"cpu_stats": True}), "DeviceStatsMonitor"),
-        ("LambdaCallback", "train/loss"),
-        ("OnExceptionCheckpoint", "train/loss"),
-        ("ModelCheckpoint", "train/loss"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else value[0],
-)
-def test_a_callback_that_watches_changes_nothing(folder: Path, callback: Any, logged: str) -> None:
-    name = callback if isinstance(callback, str) else callback[0]
-    if "Checkpoint" in name:
-        callback = (name, {"dirpath": str(folder / name)})
-    plain = run_of(folder, "plain two")
-    if not plain.exists():
-        assert main(["fit", *command(folder, "plain two")]) == 0
-    assert main(["fit", *command(folder, name, callback)]) == 0
-    run = run_of(folder, name)
+def test_callbacks_that_watch_change_nothing(folder: Path) -> None:
+    watching = {
+        "LearningRateMonitor": {},
+        "ThroughputMonitor": {"batch_size_fn": f"{HERE}.batch_size", "window_size": 2},
+        "DeviceStatsMonitor": {"cpu_stats": True},
+        "LambdaCallback": {},
+        "OnExceptionCheckpoint": {"dirpath": str(folder / "on exception")},
+        "ModelCheckpoint": {"dirpath": str(folder / "checkpoints")},
+    }
+    assert main(["fit", *command(folder, "unwatched")]) == 0
+    assert main(["fit", *command(folder, "watched", *watching.items())]) == 0
+    run, plain = run_of(folder, "watched"), run_of(folder, "unwatched")
     assert_same(weights(run), weights(plain))
     assert results_of(run) == results_of(plain)
     keys = {key for row in read_rows(run / "metrics.csv") for key in row}
-    assert any(key.startswith(logged) for key in keys), keys
+    for logged in ("lr-Adam", "train/device/", "DeviceStatsMonitor", "train/loss"):
+        assert any(key.startswith(logged) for key in keys), keys
+    assert list((folder / "checkpoints").glob("*.ckpt"))
 
 
 def test_a_checkpoint_is_written_when_training_fails(folder: Path) -> None:

@@ -79,7 +79,7 @@ def test_encoders_are_built_from_a_config(class_path: str, init_args: dict[str, 
     parser = ArgumentParser()
     parser.add_argument("--encoder", type=AudioEncoder)
     config = {"encoder": {"class_path": f"lightning_modules.audio_encoders.{class_path}", "init_args": init_args}}
-    encoder = parser.instantiate_classes(parser.parse_object(config)).encoder
+    encoder = parser.instantiate(parser.parse_object(config)).encoder
     assert type(encoder) is kind
     assert encoder.dim == 8
 

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cli.commands import search
+from cli.__main__ import main
 from common.errors import ModelError
 from lightning_modules.audio_encoders import PaSST
 from lightning_modules.dual_encoder import DualEncoder
@@ -28,7 +28,6 @@ from tests.support.ranks import on_ranks
 from tests.support.recordings import write_recordings
 from tests.support.runs import arguments, fit_killed
 from tests.support.tiny import KindRelevance, TinyData
-from train import main
 
 pytest.importorskip("peft")
 
@@ -282,7 +281,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a LoRA run was fine-tuned from the weights of a model without LoRA, and tested."""
     folder = tmp_path_factory.mktemp("lora")
     cli = parsed("fit", *tiny(folder))
-    torch.save(cli.parser.instantiate_classes(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
+    torch.save(cli.parser.instantiate(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
     assert main(["fit", *with_lora(folder, "whole")]) == 0
     return folder
 
@@ -341,7 +340,7 @@ def test_a_run_is_tested_predicted_with_and_searched(folder: Path, capsys: pytes
     assert main(["predict", "--config", str(run / "config_fit.yaml"), *others]) == 0
     assert pq.read_table(run / "embeddings.parquet").num_rows > 0
     capsys.readouterr()
-    assert search.main(["--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
     assert "a dog barks" in capsys.readouterr().out
 
 
@@ -353,7 +352,7 @@ def test_the_overlay_goes_with_the_papers_model(tmp_path: Path, monkeypatch: pyt
     assert options.text_encoder.init_args.model == "FacebookAI/roberta-large"
     smaller = {"audio_encoder.checkpoint": "null", "audio_encoder.depth": "1", "text_encoder.model": MINILM}
     cli = parsed(*configs, *(text for name, value in smaller.items() for text in (f"--model.{name}", value)))
-    model = cli.parser.instantiate_classes(cli.config)["fit"].model
+    model = cli.parser.instantiate(cli.config)["fit"].model
     adapted = {name.split(".")[-4] for name, _ in model.named_parameters() if ".lora_A." in name}
     assert adapted == {"qkv", "query", "value"}
     assert model.audio_encoder.network.blocks[0].attn.qkv.scaling == {"default": 2.0}

@@ -90,6 +90,7 @@ def test_numbers_out_of_range_are_refused_by_name(make: Callable[..., object], n
     assert "\n" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"),
     [

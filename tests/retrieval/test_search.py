@@ -1,4 +1,4 @@
-"""`search.py`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
+"""`search`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
 
 import os
 import re
@@ -20,9 +20,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.commands.search import main
+from cli.__main__ import main
 from common.errors import RunError
 from evaluation.evaluator import evaluate
+from evaluation.scores import EmbeddingScores
 from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
@@ -77,10 +78,11 @@ def index_of(run: Path) -> Path:
 @given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them alike
+    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them equal
     query = rng.integers(-2, 3, 4).astype(np.float32)
     names = [f"{i}.wav" for i in range(count)]
-    hits = best_hits(query, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
+    scores = EmbeddingScores(torch.from_numpy(query)[None], torch.from_numpy(vectors))
+    hits = best_hits(scores, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
     products = [sum(float(a) * float(b) for a, b in zip(vector, query, strict=True)) for vector in vectors]
     order = sorted(range(count), key=lambda i: (-products[i], i))[:top]
     assert hits == [Hit(rank, products[i], names[i], None, float(i)) for rank, i in enumerate(order, 1)]
@@ -88,7 +90,7 @@ def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) ->
 
 def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     queries = ["distant bird", "steady engine"]
-    assert main(["--run", str(run), "--audio", str(audio), *queries, "--top", "5"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), *queries, "--top", "5"]) == 0
     out = capsys.readouterr().out
     model = model_of(run)
     vectors = np.stack([embedded(model, audio / name) for name in NAMES])
@@ -106,14 +108,14 @@ def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixt
 
 def test_a_second_search_embeds_what_is_new(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run.parent), "--audio", str(audio), "loud dog"]  # the experiment has one run
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     file = index_of(run)
     assert f"index: {file}: 7 recordings, 1 longer than 2 s" in capsys.readouterr().out
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert f"index: {file}: 7 recordings, 7 of them embedded before" in capsys.readouterr().out
     (audio / "a.wav").unlink()
     soundfile.write(audio / "deep" / "new.wav", np.ones(8000) / 2, 8000)
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     out = capsys.readouterr().out
     assert f"index: {file}: 7 recordings, 6 of them embedded before" in out
     assert {row[2] for row in ranking(out)} == {*NAMES, "deep/new.wav"} - {"a.wav"}
@@ -146,14 +148,14 @@ def test_a_damaged_index_is_made_again(
     damage_index: Callable[[Path], None],
 ) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     file, rows = index_of(run), ranking(capsys.readouterr().out)
     damage_index(file)
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert f"{file}: cannot be read, so all recordings are embedded again" in caplog.text
     assert ranking(capsys.readouterr().out) == rows
     caplog.clear()
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert "7 of them embedded before" in capsys.readouterr().out
     assert "cannot be read" not in caplog.text
 
@@ -161,9 +163,9 @@ def test_a_damaged_index_is_made_again(
 @pytest.mark.slow
 def test_other_weights_make_the_index_again(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert "embedded before" not in capsys.readouterr().out
     expected = np.stack([embedded(model_of(run), audio / name) for name in NAMES])
     np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
@@ -174,7 +176,7 @@ def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["max_seconds"] = 0.5
     (run / "config_fit.yaml").write_text(yaml.safe_dump(config))
-    assert main(["--run", str(run), "--audio", str(audio), "dog"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), "dog"]) == 0
     index = read_embeddings(index_of(run))
     assert index.facts["max_seconds"] == "0.5"
     expected = np.stack([embedded(model_of(run), audio / name, 0.5) for name in NAMES])
@@ -187,13 +189,13 @@ def test_broken_files_are_named_at_each_search(
     damage(audio)
     for _ in range(2):
         caplog.clear()
-        assert main(["--run", str(run), "--audio", str(audio), "dog"]) == 0
+        assert main(["search", "--run", str(run), "--audio", str(audio), "dog"]) == 0
         assert len(re.findall("left out: ", caplog.text)) == 3
         assert "7 of 10 recordings" in capsys.readouterr().out
 
 
 def test_without_a_folder_the_run_s_test_is_searched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--run", str(run), "loud dog"]) == 0
+    assert main(["search", "--run", str(run), "loud dog"]) == 0
     rows = ranking(capsys.readouterr().out)
     pool = read_pool(RunFolder(run).pool("test"))
     with torch.inference_mode():
@@ -209,7 +211,7 @@ def test_without_the_test_s_files_there_are_names(
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["root"] = "nowhere"
     (run / "config_fit.yaml").write_text(yaml.safe_dump(config))
-    assert main(["--run", str(run), "loud dog"]) == 0
+    assert main(["search", "--run", str(run), "loud dog"]) == 0
     assert [row[3] for row in ranking(capsys.readouterr().out)] == ["", "", "", ""]
     assert "so there are names only" in caplog.text
 
@@ -219,7 +221,7 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
     pool = read_pool(path)
     pool.text = pool.text.flip(1)
     write_pool(path, evaluate("test", pool))
-    assert main(["--run", str(run), "dog"]) == 1
+    assert main(["search", "--run", str(run), "dog"]) == 1
     assert "pool_test.safetensors: embedded with other weights than" in capsys.readouterr().err
 
 
@@ -237,7 +239,7 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
 def test_bad_input_ends_in_one_line(
     made: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main(["--run", str(made), *arguments]) == 1
+    assert main(["search", "--run", str(made), *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
@@ -261,7 +263,7 @@ def test_a_run_that_cannot_be_used(
         (run / file).unlink()
     else:
         (run / file).write_text(content)
-    assert main(["--run", str(run), "dog"]) == 1
+    assert main(["search", "--run", str(run), "dog"]) == 1
     assert message in capsys.readouterr().err
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from cli.commands import pack as command
+from cli.__main__ import main
 from datamodules.clotho import Clotho
 from tests.support.corpus import Corpus
 
@@ -12,7 +12,7 @@ RATE = 8000
 
 def packed(corpus: Corpus, folder: Path, *options: str) -> int:
     arguments = [str(folder), "--data", "Clotho", "--data.root", str(corpus.root), "--sample_rate", str(RATE)]
-    return command.main([*arguments, "--workers", "1", "--shard_size", "4", *options])
+    return main(["pack", *arguments, "--workers", "1", "--shard_size", "4", *options])
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from cli.commands.common_pool import main
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool, on_common_recordings
 from evaluation.evaluator import evaluate
@@ -70,17 +69,3 @@ def test_pools_that_cannot_be_compared() -> None:
     other = pool("ab")
     with pytest.raises(RunError, match="captions of 'a' differ between the runs"):
         on_common_recordings([pool("ab"), other.named({0: "a", 1: "b"}, dict.fromkeys(range(4), "another"))])
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for run, names in (("one", "abcd"), ("two", "bcdefg")):
-        write_pool(tmp_path / run / "pool_test.safetensors", evaluate("test", pool(names)))
-    assert main([str(tmp_path / "one"), str(tmp_path / "two")]) == 0
-    assert "on the 3 recordings of all runs" in capsys.readouterr().out
-    assert main([str(tmp_path / "one"), str(tmp_path / "three")]) == 1
-    assert capsys.readouterr().err.endswith(
-        "pool_test.safetensors: no such file; run `python train.py test` for this run first\n"
-    )
-    (tmp_path / "two" / "pool_test.safetensors").write_bytes(b"rubbish that is no table")
-    assert main([str(tmp_path / "one"), str(tmp_path / "two")]) == 1
-    assert "cannot be read" in capsys.readouterr().err
