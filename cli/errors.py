@@ -18,9 +18,12 @@ from common.text import one_line, refused_by_system
 
 LIBRARIES = {
     "lightning.fabric.utilities.exceptions": "MisconfigurationException",
+    "lightning.fabric.utilities.spike": "TrainingSpikeException",
     "optuna.exceptions": "StorageInternalError",
 }
 """Errors of other packages that speak of the user's settings."""
+REMEDIES = {"TrainingSpikeException": " Lower model.optimizer.lr, or continue with --run.resume true"}
+"""What the message of such an error does not say."""
 SIGTERM = {"lightning.pytorch.utilities.exceptions": "SIGTERMException"}
 
 
@@ -51,7 +54,7 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         expected: tuple[type[BaseException], ...] = (UserError, *_loaded(LIBRARIES))
         if not isinstance(error, expected) or os.environ.get("TRACEBACK"):
             raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
         return 1
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cli.components  # noqa: F401  (so that configs can name classes without their modules)
+from cli.callback_checks import adapt_spike_detection, as_list, check_callbacks, check_trainer_numbers
 from cli.config_checks import (
     apply_sentence_bert,
     check_mixed_targets,
@@ -149,6 +150,7 @@ class RetrievalCLI(LightningCLI):
         check_mixed_targets(self._options)
         check_monitor(run.monitor)
         check_precision(self._options.trainer.precision)
+        check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
@@ -183,6 +185,10 @@ class RetrievalCLI(LightningCLI):
             own.append(self.dashboard)
         if config.get("enable_progress_bar") is not False and is_rank_zero():
             own.append(ProgressBar())
+        configured = as_list(config.get("callbacks"))
+        if self.subcommand == "fit":
+            check_callbacks(configured, self._options.trainer, self._options.model.cache_frozen)
+        adapt_spike_detection(configured, self.folder.path)
         config["plugins"] = with_atomic_checkpoints(config.get("plugins"))
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer

@@ -11,6 +11,7 @@ from lightning import LightningModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from cli.callback_checks import check_same_callbacks
 from cli.config_checks import check_same_experiment, differing_encoders
 from common.atomic_files import replacing
 from common.errors import RunError
@@ -76,7 +77,9 @@ def checkpoint_to_resume(
     if subcommand == "fit":
         last = folder.check_fit(overwrite=run.overwrite, resume=run.resume)
         if last:
-            check_same_experiment(saved, resolved())
+            settings = resolved()
+            check_same_experiment(saved, settings)
+            check_same_callbacks(saved, settings["trainer"]["callbacks"])
         elif run.resume:
             log.warning("%s: no last.ckpt to continue from, so the run starts from the beginning", folder.path)
         if run.overwrite and checkpoint and folder.path.resolve() in Path(checkpoint).resolve().parents:

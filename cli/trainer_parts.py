@@ -12,12 +12,15 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
+from cli.callback_checks import as_list
 from cli.run_setup import CODE
 from common.errors import RunError
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO
 from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.callbacks.result_writer import RunWriter
+from experiments.callbacks.resumed_callbacks import ResumedCallbacks
+from experiments.callbacks.weight_averaging import AveragedWeights
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.loggers.wandb_logger import wandb_logger
 from experiments.results.embeddings_file import audio_weights_sha256
@@ -54,7 +57,7 @@ def loggers_of(run: RunOptions, folder: RunFolder, subcommand: str, configured: 
 def callbacks_of(
     run: RunOptions, folder: RunFolder, seed: int, judgements: HumanJudgements | None, *, resume: bool
 ) -> list[Callback]:
-    """The callbacks that keep checkpoints and write results.
+    """The callbacks that keep checkpoints and write results, and those that complete Lightning's own.
 
     Args:
         run: options of the run.
@@ -64,6 +67,8 @@ def callbacks_of(
         resume: whether the run is continued.
     """
     return [
+        AveragedWeights(),
+        ResumedCallbacks(),
         RunCheckpoint(folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
         RunWriter(folder, CODE, seed, resume=resume, overwrite=run.overwrite, judgements=judgements),
     ]
@@ -71,7 +76,7 @@ def callbacks_of(
 
 def with_atomic_checkpoints(plugins: Any) -> list[Any]:
     """The config's `trainer.plugins` and, where none of them writes checkpoints, one that writes them whole."""
-    listed = plugins if isinstance(plugins, list) else [plugins] if plugins else []
+    listed = as_list(plugins)
     return listed if any(isinstance(plugin, CheckpointIO) for plugin in listed) else [*listed, AtomicCheckpointIO()]
 
 

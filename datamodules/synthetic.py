@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import DataError
+from common.numbers import check_numbers
 from datamodules.annotated import Tolerance
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.synthesis.corpus import render_corpus
@@ -41,6 +42,9 @@ class Synthetic(Clotho):
         **kwargs: Any,
     ) -> None:
         super().__init__(root, max_seconds=max_seconds, missing_audio=missing_audio, num_workers=num_workers, **kwargs)
+        clips = {"train_clips": train_clips, "validation_clips": validation_clips, "test_clips": test_clips}
+        check_numbers(DataError, "data", 1, **clips)
+        check_numbers(DataError, "data", 0, 2**32 - 1, corpus_seed=corpus_seed)
         self.clips = {"development": train_clips, "validation": validation_clips, "evaluation": test_clips}
         self.corpus_seed = corpus_seed
 

@@ -21,7 +21,7 @@ from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
-from lightning_modules.training.schedules import Schedule
+from lightning_modules.training.schedules import Schedule, begin_rates, set_rates
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_targets
@@ -139,8 +139,7 @@ class RetrievalModule(L.LightningModule):
         factor = self.schedule(epoch, math.inf if epochs in (None, -1) else epochs)
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        set_rates(optimizer, factor)
         self.log("train/lr", optimizer.param_groups[0]["lr"])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -153,8 +152,7 @@ class RetrievalModule(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """One optimiser over all trained parameters; the schedule is applied at every step."""
         optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+        begin_rates(optimizer)
         return optimizer
 
     # ------------------------------------------------------------------------------------------------ evaluating

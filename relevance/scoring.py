@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from common.errors import RelevanceError
+from common.numbers import check_numbers
 
 
 class Scoring:
@@ -29,6 +30,9 @@ class Logistic(Scoring):
 
     intercept: float = 2.73
     slope: float = 4.58
+
+    def __post_init__(self) -> None:
+        check_numbers(RelevanceError, type(self).__name__, -1e6, 1e6, intercept=self.intercept, slope=self.slope)
 
     def __call__(self, similarity: Tensor) -> Tensor:
         """Like `Scoring.__call__`."""
@@ -54,6 +58,7 @@ class MinMax(Scoring):
     high: float | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(RelevanceError, "MinMax", -1, 1, low=self.low, high=self.high)
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise RelevanceError(f"MinMax: low ({self.low}) must be below high ({self.high})")
 
@@ -71,6 +76,9 @@ class Threshold(Scoring):
     """g = h where h > threshold, else 0 (code of Xie et al. 2024; used with omega = null)."""
 
     threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        check_numbers(RelevanceError, "Threshold", -1, 1, threshold=self.threshold)
 
     def __call__(self, similarity: Tensor) -> Tensor:
         """Like `Scoring.__call__`."""

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.errors import ModelError
+from common.numbers import check_numbers
 from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
 from lightning_modules.audio_encoders.spectrograms import LogMel
 
@@ -32,7 +33,7 @@ class SmallCNN(AudioEncoder):
         dropout: of the pooled features in training.
 
     Raises:
-        ModelError: `n_mels` is not a multiple of 8.
+        ModelError: `n_mels` is not a multiple of 8, or a number is out of range.
     """
 
     def __init__(
@@ -50,6 +51,11 @@ class SmallCNN(AudioEncoder):
         dropout: float = 0.0,
     ):
         super().__init__()
+        check_numbers(ModelError, "SmallCNN", 1, dim=dim, width=width, n_mels=n_mels)
+        masks = {"time_masks": time_masks, "time_mask_frames": time_mask_frames}
+        bands = {"frequency_masks": frequency_masks, "frequency_mask_bands": frequency_mask_bands}
+        check_numbers(ModelError, "SmallCNN", 0, **masks, **bands)
+        check_numbers(ModelError, "SmallCNN", 0, 1, dropout=dropout)
         if n_mels % 8:
             raise ModelError(
                 f"n_mels {n_mels} is not a multiple of 8: the layers halve the number of bands three times"

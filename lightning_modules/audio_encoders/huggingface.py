@@ -14,11 +14,13 @@ from transformers import (
     AutoModel,
     BatchFeature,
     PreTrainedConfig,
+    Speech2TextFeatureExtractor,
     Wav2Vec2FeatureExtractor,
 )
 
 from common.errors import ModelError
 from common.pretrained import find_model
+from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
 from lightning_modules.training.lora import LoRA
@@ -90,16 +92,17 @@ class HuggingFaceAudio(AudioEncoder):
                 self.model = _load_tower(source.name_or_path, hub, config)
         except ModelError:
             raise
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # what extractors, safetensors and transformers raise has no common base
             cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
                 f"audio encoder: '{model}' cannot be loaded ({cause}); it needs config.json, preprocessor_config.json "
                 "and weights of an audio model, as its authors published them"
             ) from error
-        self.dim = int(self.model.config.hidden_size)
         self.sample_rate = int(self.extractor.sampling_rate)
         self.window = self._window(window_seconds)
         self.pooling = pooling
+        self.unpadded = False
+        self.dim = self._try()
         layers = getattr(self.model.config, "num_hidden_layers", None)
         second = torch.zeros(1, self.sample_rate), torch.tensor([self.sample_rate])
         self.choose_trained(self.model, layers, trained_layers, lora, lambda: self(*second))
@@ -120,8 +123,55 @@ class HuggingFaceAudio(AudioEncoder):
         """`(B, T)` float32 at `sample_rate`, `(B,)` int64 -> `(B, dim)`."""
         windows, samples, present = cut_windows(waveforms, lengths, self.window)
         samples = samples.clamp(min=round(SHORTEST_INPUT * self.sample_rate))
-        features = self._extract(windows, samples).to(waveforms.device)
-        return average_windows(self._pool(self.model(**features), features, samples), present)
+        if self.unpadded:
+            embeddings = in_groups(lambda rows: self._embed(windows[rows], samples[rows]), samples)
+        else:
+            embeddings = self._embed(windows, samples)
+        return average_windows(embeddings, present)
+
+    def _embed(self, windows: Tensor, samples: Tensor) -> Tensor:
+        """One vector a window, `(N, dim)`."""
+        features = self._extract(windows, samples).to(windows.device)
+        return self._pool(self.model(**features), features, samples)
+
+    @torch.no_grad()
+    def _try(self) -> int:
+        """Size of the vectors; and find out whether the model sees padding.
+
+        Raises:
+            ModelError: the model gives no vectors of audio alone.
+        """
+        self.eval()
+        length = min(self.sample_rate, self.window)
+        samples = torch.tensor([length, length // 2])
+        noise = 0.1 * torch.randn(2, length, generator=torch.Generator().manual_seed(0))
+
+        def embed(rows: list[int]) -> Tensor:
+            longest = int(samples[rows].max())
+            return self._embed(noise[rows, :longest], samples[rows])
+
+        try:
+            dim = int(embed([1]).shape[1])
+            self.unpadded = not self._fills_up(noise, samples) and sees_padding(embed, 2)
+        except ModelError:
+            raise
+        except Exception as error:  # models refuse in ways of their own
+            cause = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"audio encoder: '{self.name}' ({type(self.model).__name__}) gives no vectors of audio alone "
+                f"({cause}); take an audio encoder, such as AST, CLAP, Whisper, HuBERT or wav2vec 2.0"
+            ) from error
+        finally:
+            self.train()
+        return dim
+
+    def _fills_up(self, windows: Tensor, samples: Tensor) -> bool:
+        """Whether the extractor makes the same of a window whatever is beside it; then the model does too."""
+        try:
+            both, short = self._extract(windows, samples), self._extract(windows[1:], samples[1:])
+        except Exception:  # it cannot stack what it does not pad
+            return False
+        return all(torch.equal(both[name][1:], short[name]) for name in short)
 
     def _extract(self, windows: Tensor, samples: Tensor) -> BatchFeature:
         """The model's inputs for windows `(N, window)` with so many `samples` each, `(N,)`."""
@@ -131,13 +181,18 @@ class HuggingFaceAudio(AudioEncoder):
             # Models without an attention mask hear the padding: always give them the same amount.
             masked = self.extractor.return_attention_mask
             padding = {"padding": True} if masked else {"padding": "max_length", "max_length": self.window}
+        elif isinstance(self.extractor, Speech2TextFeatureExtractor):
+            padding = {"padding": True}
         features: BatchFeature = self.extractor(pieces, sampling_rate=self.sample_rate, return_tensors="pt", **padding)
         if "is_longer" in features:  # CLAP draws a clip to be "longer than a window" where none is; none ever is here
             features["is_longer"] = torch.zeros_like(features["is_longer"])
+        taken = inspect.signature(self.model.forward).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            features = BatchFeature({name: value for name, value in features.items() if name in taken})
         return features
 
     def _pool(self, output: Any, features: BatchFeature, samples: Tensor) -> Tensor:
-        """One vector a window, `(N, dim)`."""
+        """One vector a window, `(N, dim)`, of what the model gives."""
         wanted = "pooler_output" if self.pooling == "model" else "last_hidden_state"
         states: Tensor | None = getattr(output, wanted, None)
         if states is None:
@@ -155,8 +210,8 @@ class HuggingFaceAudio(AudioEncoder):
         """Tokens that hold audio, `(N,)` int64; all of them where the model was trained on padded inputs."""
         values = features.get("input_values")
         if values is not None and values.ndim == 2:  # a model of raw waveforms
-            frames: Tensor = self.model._get_feat_extract_output_lengths(samples)
-            return frames.clamp(1, tokens)
+            frames = [int(self.model._get_feat_extract_output_lengths(length[None])) for length in samples.cpu()]
+            return torch.tensor(frames, device=samples.device).clamp(1, tokens)
         mask = features.get("attention_mask")
         if mask is not None and mask.shape[1] == tokens:
             held: Tensor = mask.sum(1)
@@ -204,7 +259,4 @@ def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.
 
 def _audio_tower(model: Any) -> nn.Module:
     """The part of a model that hears."""
-    if model.config.is_encoder_decoder:
-        model = model.get_encoder()
-    tower: nn.Module = getattr(model, "audio_model", model)
-    return tower
+    return tower_of(model, ("audio_model", "audio_tower", "speech_encoder"))

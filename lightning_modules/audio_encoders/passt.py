@@ -81,7 +81,7 @@ class PaSST(AudioEncoder):
     def train(self, mode: bool = True) -> Self:
         """Switch training mode on or off, but never on in frozen blocks; patchout stays on while any is trained."""
         super().train(mode)
-        self.network.training = self.training
+        self.network.training = mode and not self.is_frozen
         return self
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from common.errors import ModelError
+from common.numbers import check_numbers
 
 PATCH = 16
 """Mel bands and frames of a patch; patches do not overlap."""
@@ -102,6 +103,9 @@ class PasstTransformer(nn.Module):
         checkpoint_blocks: bool = False,
     ):
         super().__init__()
+        check_numbers(ModelError, "PaSST", 1, dim=dim, depth=depth, heads=heads)
+        patchout = {"patchout_time": patchout_time, "patchout_frequency": patchout_frequency}
+        check_numbers(ModelError, "PaSST", 0, **patchout)
         if dim % heads:
             raise ModelError(f"dim {dim} is not a multiple of heads {heads}: give every attention head the same size")
         self.patchout_time = patchout_time

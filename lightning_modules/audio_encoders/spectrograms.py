@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ModelError
+from common.numbers import check_numbers
 
 
 def hertz_to_mel(hertz: float) -> float:
@@ -144,6 +145,7 @@ class LogMel(nn.Module):
         fmax: float | None = None,
     ):
         super().__init__()
+        check_numbers(ModelError, "LogMel", 1, sample_rate=sample_rate, n_mels=n_mels, hop=hop, n_fft=n_fft)
         fmax = sample_rate / 2 if fmax is None else fmax
         if not 0 <= fmin < fmax <= sample_rate / 2:
             raise ModelError(

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.directions import Direction
+from common.errors import ModelError
+from common.numbers import check_numbers
 from evaluation.scores import EmbeddingScores
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.matchers.heads import Head, check_head, projection_head
@@ -25,7 +27,7 @@ class Cosine(Matcher):
         head: projection of both encoders.
 
     Raises:
-        ModelError: another head.
+        ModelError: another head, or `embedding_dim` is below 1.
 
     Source: Xie et al. 2024, section II-A.
     """
@@ -36,6 +38,7 @@ class Cosine(Matcher):
     def __init__(self, embedding_dim: int = 1024, head: Head = "mlp") -> None:
         super().__init__()
         check_head(head)
+        check_numbers(ModelError, "model.matcher", 1, embedding_dim=embedding_dim)
         self.embedding_dim, self.head = embedding_dim, head
 
     def connect(self, audio_dim: int, text_dim: int) -> None:

@@ -4,10 +4,13 @@ import inspect
 from typing import Any, get_args
 
 import torch
+from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from common.errors import ModelError
+from common.numbers import check_numbers
 from common.pretrained import find_model
+from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.states import Encoded
 from lightning_modules.text_encoders.base import Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
@@ -57,6 +60,8 @@ class HuggingFaceText(TextEncoder):
         super().__init__()
         if pooling not in get_args(Pooling):
             raise ModelError(f"text encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
+        rates = {"dropout": dropout, "attention_dropout": attention_dropout}
+        check_numbers(ModelError, "text encoder", 0, 1, **rates)
         try:
             source = find_model(model, revision)
         except ModelError as error:
@@ -68,13 +73,14 @@ class HuggingFaceText(TextEncoder):
                 settings = AutoConfig.from_pretrained(source.name_or_path, **hub)
             else:
                 settings = AutoConfig.for_model(**config)
-            _set_dropout(settings, "dropout", DROPOUT, dropout)
-            _set_dropout(settings, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+            inner = getattr(settings, "text_config", settings)  # of models with several towers
+            _set_dropout(inner, "dropout", DROPOUT, dropout)
+            _set_dropout(inner, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
             # Some models carry an unused head ("pooler"); its parameters would get no gradient, which DDP refuses.
             options: dict[str, Any] = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
             missing = []
             if config is None:
-                self.model, report = AutoModel.from_pretrained(
+                whole, report = AutoModel.from_pretrained(
                     source.name_or_path,
                     config=settings,
                     dtype=torch.float32,
@@ -84,7 +90,12 @@ class HuggingFaceText(TextEncoder):
                 )
                 missing = sorted(report["missing_keys"])
             else:
-                self.model = AutoModel.from_config(settings, dtype=torch.float32, **options)
+                whole = AutoModel.from_config(settings, dtype=torch.float32, **options)
+            self.model = _text_tower(whole)
+            if missing and self.model is not whole:
+                used = {id(parameter) for parameter in self.model.parameters()}
+                names = {name for name, parameter in whole.named_parameters() if id(parameter) in used}
+                missing = [name for name in missing if name in names]
         except ModelError:
             raise
         except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
@@ -99,22 +110,25 @@ class HuggingFaceText(TextEncoder):
                 f"text encoder: the weights of '{model}' lack {len(missing)} tensors of its model (e.g. {missing[0]}); "
                 "give the model as its authors published it"
             )
+        if self.tokenizer.pad_token is None and self.tokenizer.eos_token is not None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token  # of models that only ever saw one text at a time
         self._check_tokens(model, max_tokens)
-        layers = getattr(settings, "num_hidden_layers", None)
-        example = self.tokenizer("a", return_tensors="pt")
-        self.choose_trained(self.model, layers, trained_layers, lora, lambda: self.model(**example))
-        self.dim = int(settings.hidden_size)
         self.pooling: Pooling = pooling
         self.max_tokens = max_tokens
         self.normalise_captions = normalise_captions
+        self.unpadded = False
+        self.dim = self._try(model)
+        layers = getattr(inner, "num_hidden_layers", None)
+        self.choose_trained(self.model, layers, trained_layers, lora, lambda: self._states(["a"]))
 
     def _check_tokens(self, name: str, max_tokens: int) -> None:
         """Whether tokenizer, model and `max_tokens` go together; else captions would be lost without a word."""
-        tokens, settings = len(self.tokenizer), self.model.config
-        if tokens > settings.vocab_size:
+        tokens, settings = len(self.tokenizer), getattr(self.model, "config", None)
+        vocabulary = getattr(settings, "vocab_size", None) or tokens  # CANINE has none
+        if tokens > vocabulary:
             raise ModelError(
                 f"text encoder: the tokenizer of '{name}' has {tokens} tokens, but config.vocab_size is "
-                f"{settings.vocab_size}; raise it"
+                f"{vocabulary}; raise it"
             )
         if tokens <= len(self.tokenizer.all_special_tokens):
             raise ModelError(f"text encoder: '{name}' holds no tokenizer; add its tokenizer.json (or vocab.txt)")
@@ -122,20 +136,59 @@ class HuggingFaceText(TextEncoder):
         if not 3 <= max_tokens <= longest:  # two tokens mark the beginning and the end
             raise ModelError(f"text encoder: max_tokens is {max_tokens}: '{name}' takes 3 to {longest}")
 
+    @torch.no_grad()
+    def _try(self, name: str) -> int:
+        """Size of the vectors; and find out whether the model sees padding.
+
+        Raises:
+            ModelError: the model gives no vectors of captions alone.
+        """
+        self.eval()
+        captions = ["a", "a dog barks while rain falls on a roof"]
+        try:
+            dim = int(self._embed(captions[:1], "first").shape[1])
+            self.unpadded = sees_padding(
+                lambda rows: self._embed([captions[row] for row in rows], "mean"), len(captions)
+            )
+        except Exception as error:  # models refuse in ways of their own
+            cause = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"text encoder: '{name}' ({type(self.model).__name__}) gives no token states of captions alone "
+                f"({cause}); take a text encoder, such as BERT, RoBERTa, MPNet, T5 or CLAP"
+            ) from error
+        finally:
+            self.train()
+        if self.unpadded and self.pooling == "none":
+            raise ModelError(f"text encoder: the tokens of '{name}' depend on the padding; give pooling: mean")
+        return dim
+
     def forward(self, captions: list[str]) -> Encoded:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
         if self.normalise_captions:
             captions = [normalise_caption(caption) for caption in captions]
+        if not self.unpadded:
+            return self._states(captions)
+        tokens = self.tokenizer(captions, truncation=True, max_length=self.max_tokens)["input_ids"]
+        lengths = torch.tensor([len(ids) for ids in tokens])
+        return in_groups(lambda rows: self._embed([captions[row] for row in rows.tolist()]), lengths)
+
+    def _embed(self, captions: list[str], pooling: Pooling | None = None) -> Tensor:
+        vectors = self._states(captions, pooling)
+        assert isinstance(vectors, Tensor)
+        return vectors
+
+    def _states(self, captions: list[str], pooling: Pooling | None = None) -> Encoded:
         tokens = self.tokenizer(
             captions,
-            padding=True,
+            padding=len(captions) > 1 and not self.unpadded,
             padding_side="right",  # the first token has to be the first
             truncation=True,
             max_length=self.max_tokens,
             return_tensors="pt",
         ).to(self.model.device)
         hidden = self.model(**tokens).last_hidden_state  # (C, L, D)
-        return pool_tokens(hidden, tokens["attention_mask"], self.pooling)
+        mask = tokens.get("attention_mask", torch.ones_like(tokens["input_ids"]))
+        return pool_tokens(hidden, mask, pooling or self.pooling)
 
 
 def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
@@ -152,3 +205,11 @@ def _takes_pooling_flag(settings: Any) -> bool:
     """Whether the model's constructor knows `add_pooling_layer`."""
     model_class: Any = MODEL_MAPPING.get(type(settings), None)
     return inspect.isclass(model_class) and "add_pooling_layer" in inspect.signature(model_class).parameters
+
+
+def _text_tower(model: Any) -> Any:
+    """The part of a model that reads."""
+    tower: Any = tower_of(model, ("text_model",))
+    if tower is not model and isinstance(getattr(tower, "pooler", None), nn.Module):
+        tower.pooler = None  # unused; see above
+    return tower

@@ -27,6 +27,8 @@ from lightning_modules.text_encoders.base import TextEncoder
 
 BATCH = 32
 """Inputs a forward pass. Fixed, so that rows are the same bits whatever made them."""
+TRIED, TRIES = 4, 4
+"""Sounds of a second, and how often, that an encoder is tried on for augmentation."""
 Table = npt.NDArray[np.floating]
 
 
@@ -75,6 +77,7 @@ class FrozenTowers:
         captions, _ = datamodule.read_captions()
 
         def encode(texts: list[str]) -> Table:
+            check_same_in_training(encoder, texts[:BATCH])
             return self._run(encoder, ((texts[i : i + BATCH],) for i in range(0, len(texts), BATCH)))
 
         return self._table(captions, encode, encoder, "text")
@@ -89,6 +92,9 @@ class FrozenTowers:
         row_of = {key: row for row, key in enumerate(recordings.keys)}
 
         def encode(keys: list[str]) -> Table:
+            noise = 0.1 * torch.randn(TRIED, encoder.sample_rate, generator=torch.Generator().manual_seed(0))
+            lengths = torch.full((TRIED,), encoder.sample_rate)
+            check_same_in_training(encoder, noise.to(self._device), lengths.to(self._device))
             batches = recordings.batches([row_of[key] for key in keys], BATCH)
             on_device = ((batch.waveforms.to(self._device), batch.lengths.to(self._device)) for batch in batches)
             return self._run(encoder, on_device)
@@ -107,9 +113,11 @@ class FrozenTowers:
         return cached_table(inputs, encode, key, folder=folder, task=task, what=what)
 
     def _run(self, encoder: nn.Module, batches: Iterable[tuple[Any, ...]]) -> Table:
-        assert not encoder.training, "a frozen encoder is in evaluation mode"
+        mode = encoder.training
+        encoder.eval()
         with torch.no_grad(), self._precision[1]():
             states = [_vectors(encoder, encoder(*batch)).float().cpu() for batch in batches]  # (BATCH, dim) each
+        encoder.train(mode)
         joined: Table = torch.cat(states).numpy()
         return joined
 
@@ -121,6 +129,28 @@ def _vectors(encoder: nn.Module, encoded: Encoded) -> Tensor:
             "leave cache_frozen out"
         )
     return encoded
+
+
+@torch.no_grad()
+def check_same_in_training(encoder: nn.Module, *inputs: Any) -> None:
+    """Whether a frozen encoder gives in training what it gives in evaluation: it does not where it augments.
+
+    Raises:
+        ModelError: it does not, so that no table can hold what it gives.
+    """
+    mode, devices = encoder.training, range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices):
+        evaluated = _vectors(encoder, encoder.eval()(*inputs))
+        encoder.train()
+        same = all(
+            torch.allclose(_vectors(encoder, encoder(*inputs)), evaluated, rtol=1e-3, atol=1e-5) for _ in range(TRIES)
+        )
+    encoder.train(mode)
+    if not same:
+        raise ModelError(
+            f"model.cache_frozen is true, but {type(encoder).__name__} augments its inputs in training, which a table "
+            "cannot; leave cache_frozen or the augmentation out"
+        )
 
 
 def fingerprint(encoder: nn.Module, precision: str) -> str:

@@ -14,8 +14,8 @@ class Freezable(nn.Module):
     """A module that may be trained as a whole, in its last layers, through LoRA adapters, or not at all.
 
     What is frozen stays in evaluation mode while the rest is trained: no dropout, no new batch statistics. Where
-    nothing is trained that is so of the whole module, and what it gives for an input stays the same all through a
-    training.
+    nothing is trained that is so of all its parts. The module's own flag `training` says whether the model is trained:
+    augmentation of its inputs that asks for it (in the `forward` of a subclass) acts in a frozen encoder too.
     """
 
     _frozen: tuple[nn.Module, ...] = ()
@@ -30,6 +30,7 @@ class Freezable(nn.Module):
         super().train(mode and not self.is_frozen)
         for module in self._frozen:
             module.training = False
+        self.training = mode
         return self
 
     def choose_trained(

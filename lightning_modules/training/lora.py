@@ -3,6 +3,7 @@
 Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685; through the library peft.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,11 @@ def add_lora(model: nn.Module, lora: LoRA, name: str) -> None:
     Raises:
         ModelError: peft is not installed, a number is out of range, or the model has no such linear layer.
     """
-    for setting, allowed in (("rank", lora.rank >= 1), ("alpha", lora.alpha > 0), ("dropout", 0 <= lora.dropout < 1)):
+    for setting, allowed in (
+        ("rank", lora.rank >= 1),
+        ("alpha", 0 < lora.alpha < math.inf),
+        ("dropout", 0 <= lora.dropout < 1),
+    ):
         if not allowed:
             raise ModelError(
                 f"{name}: lora.{setting} is {getattr(lora, setting):g}; give a rank from 1, an alpha above 0, and a "

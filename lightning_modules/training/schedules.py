@@ -7,6 +7,8 @@ cannot fall out of step, and a change of batch size or device count changes noth
 import math
 from dataclasses import dataclass
 
+from torch.optim import Optimizer
+
 from common.errors import ModelError
 
 
@@ -49,7 +51,8 @@ class WarmupCosine(Schedule):
     until: float | None = None
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or not 0 <= self.floor <= 1 or (self.until is not None and self.until < self.warmup):
+        until = self.warmup if self.until is None else self.until
+        if not (0 <= self.warmup <= until < math.inf and 0 <= self.floor <= 1):
             raise ModelError(f"{self}: give warmup >= 0, floor in [0, 1] and until >= warmup")
 
     def __call__(self, epoch: float, epochs: float) -> float:
@@ -61,3 +64,20 @@ class WarmupCosine(Schedule):
             raise ModelError("WarmupCosine has to know the last epoch: set trainer.max_epochs, or the schedule's until")
         progress = min((epoch - self.warmup) / max(end - self.warmup, 1e-9), 1.0)
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def begin_rates(optimizer: Optimizer) -> None:
+    """Remember the learning rate of each parameter group as its highest, and as the schedule's own."""
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+        group["scheduled_lr"] = group["lr"]
+
+
+def set_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set the rate of each group to its highest times `factor`; one that somebody else set or added stays as it is.
+
+    Callbacks such as Lightning's `BaseFinetuning` add groups, or change the rate of one, and know why.
+    """
+    for group in optimizer.param_groups:
+        if "initial_lr" in group and group["lr"] == group.get("scheduled_lr", group["lr"]):
+            group["lr"] = group["scheduled_lr"] = group["initial_lr"] * factor

@@ -70,10 +70,9 @@ class Objective(nn.Module):
 
     def __init__(self, direction: Directions, tau: float, omega: float | None, learn_tau: bool) -> None:
         super().__init__()
-        if tau <= 0:
-            raise RelevanceError(f"tau must be positive, got {tau}")
-        if omega is not None and omega <= 0:
-            raise RelevanceError(f"omega must be positive or null, got {omega}")
+        for name, value, allowed in (("tau", tau, "positive"), ("omega", omega, "positive or null")):
+            if value is not None and not 1e-6 <= value <= 1e6:  # beyond, float32 has no exponents for it
+                raise RelevanceError(f"{name} must be {allowed}, and from 1e-06 to 1e+06, got {value}")
         self.directions: tuple[Direction, ...] = DIRECTIONS if direction == "both" else (direction,)
         self.omega = omega
         # Trained in the log, so that it stays positive.

@@ -11,6 +11,7 @@ from torch import Tensor
 from common.directions import TEXT_TO_AUDIO, Direction
 from common.disk_cache import DType
 from common.errors import RelevanceError
+from common.numbers import check_numbers
 from relevance.base import Relevance
 from relevance.caption_embeddings import embed_captions
 from relevance.scoring import Logistic, Scoring
@@ -55,6 +56,7 @@ class CaptionSimilarity(Relevance):
         devices: list[str] | None = None,
     ) -> None:
         super().__init__()
+        check_numbers(RelevanceError, "CaptionSimilarity", 1, batch_size=batch_size)
         self.model = model
         self.scoring = scoring
         self.revision = revision

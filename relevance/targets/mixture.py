@@ -1,5 +1,6 @@
 """Several kinds of relevance at once."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,10 +46,10 @@ class MixedTargets(Relevance):
                 f"MixedTargets: {len(parts)} parts, {len(omegas)} omegas and {len(weights)} weights; give one omega "
                 "(and one weight) for each part"
             )
-        if min(weights) < 0 or sum(weights) <= 0:
+        if not all(0 <= weight < math.inf for weight in weights) or sum(weights) <= 0:
             raise RelevanceError(f"MixedTargets: weights are {weights}; give none below 0 and one above")
-        if any(omega is not None and omega <= 0 for omega in omegas):
-            raise RelevanceError(f"MixedTargets: omegas are {omegas}; each must be positive or null")
+        if not all(omega is None or 1e-6 <= omega <= 1e6 for omega in omegas):
+            raise RelevanceError(f"MixedTargets: omegas are {omegas}; each must be positive (1e-06 to 1e+06) or null")
         self.parts: Sequence[Relevance] = torch.nn.ModuleList(parts)  # type: ignore[assignment]
         self.symmetric = all(part.symmetric for part in parts)
         self.omegas = omegas

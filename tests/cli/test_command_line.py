@@ -249,7 +249,7 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
         ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
         (
             "model: {embedding_dim: -1}",
-            "the config cannot be built: RuntimeError: Trying to create tensor with negative",
+            "model: embedding_dim is -1; give a number from 1",
         ),
     ],
 )

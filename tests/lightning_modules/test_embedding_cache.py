@@ -160,7 +160,7 @@ class Noisy(TinyAudio):
 
 def test_an_encoder_that_freezes_itself_is_in_evaluation_mode() -> None:
     model = DualEncoder(Noisy(), TinyText(), KindRelevance(), ListNet(), matcher=Cosine(12))
-    assert not model.audio_encoder.training
+    assert not any(part.training for part in model.audio_encoder.children())
     assert model.text_encoder.training
     batch = DATA.pairs(BATCH)
     towers = towers_of(model)

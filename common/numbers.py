@@ -1,0 +1,27 @@
+"""Whether numbers of a config are in range; NaN and infinity never are."""
+
+import math
+
+from common.errors import UserError
+
+
+def check_numbers(
+    error: type[UserError], owner: str, low: float, high: float = math.inf, /, **numbers: float | None
+) -> None:
+    """Whether numbers are finite and from `low` to `high`; None always is.
+
+    Args:
+        error: what to raise.
+        owner: what the numbers belong to, for the message.
+        low, high: the ends of the range, both in it.
+        numbers: by name.
+
+    Raises:
+        UserError: one is not; as `error`.
+
+    >>> check_numbers(UserError, "SmallCNN", 0, 1, dropout=0.5)
+    """
+    for name, value in numbers.items():
+        if value is not None and not (math.isfinite(value) and low <= value <= high):
+            wanted = f"from {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+            raise error(f"{owner}: {name} is {value:g}; give a number {wanted}")
