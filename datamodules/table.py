@@ -47,11 +47,17 @@ class SplitTable:
         return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
 
     def manifest(self) -> dict[str, Any]:
-        """What of the official split is here: counts, the share, and a hash of the ids and names present."""
+        """What of the official split is here: counts, the share, and hashes of the ids and names, and of the captions."""
         names = self.audio["name"].to_pylist()
         digest = hashlib.sha256()
         for audio_id, name in zip(self.audio["audio_id"].to_pylist(), names, strict=True):
             digest.update(f"{audio_id}\t{name}\n".encode())
+        texts = hashlib.sha256()
+        for caption_id, text in zip(
+            self.captions["caption_id"].to_pylist(), self.captions["caption"].to_pylist(), strict=True
+        ):
+            encoded = text.encode()
+            texts.update(f"{caption_id}\t{len(encoded)}\t".encode() + encoded)
         official = len(names) + len(self.missing)
         return {
             "clips": len(names),
@@ -59,6 +65,7 @@ class SplitTable:
             "official_clips": official,
             "share_present": len(names) / official if official else 0.0,
             "sha256": digest.hexdigest(),
+            "captions_sha256": texts.hexdigest(),
             "missing": list(self.missing),
         }
 
