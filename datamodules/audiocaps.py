@@ -17,8 +17,8 @@ COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
     "run `python get_data.py audiocaps --root ROOT`, or get "
     "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
-    "YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before it, "
-    "or {audiocap_id}, then give ROOT as --data.root"
+    "YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before "
+    "it, or {audiocap_id}, then give ROOT as --data.root"
 )
 
 
@@ -26,8 +26,9 @@ class AudioCaps(AnnotatedDataModule):
     """AudioCaps v1: 49,838 / 495 / 975 clips of 10 s, with one caption each in training and five in evaluation.
 
     Layout: `root/dataset/{train,val,test}.csv` and `root/audio/{train,val,test}/`, whose files are called
-    `{youtube_id}_{start_time}`, `{youtube_id}`, each with or without a `Y` before it, or `{audiocap_id}`, with any audio
-    ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called `{youtube_id}_{start_time}` here.
+    `{youtube_id}_{start_time}`, `{youtube_id}`, each with or without a `Y` before it, or `{audiocap_id}`, with any
+    audio ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called
+    `{youtube_id}_{start_time}` here.
 
     Everybody has another part of it, since videos go from YouTube: what is missing is left out with a warning, files
     that cannot be read too, and the manifest says what was there.

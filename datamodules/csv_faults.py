@@ -5,23 +5,7 @@ from collections.abc import Sequence
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 EMPTY = frozenset(
-    [
-        "nan",
-        "n/a",
-        "#n/a",
-        "na",
-        "<na>",
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "#name?",
-        "#value!",
-        "#ref!",
-        "#num!",
-        "#null!",
-        "#div/0!",
-    ]
+    ("nan", "n/a", "#n/a", "na", "<na>", "null", "none", "nil", "undefined", "#name?", "#value!", "#ref!")
 )
 """What programs write, in any case, for a cell without a value, or with one that they could not compute."""
 

@@ -47,7 +47,7 @@ class SplitTable:
         return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
 
     def manifest(self) -> dict[str, Any]:
-        """What of the official split is here: counts, the share, and hashes of the ids and names, and of the captions."""
+        """What of the official split is here: counts, the share, hashes of ids and names, and of captions."""
         names = self.audio["name"].to_pylist()
         digest = hashlib.sha256()
         for audio_id, name in zip(self.audio["audio_id"].to_pylist(), names, strict=True):
