@@ -12,6 +12,7 @@ from cli.config_files import configs_first
 from cli.lightning_cli import RetrievalCLI
 from common.errors import UserError
 from common.text import one_line, refused_by_system
+from datamodules.killed_workers import explain_killed_worker
 
 NOISE = (
     ".*does not have many workers.*",
@@ -41,6 +42,12 @@ def main(args: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"error: {refused_by_system(error)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        message = explain_killed_worker(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         return 1
     except SIGTERMException:
         return 143  # as a shell counts a process that SIGTERM ended

@@ -22,7 +22,8 @@ class SplitTable:
 
     Attributes:
         audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32, and
-            offset int64, at which byte of a shard its samples begin (null for a file of its own).
+            offset int64, at which byte of a shard its samples begin (null for a file of its own), and gain float32,
+            what they are multiplied by.
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
         missing: file names that the annotations name and the folder lacks.
@@ -75,6 +76,7 @@ def split_table(
     captions: Sequence[tuple[int, int, str]],
     missing: Sequence[str] = (),
     offsets: Sequence[int | None] | None = None,
+    gains: Sequence[float] | None = None,
 ) -> SplitTable:
     """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
     audio = pa.table(
@@ -85,6 +87,7 @@ def split_table(
             "frames": pa.array([row[3].frames for row in rows], pa.int64()),
             "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
             "offset": pa.nulls(len(rows), pa.int64()) if offsets is None else pa.array(offsets, pa.int64()),
+            "gain": pa.array(np.ones(len(rows)) if gains is None else gains, pa.float32()),
         }
     )
     ordered = sorted(captions, key=lambda caption: caption[1])

@@ -17,6 +17,7 @@ from cli.parser import OneLineParser
 from common.errors import DataError
 from common.text import refused_by_system
 from datamodules.annotated import AnnotatedDataModule
+from datamodules.audio import HIGHEST_RATE
 from datamodules.shards.packing import all_recordings, pack
 
 
@@ -55,6 +56,8 @@ def parse(arguments: list[str] | None) -> Namespace:
     for name in ("sample_rate", "shard_size", "workers"):
         if options[name] < 1:
             parser.error(f"--{name} is {options[name]}: give at least 1")
+    if options.sample_rate > HIGHEST_RATE:  # a typing error would fill the disk
+        parser.error(f"--sample_rate is {options.sample_rate}: give at most {HIGHEST_RATE} (Hz)")
     try:
         options.data_module = parser.instantiate(options).data
     except ValueError as error:

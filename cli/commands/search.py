@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from common.errors import RunError, UserError
 from common.text import one_line, refused_by_system
+from datamodules.killed_workers import explain_killed_worker
 from experiments.run_folder import find_run
 from retrieval.load_run import load_model, read_config
 from retrieval.search_index import Hit, SearchIndex, embedded_folder, example_queries, tested_recordings
@@ -45,6 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"error: {refused_by_system(error)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        message = explain_killed_worker(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,7 @@
 """The interface of text encoders, and what they share."""
 
 import re
+import string
 from typing import Literal
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from lightning_modules.training.freezing import Freezable
 
 Pooling = Literal["first", "mean"]
+Normalisation = Literal["words", "dcase2025"]
 
 
 class TextEncoder(Freezable):
@@ -24,12 +26,18 @@ class TextEncoder(Freezable):
         raise NotImplementedError
 
 
-def normalise_caption(caption: str) -> str:
-    """Lower case, no punctuation but apostrophes, single spaces.
+def normalise_caption(caption: str, rule: Normalisation = "words") -> str:
+    """Lower case without punctuation: "words" puts single spaces in its place and keeps apostrophes.
 
-    >>> normalise_caption("A dog's bark, while  rain falls.")
-    "a dog's bark while rain falls"
+    "dcase2025" deletes it, as the baseline of DCASE 2025 task 6 does: each of the 32 signs of ASCII, and nothing else.
+
+    >>> normalise_caption("A dog's bark over a walkie-talkie,  then rain.")
+    "a dog's bark over a walkie talkie then rain"
+    >>> normalise_caption("A dog's bark over a walkie-talkie,  then rain.", "dcase2025")
+    'a dogs bark over a walkietalkie  then rain'
     """
+    if rule == "dcase2025":
+        return caption.lower().translate(str.maketrans("", "", string.punctuation))
     return " ".join(re.sub(r"[^\w\s']|_", " ", caption.lower()).split())
 
 

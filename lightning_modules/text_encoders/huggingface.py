@@ -1,7 +1,7 @@
 """Text encoders: captions in, one vector a caption out."""
 
 import inspect
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from common.errors import ModelError, RelevanceError
 from common.pretrained import find_model
-from lightning_modules.text_encoders.base import Pooling, TextEncoder, normalise_caption, pool_tokens
+from lightning_modules.text_encoders.base import Normalisation, Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
 
 DROPOUT = ("hidden_dropout_prob", "dropout", "dropout_rate")
@@ -24,7 +24,8 @@ class HuggingFaceText(TextEncoder):
         model: hub name, local folder, or `package:NAME/FOLDER`.
         pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT models).
         max_tokens: longer captions are cut.
-        normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
+        normalise_captions: lower-case them and take out punctuation: true or "words" puts a space in its place,
+            "dcase2025" joins what it parted, as that baseline does; the paper's code feeds them as they are.
         dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
             without such a setting needs.
         trained_layers: how many of the last layers are trained, with what comes after them; the others and the token
@@ -45,7 +46,7 @@ class HuggingFaceText(TextEncoder):
         model: str = "FacebookAI/roberta-large",
         pooling: Pooling = "first",
         max_tokens: int = 32,
-        normalise_captions: bool = False,
+        normalise_captions: bool | Normalisation = False,
         dropout: float | None = 0.2,
         attention_dropout: float | None = 0.2,
         trained_layers: int | None = None,
@@ -105,7 +106,12 @@ class HuggingFaceText(TextEncoder):
         self.dim = int(settings.hidden_size)
         self.pooling: Pooling = pooling
         self.max_tokens = max_tokens
-        self.normalise_captions = normalise_captions
+        if not isinstance(normalise_captions, bool) and normalise_captions not in get_args(Normalisation):
+            rules = ", ".join(get_args(Normalisation))
+            raise ModelError(f"text encoder: normalise_captions is '{normalise_captions}': give true, false or {rules}")
+        self.normalise_captions: Literal[False] | Normalisation = (
+            "words" if normalise_captions is True else normalise_captions
+        )
 
     def _check_tokens(self, name: str, max_tokens: int) -> None:
         """Whether tokenizer, model and `max_tokens` go together; else captions would be lost without a word."""
@@ -124,7 +130,7 @@ class HuggingFaceText(TextEncoder):
     def forward(self, captions: list[str]) -> Tensor:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
         if self.normalise_captions:
-            captions = [normalise_caption(caption) for caption in captions]
+            captions = [normalise_caption(caption, self.normalise_captions) for caption in captions]
         tokens = self.tokenizer(
             captions,
             padding=True,
