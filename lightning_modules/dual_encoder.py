@@ -1,5 +1,6 @@
 """The dual encoder: audio and captions in one space, trained on relevance, judged by ranking."""
 
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -31,6 +32,8 @@ from lightning_modules.weights import load_weights
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_targets
+
+log = logging.getLogger(__name__)
 
 Split = Literal["validation", "test"]
 
@@ -160,6 +163,20 @@ class DualEncoder(L.LightningModule):
         if self._needs_targets():
             self.relevance.prepare(*self._datamodule().read_captions())
             self.relevance_is_ready = True
+        if self.trainer.is_global_zero and stage != "predict":
+            self._warn_of_cut_captions()
+
+    def _warn_of_cut_captions(self) -> None:
+        """Say how many captions the text encoder does not read to their end: what differs there only ranks alike."""
+        tables = getattr(getattr(self.trainer, "datamodule", None), "tables", {})
+        captions = [text for table in tables.values() for text in table.captions["caption"].to_pylist()]
+        if cut := self.text_encoder.count_cut(captions):
+            log.warning(
+                "%d of %d captions are longer than model.text_encoder.max_tokens and cut there; raise it to have them "
+                "read to their end",
+                cut,
+                len(captions),
+            )
 
     def on_fit_start(self) -> None:
         """Run frozen encoders once, where that is wanted; recordings need not be decoded then."""

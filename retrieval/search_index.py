@@ -81,6 +81,8 @@ class SearchIndex:
         """
         if not query.strip():
             raise RunError("the query is empty; say in words what you want to hear")
+        if self.model.text_encoder.count_cut([query.strip()]):
+            log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
         with torch.inference_mode():
             vector = self.model.embed_text([query.strip()])[0]  # (D,)
         return best_hits(vector.cpu().numpy(), self.recordings, top)

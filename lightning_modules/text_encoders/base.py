@@ -2,6 +2,7 @@
 
 import re
 import string
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -24,6 +25,10 @@ class TextEncoder(Freezable):
     def forward(self, captions: list[str]) -> Tensor:
         """Embed C captions: (C, dim), not normalised; float32, or the autocast type."""
         raise NotImplementedError
+
+    def count_cut(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than what is read of them."""
+        return 0
 
 
 def normalise_caption(caption: str, rule: Normalisation = "words") -> str:

@@ -1,6 +1,7 @@
 """Text encoders: captions in, one vector a caption out."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -9,6 +10,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from common.errors import ModelError, RelevanceError
 from common.pretrained import find_model
+from common.token_limits import count_cut
 from lightning_modules.text_encoders.base import Normalisation, Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
 
@@ -141,6 +143,12 @@ class HuggingFaceText(TextEncoder):
         ).to(self.model.device)
         hidden = self.model(**tokens).last_hidden_state  # (C, L, D)
         return pool_tokens(hidden, tokens["attention_mask"], self.pooling)
+
+    def count_cut(self, captions: Sequence[str]) -> int:
+        """How many captions have more than `max_tokens` tokens."""
+        if self.normalise_captions:
+            captions = [normalise_caption(caption, self.normalise_captions) for caption in captions]
+        return count_cut(captions, self.tokenizer, self.max_tokens)
 
 
 def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
