@@ -31,7 +31,7 @@ def mix_to_mono(samples: npt.NDArray[np.float32], path: Path, remedy: str) -> np
         peak = max(peak, *peaks)
         if _peak(mono) < SILENCE * peak <= LOUDEST:
             loudest = int(np.argmax(peaks))
-            _warn_of_cancellation(path, loudest + 1)
+            warn_of_cancellation(path, loudest + 1)
             mono = samples[:, loudest]
     if not np.isfinite(peak):
         raise DataError(f"{path}: holds NaN or infinite samples; {remedy}")
@@ -50,8 +50,9 @@ def _peak(samples: npt.NDArray[np.float32]) -> float:
     return float(np.maximum(samples.max(), -samples.min()))
 
 
-@functools.cache  # once a file
-def _warn_of_cancellation(path: Path, channel: int) -> None:
+@functools.cache
+def warn_of_cancellation(path: Path, channel: int) -> None:
+    """Say, once a file, that one channel is taken."""
     log.warning(
         "%s: its channels cancel each other out (opposite phase), so their mean is silence; channel %d is taken alone",
         path,

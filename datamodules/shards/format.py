@@ -122,7 +122,11 @@ def write_shard(folder: Path, number: int, recordings: Sequence[Recording], samp
             except DataError as error:
                 rows.append({**row, "error": str(error)})
                 continue
-            about = {"name": recording.name, "split": recording.split, "captions": recording.captions}
+            about: dict[str, object] = {
+                "name": recording.name,
+                "split": recording.split,
+                "captions": recording.captions,
+            }
             if gain != 1:
                 about["gain"] = gain
             offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))

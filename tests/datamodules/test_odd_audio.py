@@ -16,7 +16,7 @@ import soundfile
 
 from datamodules import flac_frames, mp3_frames
 from datamodules.audio import AudioInfo, read_audio, read_info
-from datamodules.mono import _warn_of_cancellation
+from datamodules.mono import warn_of_cancellation
 
 Refused = Callable[[Callable[[], object]], str]
 RATE = 16_000
@@ -231,7 +231,7 @@ def test_a_float_file_may_go_beyond_full_scale(tmp_path: Path) -> None:
 
 
 def test_channels_that_cancel_each_other_out_are_not_mixed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    _warn_of_cancellation.cache_clear()
+    warn_of_cancellation.cache_clear()
     path = tmp_path / "x.wav"
     soundfile.write(path, np.stack([PCM, -PCM], 1), RATE)
     with caplog.at_level(logging.WARNING):
