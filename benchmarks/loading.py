@@ -7,17 +7,17 @@ soundfile (seek, then the crop alone) with soxr, and h5py with int16 at 32 kHz a
 dependency of this project: `pip install h5py`, else it is left out. All files are in the page cache.
 """
 
-import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
+from timing import command_line, in_turns
 
 from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.shards.format import Recording, read_index, write_index, write_shard
@@ -90,15 +90,13 @@ def from_hdf5(path: Path, paths: list[Path]) -> Crop | None:
     return crop
 
 
-def milliseconds(crop: Crop, draws: list[tuple[int, float]]) -> float:
-    began = time.perf_counter()
+def crop_all(crop: Crop, draws: list[tuple[int, float]]) -> None:
     for i, position in draws:
         crop(i, position)
-    return 1000 * (time.perf_counter() - began) / len(draws)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -112,16 +110,15 @@ def main() -> None:
         }
         rng = np.random.default_rng(1)
         draws = [(int(rng.integers(options.clips)), float(rng.random())) for _ in range(options.clips)]
-        readers = {name: crop for name, crop in crops.items() if crop is not None}
-        times: dict[str, list[float]] = {name: [] for name in readers}
-        for _ in range(options.repeats):  # in turns, so that what else the machine does touches all alike
-            for name, reader in readers.items():
-                times[name].append(milliseconds(reader, draws))
+        readers = {name: partial(crop_all, crop, draws) for name, crop in crops.items() if crop is not None}
+        times = in_turns(readers, options.repeats)
     ours = statistics.median(times["shards"])
     print(f"a {SECONDS:g} s crop of {options.clips} clips, median (range) of {options.repeats} rounds")
-    for name, values in times.items():
+    for name, seconds in times.items():
+        values = [1000 * taken / options.clips for taken in seconds]
         median = statistics.median(values)
-        print(f"{name:28} {median:7.3f} ms ({min(values):.3f} to {max(values):.3f})  {median / ours:6.2f} times ours")
+        ratio = statistics.median(seconds) / ours
+        print(f"{name:28} {median:7.3f} ms ({min(values):.3f} to {max(values):.3f})  {ratio:6.2f} times ours")
 
 
 if __name__ == "__main__":

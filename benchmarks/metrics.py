@@ -8,17 +8,13 @@ A large pool: `benchmarks/ranking.py`.
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import time
-from collections.abc import Callable
-
 import torch
+from timing import command_line, in_turns, machine, print_table
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from evaluation.ranking import retrieval_metrics
+from evaluation.scores import EmbeddingScores
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:
@@ -36,8 +32,8 @@ def clotho(repeats: int) -> None:
 
     def ours() -> list[dict[str, float]]:
         return [
-            retrieval_metrics(captions, clips, torch.arange(5225), clip_of).summary(),
-            retrieval_metrics(clips, captions, clip_of, torch.arange(5225)).summary(),
+            retrieval_metrics(EmbeddingScores(captions, clips), torch.arange(5225), clip_of).summary(),
+            retrieval_metrics(EmbeddingScores(clips, captions), clip_of, torch.arange(5225)).summary(),
         ]
 
     def product() -> list[Tensor]:
@@ -56,8 +52,7 @@ def clotho(repeats: int) -> None:
 
     for direction, mine, other in zip(("text->audio", "audio->text"), ours(), theirs((1, 5, 10), True), strict=True):
         print(f"  {direction}: " + "  ".join(f"{name} {mine[name]:.4f}/{other[name]:.4f}" for name in other))
-    compare(
-        repeats,
+    seconds = in_turns(
         {
             "ours, all metrics": ours,
             "bare products": product,
@@ -65,32 +60,20 @@ def clotho(repeats: int) -> None:
             "torchmetrics, mAP@10 and R@1/5/10": lambda: theirs((1, 5, 10), False),
             "torchmetrics, mAP@10, R@1/5/10, hit@1/5/10": lambda: theirs((1, 5, 10), True),
         },
+        repeats,
+        warm_up=1,
     )
-
-
-def compare(repeats: int, functions: dict[str, Callable[[], object]]) -> None:
-    """Print median seconds, their range and the ratio to the first; calls take turns, one round is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for repeat in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
-    first = statistics.median(next(iter(seconds.values())))
-    for name, taken in seconds.items():
-        median = statistics.median(taken)
-        print(f"  {name:<44}{median:8.3f} s ({min(taken):.3f}..{max(taken):.3f}){median / first:8.2f} x")
+    print_table(seconds, "ours, all metrics")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     print("clotho: 5,225 captions, 1,045 clips, 1,024-d (ours/torchmetrics)")
     clotho(options.repeats)
 

@@ -3,14 +3,13 @@
     python benchmarks/packing.py ROOT --clips 20000 --kills 3 --folder FOLDER
 
 Packs data sets in Clotho's layout: those given, and a synthetic one of so many clips (1 to 3 s of noise and tones, wav
-and flac, 16 to 32 kHz). Each is packed uninterrupted; then anew, with SIGKILL at random moments, and taken up each time
+and flac, 16 to 32 kHz). Each is packed uninterrupted; then again, with SIGKILL at random moments, and resumed each time
 with the same command. Every file of the two must be the same, byte for byte (SHA-256). Then one recording in a hundred
 is damaged (truncated, overwritten with garbage, emptied, or damaged in the middle of its FLAC data, in turn) and the
 data set is packed again: failures.csv must name these, the rest must be packed, and `train.py fit` must take some steps
 on it. Nothing given is written to: files are linked. Exit code 1 if anything differs.
 """
 
-import argparse
 import csv
 import hashlib
 import os
@@ -26,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from timing import QUIET, TRAIN, command_line, flags, one_thread, timed
 
-HERE = Path(__file__).parent
 RATE = 16000
 SPLITS = ("development", "validation", "evaluation")
 Kind = str
@@ -100,20 +99,15 @@ def damaged(path: Path, kind: Kind, rng: np.random.Generator) -> bytes:
 
 def command(root: Path, folder: Path, workers: int) -> list[str]:
     options = {"data": "Clotho", "data.root": root, "sample_rate": RATE, "shard_size": 50, "workers": workers}
-    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "cli", "pack", str(folder), *words]
+    return [sys.executable, "-m", "cli", "pack", str(folder), *flags(options)]
 
 
-def timed(words: list[str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
+def run(words: list[str]) -> float:
+    """Seconds that a command takes; ends the benchmark where it fails."""
+    seconds, done = timed(lambda: subprocess.run(words, capture_output=True, text=True, env=one_thread(), check=False))
     if done.returncode:
         sys.exit(f"{' '.join(words)}\n{done.stdout}{done.stderr}")
-    return time.perf_counter() - began
-
-
-def environment() -> dict[str, str]:
-    return {"OMP_NUM_THREADS": "1", **os.environ}
+    return seconds
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -125,16 +119,16 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def killed_packing(words: list[str], folder: Path, shards: Sequence[int], rng: np.random.Generator) -> Iterator[int]:
-    """Begin the packing, kill it just after so many shards are there, and again; yields how many are."""
+    """Start the packing, kill it just after so many shards are there, and again; yields how many are."""
     for wanted in shards:
         quiet = subprocess.DEVNULL
-        with subprocess.Popen(words, stdout=quiet, stderr=quiet, env=environment()) as process:
+        with subprocess.Popen(words, stdout=quiet, stderr=quiet, env=one_thread()) as process:
             while len(list(folder.glob("*.tar"))) < wanted and process.poll() is None:
                 time.sleep(0.02)
             time.sleep(rng.uniform(0, 0.1))
             process.kill()
         yield len(list(folder.glob("*.tar")))
-    timed(words)
+    run(words)
 
 
 def fit(root: Path, packed: Path, runs: Path) -> float:
@@ -150,18 +144,15 @@ def fit(root: Path, packed: Path, runs: Path) -> float:
         "trainer.max_epochs": 1,
         "trainer.limit_train_batches": 10,
         "trainer.limit_val_batches": 4,
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        "trainer.enable_model_summary": "false",
+        **QUIET,
     }
-    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return timed([sys.executable, str(HERE.parent / "train.py"), "fit", *words])
+    return run([sys.executable, TRAIN, "fit", *flags(options)])
 
 
-def judge(root: Path, folder: Path, kills: int, workers: int, rng: np.random.Generator) -> bool:
+def check(root: Path, folder: Path, kills: int, workers: int, rng: np.random.Generator) -> bool:
     """Pack, kill, compare, damage; prints what came out."""
     whole, killed, hurt = folder / "whole", folder / "killed", folder / "hurt"
-    seconds = timed(command(root, whole, workers))
+    seconds = run(command(root, whole, workers))
     expected = digests(whole)
     shards = len(list(whole.glob("*.tar")))
     size = sum(path.stat().st_size for path in whole.iterdir()) / 1e6
@@ -173,13 +164,13 @@ def judge(root: Path, folder: Path, kills: int, workers: int, rng: np.random.Gen
     seen = list(killed_packing(command(root, killed, workers), killed, moments, rng))
     found = digests(killed)
     same = found == expected
-    print(f"  killed with {', '.join(map(str, seen))} of {shards} shards there, and taken up: ", end="")
-    verdict = "all the same" if same else f"NOT the same: {differing(expected, found)}"
-    print(f"{len(expected)} files, {verdict}", flush=True)
+    print(f"  killed with {', '.join(map(str, seen))} of {shards} shards there, and resumed: ", end="")
+    outcome = "all the same" if same else f"NOT the same: {differing(expected, found)}"
+    print(f"{len(expected)} files, {outcome}", flush=True)
     shutil.rmtree(killed)
 
     done = damaged_copy(root, folder / "damaged")
-    seconds = timed(command(folder / "damaged", hurt, workers))
+    seconds = run(command(folder / "damaged", hurt, workers))
     with (hurt / "failures.csv").open(newline="") as file:
         failures = {"/".join(Path(row["error"].partition(": ")[0]).parts[-2:]): row for row in csv.DictReader(file)}
     reported = set(done) <= set(failures)
@@ -213,7 +204,7 @@ def differing(one: dict[str, str], other: dict[str, str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("roots", nargs="*", type=Path, help="data sets in Clotho's layout")
     parser.add_argument("--clips", type=int, default=20000, help="of the synthetic data set; 0: none")
     parser.add_argument("--kills", type=int, default=3)
@@ -227,12 +218,11 @@ def main() -> int:
         folder = Path(place)
         roots = list(options.roots)
         if options.clips:
-            began = time.perf_counter()
-            write_corpus(folder / "synthetic", options.clips)
-            print(f"synthetic: {options.clips} clips written in {time.perf_counter() - began:.0f} s", flush=True)
+            seconds, _ = timed(lambda: write_corpus(folder / "synthetic", options.clips))
+            print(f"synthetic: {options.clips} clips written in {seconds:.0f} s", flush=True)
             roots.append(folder / "synthetic")
         for root in roots:
-            good &= judge(root, folder, options.kills, options.workers, rng)
+            good &= check(root, folder, options.kills, options.workers, rng)
     print("all as it should be" if good else "NOT as it should be")
     return 0 if good else 1
 

@@ -1,4 +1,4 @@
-"""Does the judge find a small effect of known size, with the paper's t-test at the paper's size?
+"""Does the comparison find a small effect of known size, with the paper's t-test at the paper's size?
 
     python benchmarks/paired_tests.py               # 1,045 recordings, 5,225 captions, five runs a method
     python benchmarks/paired_tests.py --clips 100 --effect 3
@@ -7,12 +7,10 @@ Two methods are made up as scores of all captions for all recordings. Those of w
 that of the right one is normal, with parts that belong to the recording, the caption, the recording under this method,
 the run, and nothing else. So a rank is binomial given the right one's score, the expected mAP@10 is an integral over
 that score, and a method's mean score is solved for the mAP@10 that it shall have. The scores are ranked by
-`evaluation.metrics`, written as runs, and read and tested by what `compare.py` uses; SciPy gets the AP@10 of a plain
-count of the same scores, which never saw a file.
+`evaluation.metrics`, written as runs, and read and tested by what `audio-relevance compare` uses; SciPy gets the AP@10
+from a plain count of the same scores, which are in no file.
 """
 
-import argparse
-import os
 import sys
 import tempfile
 import time
@@ -22,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import optimize, stats
+from timing import command_line, machine, timed
 
-from evaluation.embedding_pool import JudgedPool
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.evaluator import evaluate
 from experiments.comparison.paired_tests import compare_experiments
 from experiments.comparison.text import conclusion, lines_of
 from experiments.results.experiment import read_experiments
-from experiments.results.query_table import pool_tables, write_queries
+from experiments.results.query_table import query_tables, write_queries
 from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
@@ -67,9 +67,9 @@ def write_run(folder: Path, scores: Floats) -> None:
     right = torch.arange(captions) // CAPTIONS
     names = [f"{clip:05}.wav" for clip in range(clips)]
     texts = [f"caption {row % CAPTIONS} of {names[row // CAPTIONS]}" for row in range(captions)]
-    pool = JudgedPool(torch.eye(clips), names, torch.from_numpy(scores).float(), texts, right)
+    pool = EmbeddingPool.of_texts(torch.eye(clips), names, torch.from_numpy(scores).float(), texts, right)
     metadata = {"split": "test", "manifest_sha256": "made up"}
-    write_queries(RunFolder(folder).queries("test"), list(pool_tables(pool).values()), metadata)
+    write_queries(RunFolder(folder).queries("test"), query_tables(evaluate("test", pool.in_order())), metadata)
 
 
 def plain_ap(scores: Floats) -> Floats:
@@ -79,7 +79,7 @@ def plain_ap(scores: Floats) -> Floats:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--clips", type=int, default=1045)
     parser.add_argument("--runs", type=int, default=5, help="of each method")
     parser.add_argument("--map", type=float, default=28.2, help="expected mAP@10 of the baseline in %%")
@@ -91,10 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     shared = CLIP * generator.standard_normal(options.clips).repeat(CAPTIONS) + CAPTION * generator.standard_normal(
         captions
     )
-    print(
-        f"{options.clips:,} recordings, {captions:,} captions, {options.runs} runs a method, torch {torch.__version__}"
-    )
-    print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(f"{options.clips:,} recordings, {captions:,} captions, {options.runs} runs a method")
+    print(machine())
     seconds, plain = {}, {}
     with tempfile.TemporaryDirectory() as root:
         start = time.perf_counter()
@@ -107,12 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
                 aps.append(plain_ap(scores))
             plain[name] = np.mean(aps, axis=0)
         seconds["making, ranking, writing"] = time.perf_counter() - start
-        start = time.perf_counter()
-        experiments = read_experiments([Path(root, name) for name in plain])
-        seconds["reading"] = time.perf_counter() - start
-    start = time.perf_counter()
-    (test,) = compare_experiments(experiments)
-    seconds["all tests, 10,000 sign flips twice"] = time.perf_counter() - start
+        seconds["reading"], experiments = timed(lambda: read_experiments([Path(root, name) for name in plain]))
+    seconds["all tests, 10,000 sign flips twice"], (test,) = timed(lambda: compare_experiments(experiments))
 
     print(*lines_of(test, 1), conclusion([test]), sep="\n")
     scipy = stats.ttest_rel(plain["method"], plain["baseline"])
@@ -129,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"  {taken:7.2f} s  {name}")
     agree = apart < TOLERANCE and found.df == captions - 1
     if not agree:
-        print("the judge and SciPy differ", file=sys.stderr)
+        print("ours and SciPy's differ", file=sys.stderr)
     return 0 if agree else 1
 
 

@@ -10,18 +10,15 @@ largest resident set after the first ranking, less that before, which the embedd
 
 from __future__ import annotations
 
-import argparse
-import os
 import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
 import torch
+from timing import command_line, machine, print_table, timed
 from torch import Tensor
 
 from evaluation.ranks import BLOCK_ELEMENTS, count_ranks
+from evaluation.scores import EmbeddingScores
 
 
 def embeddings(count: int, dim: int, seed: int) -> Tensor:
@@ -49,14 +46,8 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
@@ -68,22 +59,19 @@ def main() -> None:
 
     queries, items = embeddings(options.queries, options.dim, 0), embeddings(options.items, options.dim, 1)
     pairs = relevant_pairs(options.queries, options.items, options.relevant)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     print(
         f"{options.queries:,} queries, {options.items:,} items, {options.dim}-d, {options.relevant} relevant",
         flush=True,
     )
     before, beside = peak_memory(), 0
-    count_ranks(queries[:16], items[:16], *relevant_pairs(16, 16, 1))  # what the first call sets up
+    count_ranks(EmbeddingScores(queries[:16], items[:16]), *relevant_pairs(16, 16, 1))  # what the first call sets up
     taken: dict[str, list[float]] = {"bare product": [], "ranks and top 10": []}
     for _ in range(options.rounds):
-        taken["ranks and top 10"].append(seconds(lambda: count_ranks(queries, items, *pairs)))
+        taken["ranks and top 10"].append(timed(lambda: count_ranks(EmbeddingScores(queries, items), *pairs))[0])
         beside = beside or peak_memory() - before  # before the product takes any
-        taken["bare product"].append(seconds(lambda: product(queries, items)))
-    bare = statistics.median(taken["bare product"])
-    for name, times in taken.items():
-        median = statistics.median(times)
-        print(f"  {name:<18}{median:9.3f} s ({min(times):.3f}..{max(times):.3f}){median / bare:7.2f} x", flush=True)
+        taken["bare product"].append(timed(lambda: product(queries, items))[0])
+    print_table(taken, "bare product")
     print(f"  peak memory beside the embeddings' {(queries.nbytes + items.nbytes) / 1e9:.3f} GB: {beside / 1e9:.3f} GB")
 
 

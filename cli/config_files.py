@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
 
 
 def configs_first(arguments: Sequence[str]) -> list[str]:
@@ -44,13 +45,21 @@ def find_config(name: str, beside: Path | None = None) -> str:
     if "\n" in name or ":" in name.replace(":\\", ""):  # inline YAML (a drive letter is not)
         return name
     near = [beside / name, beside / f"{name}.yaml"] if beside else []
-    for candidate in (*near, Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
-        if candidate.is_file():
+    ours = {path.name: path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps"}
+    for candidate in (*near, Path(name), CONFIGS / name, ours.get(name), ours.get(f"{name}.yaml")):
+        if candidate is not None and candidate.is_file():
             return str(candidate)
-    names = sorted(path.name for path in CONFIGS.glob("*.yaml"))
+    names = sorted(ours)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise TypeError(f"config '{name}' is neither a file nor in configs/; {hint}there are: {', '.join(names)}")
+
+
+def find_sweep(name: str) -> Path:
+    """The sweep file that a name means: as given, else in configs/sweeps/, with or without `.yaml`."""
+    sweeps = CONFIGS / "sweeps"
+    candidates = [Path(name), sweeps / name, sweeps / f"{name}.yaml"]
+    return next((path for path in candidates if path.is_file()), Path(name))
 
 
 class ConfigFile(ActionConfigFile):
@@ -62,7 +71,7 @@ class ConfigFile(ActionConfigFile):
 
     def _apply(self, parser: Any, cfg: Any, path: str, option_string: str | None, inside: tuple[str, ...]) -> None:
         if path in inside:
-            raise TypeError(f"config {path} builds on itself ({' > '.join([*inside, path])}); mend its `base`")
+            raise TypeError(f"config {path} builds on itself ({' > '.join([*inside, path])}); fix its `base`")
         named = list(cfg.get(self.dest) or [])
         folder = Path(path).parent if Path(path).is_file() else None
         for base in bases_of(path):
@@ -82,7 +91,7 @@ def bases_of(config: str) -> list[str]:
     try:
         content = yaml.safe_load(Path(config).read_text(encoding="utf-8") if is_file else config)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
+        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
     if not isinstance(content, dict):
         what = "is empty" if content is None else "is no table of settings"
         raise TypeError(f"config {config} {what}; write keys such as `model:` into it")

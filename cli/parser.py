@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+import cli.class_switch  # noqa: F401  (it patches jsonargparse)
 from common.text import nearest_name
 
 UNKNOWN_KEY = re.compile(

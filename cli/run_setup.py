@@ -1,7 +1,9 @@
-"""What a run needs besides model, data and trainer: its folder, its saved config, human judgements."""
+"""What a run needs before anything is built: its folder, its saved config, human judgements."""
 
 import hashlib
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,25 @@ from lightning import LightningModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from cli.config_checks import check_same_experiment, differing_encoders
 from common.atomic_files import replacing
 from common.errors import RunError
 from common.settings import filled_in
 from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
-from experiments.results.human_judgements import People
+from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, experiment_name
+
+CODE = Path(__file__).parents[1]
+"""The folder whose git commit is noted."""
+
+log = logging.getLogger(__name__)
 
 
 class SavedConfig(SaveConfigCallback):
     """Writes the resolved config into the run folder, as a whole or not at all.
 
-    `run.overwrite` and `run.resume` are of one command: with a saved config no later one may write over anything.
+    `run.overwrite` and `run.resume` are of one command: a saved config must not let a later one write over anything.
     """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -31,7 +39,7 @@ class SavedConfig(SaveConfigCallback):
         config = self.config.clone()
         config.run.overwrite = config.run.resume = False
         with replacing(Path(folder) / self.config_filename) as path:
-            self.parser.save(config, path, skip_none=False, overwrite=True)
+            self.parser.save(config, path, skip_unset=False, overwrite=True)
 
 
 def run_folder_of(options: Any) -> RunFolder:
@@ -51,24 +59,55 @@ def run_folder_of(options: Any) -> RunFolder:
     return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 
-def read_people(run: Any, subcommand: str | None) -> People | None:
-    """What people said of the split that a subcommand judges, where the run's options name a file of it.
+def checkpoint_to_resume(
+    folder: RunFolder, options: Any, subcommand: str | None, resolved: Callable[[], dict[str, Any]]
+) -> Path | None:
+    """The checkpoint that `fit` continues from; nothing of an earlier run may be written over by mistake.
+
+    Args:
+        folder: of the run, locked for `fit`.
+        options: parsed.
+        subcommand: of train.py.
+        resolved: gives every setting as plain values.
+
+    Raises:
+        RunError: an earlier run is in the folder, or what is resumed was begun with other settings.
+    """
+    run, checkpoint, saved = options.run, options.get("ckpt_path"), folder.path / "config_fit.yaml"
+    if subcommand == "fit":
+        last = folder.check_fit(overwrite=run.overwrite, resume=run.resume)
+        if last:
+            check_same_experiment(saved, resolved())
+        elif run.resume:
+            log.warning("%s: no last.ckpt to continue from, so the run starts from the beginning", folder.path)
+        if run.overwrite and checkpoint and folder.path.resolve() in Path(checkpoint).resolve().parents:
+            raise RunError(f"{checkpoint} is of the run that --run.overwrite would delete; copy it elsewhere first")
+        return last
+    if checkpoint and not run.overwrite and not run.embeddings:
+        folder.check_foreign(Path(checkpoint))
+    elif not checkpoint and (others := differing_encoders(saved, resolved())):
+        log.warning("%s was trained with other settings of its model: %s", folder.path, "; ".join(others[:3]))
+    return None
+
+
+def read_judgements(run: Any, subcommand: str | None) -> HumanJudgements | None:
+    """Human judgements of the split that a subcommand evaluates, where the run's options name a file of them.
 
     Raises:
         DataError: the file cannot be used.
-        RunError: it is about a split that the subcommand does not judge.
+        RunError: they are of a split that the subcommand does not evaluate.
     """
-    for option, wanted in (("relevant_clips", "test"), ("ratings", "validate")):
+    for option, wanted in (("relevant_clips", "test"), ("ratings", "validate"), ("embeddings", "predict")):
         if run[option] is not None and subcommand != wanted:
             raise RunError(f"run.{option} goes with `{wanted}`, not with `{subcommand}`; leave it out here")
     if run.relevant_clips is not None:
         path = Path(run.relevant_clips)
         lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
-        return People("relevant_clips", "test", str(path), _sha256(path), lists)
+        return HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists)
     if run.ratings is not None:
         root = Path(run.ratings)
         rated = read_rated_clips(root, "validation")
-        return People("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
+        return HumanJudgements("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
     return None
 
 
@@ -76,6 +115,6 @@ def _sha256(*paths: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def _is_rank_zero() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the first of all nodes, before any process group exists (launchers set these)."""
     return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UNFINISHED = ".*.part*"
+"""Pattern of the files that `replacing` leaves where its process is killed."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, beside `path`, that takes its place when the block ends well and vanishes when it does not.
+    """A path to write to, beside `path`, that replaces it when the block ends well, and is deleted when it does not.
 
-    It keeps the ending of `path`, from which writers such as matplotlib know the format.
+    It keeps the ending of `path`, from which writers such as matplotlib know the format, and is of this process alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
         os.replace(beside, path)

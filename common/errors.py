@@ -14,7 +14,11 @@ class RelevanceError(UserError):
 
 
 class ModelError(UserError):
-    """A model cannot be built, loaded or used as asked."""
+    """A model cannot be found, built, loaded or used as asked."""
+
+
+class CacheError(UserError):
+    """A table of cached rows cannot be made, written or read."""
 
 
 class RunError(UserError):

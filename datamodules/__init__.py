@@ -1,7 +1,12 @@
-"""What was recorded, and what was said of it? (Knows nothing of Sentence-BERT, losses or models.)"""
+"""What was recorded, and what was said of it? (Knows no Sentence-BERT, losses or models.)"""
 
-from common.errors import DataError
-from datamodules.batch import Batch
-from datamodules.clotho import Clotho
+from typing import Any
 
-__all__ = ["Batch", "Clotho", "DataError"]
+
+def __getattr__(name: str) -> Any:
+    """The class that saved configs call `datamodules.Clotho`; imported when asked for, since that takes seconds."""
+    if name != "Clotho":
+        raise AttributeError(f"module 'datamodules' has no attribute '{name}'")
+    from datamodules.clotho import Clotho
+
+    return Clotho

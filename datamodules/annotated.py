@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from rich.progress import track
 from common.errors import DataError
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
-from datamodules.sampling.related_pairs import Related
 from datamodules.shards.format import read_index
 from datamodules.table import SplitTable, split_table
 
@@ -47,10 +46,9 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         root: the data set's folder.
         missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set; its audio is read from there. Default: from its
-            files.
-        related: put pairs whose captions are alike into one training batch.
-        others: as in `AudioCaptionDataModule`.
+        packed: folder of shards that `audio-relevance pack` made of this data set, to read the audio from; default:
+            its own files.
+        **kwargs: the options of `AudioCaptionDataModule`.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
@@ -59,18 +57,13 @@ class AnnotatedDataModule(AudioCaptionDataModule):
     def __init__(
         self,
         root: str,
-        batch_size: int,
-        max_seconds: float | None,
-        sample_rate: int | None,
-        unique_audio: bool,
-        missing_audio: Tolerance,
-        broken_audio: Tolerance,
-        packed: str | None,
-        num_workers: int,
-        seed: int | None,
-        related: Related | None = None,
+        *,
+        missing_audio: Tolerance = "skip",
+        broken_audio: Tolerance = "refuse",
+        packed: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
+        super().__init__(**kwargs)
         self.root = Path(root).expanduser()
         self.missing_audio = missing_audio
         self.broken_audio = broken_audio
@@ -88,6 +81,17 @@ class AnnotatedDataModule(AudioCaptionDataModule):
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """The folder a split's audio is looked for in, and the file of each recording, None where there is none."""
         raise NotImplementedError
+
+    def audio_folder(self, *path: str) -> Path:
+        """A folder of recordings below `root`.
+
+        Raises:
+            DataError: it is missing.
+        """
+        folder = self.root.joinpath(*path)
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of recordings; {self.how_to_get}")
+        return folder
 
     def annotations(self, split: str) -> list[Annotation]:
         """`read_annotations`, read once."""
@@ -126,7 +130,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         annotations = self.annotations(split) if split in self.splits else []
         if not annotations:
             raise DataError(
-                f"{type(self).__name__} at {self.root} has no {split} recordings; judge on another with Mixture"
+                f"{type(self).__name__} at {self.root} has no {split} recordings; evaluate on another with Mixture"
                 + (", or set data.validation_share" if split == "validation" else "")
             )
         before = [row for earlier in self.splits[: self.splits.index(split)] for row in self.annotations(earlier)]
@@ -190,4 +194,4 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             message = f"{folder}: {len(names)} of {total} annotated recordings {fault}: {shown}"
             if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
                 raise DataError(f"{message}; {self.how_to_get}")
-            log.warning("%s; going on without them (the full list is in the manifest)", message)
+            log.warning("%s; continuing without them (the full list is in the manifest)", message)

@@ -1,4 +1,4 @@
-"""Audio files: what their headers say, and samples out of the middle of them."""
+"""Audio files: what their headers say, and samples from the middle of them."""
 
 import math
 from pathlib import Path
@@ -66,8 +66,8 @@ def read_audio(
 ) -> npt.NDArray[np.float32]:
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
 
-    Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the room
-    that a crop of that length has in the file (0 the first possible crop, 1 the last). A file longer than that gives
+    Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the range
+    in which a crop of that length can begin (0 the first possible crop, 1 the last). A file longer than that gives
     exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`),
     and `gain` what its samples are multiplied by.
 
@@ -95,7 +95,7 @@ def crop_bounds(info: AudioInfo, sample_rate: int, max_seconds: float | None, po
 def cut_to_length(
     mono: npt.NDArray[np.float32], where: str, sample_rate: int, max_seconds: float | None
 ) -> npt.NDArray[np.float32]:
-    """A crop (T,) at `sample_rate` Hz without what is beyond `max_seconds`.
+    """A crop (T,) at `sample_rate` Hz, cut to `max_seconds`.
 
     Raises:
         DataError: nothing is left.
@@ -120,11 +120,9 @@ def read_packed(path: Path, offset: int, start: int, count: int) -> npt.NDArray[
             file.seek(offset + 2 * start)
             data = file.read(2 * count)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run `python pack.py` again") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run {PACK} again") from error
     if len(data) < 2 * count:
-        raise DataError(
-            f"{path}: is truncated (it ends before its table says); delete it and run `python pack.py` again"
-        )
+        raise DataError(f"{path}: is truncated (it ends before its table says); delete it and run {PACK} again")
     return from_16_bit(data)
 
 
@@ -140,8 +138,9 @@ def from_16_bit(data: bytes) -> npt.NDArray[np.float32]:
 
 
 FULL_SCALE = 32768  # of 16-bit samples
-_REMEDY = "get the file anew, or delete it to go on without it"
-_REMEDY_INSIDE = f"{_REMEDY} (`python pack.py` decodes every file of a data set and lists those that are damaged)"
+PACK = "`audio-relevance pack`"
+_REMEDY = "get the file again, or delete it to continue without it"
+_REMEDY_INSIDE = f"{_REMEDY} ({PACK} decodes every file of a data set and lists those that are damaged)"
 # TypeError: soundfile wants to be told the format of a file called .raw.
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
 

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,28 +63,18 @@ def _audio_files(folder: Path) -> Iterator[str]:
 class AudioFolder(AudioCaptionDataModule):
     """Any folder of recordings, at any depth, of any rate and channels; `predict` embeds them, nothing else can.
 
-    A recording's name is its path in the folder, so that two called alike are told apart. Recordings longer than
-    `max_seconds` are embedded by their beginning, as in evaluation.
+    A recording's name is its path in the folder, so two files of the same name in different folders stay distinct.
+    Recordings longer than `max_seconds` are embedded by their beginning, as in evaluation.
 
     Args:
         root: the folder.
-        batch_size: recordings a step.
-        max_seconds: of longer recordings only the beginning is embedded; give what the model was trained with.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
         broken_audio: what a file that cannot be read does: "skip" it, with a warning, or "refuse" to run.
-        num_workers: processes that decode audio; 0 decodes in the main process.
+        **kwargs: the options of `AudioCaptionDataModule` that embedding needs; `max_seconds` should be what the model
+            was trained with.
     """
 
-    def __init__(
-        self,
-        root: str,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        broken_audio: Tolerance = "skip",
-        num_workers: int = 4,
-    ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio=True, num_workers=num_workers, seed=None)
+    def __init__(self, root: str, *, broken_audio: Tolerance = "skip", **kwargs: Any) -> None:
+        super().__init__(unique_audio=True, seed=None, related=None, **kwargs)
         self.root = Path(root).expanduser()
         self.broken_audio = broken_audio
         self._files: dict[str, Path] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
@@ -10,12 +10,11 @@ from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_faults import caption_fault, id_fault, plain_number
 from datamodules.csv_files import read_csv
 from datamodules.file_names import warn_of_unmentioned
-from datamodules.sampling.related_pairs import Related
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
-    "run `python get_data.py audiocaps --root ROOT`, or get "
+    "run `audio-relevance download audiocaps --root ROOT`, or get "
     "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
     "YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before "
     "it, or {audiocap_id}, then give ROOT as --data.root"
@@ -30,22 +29,14 @@ class AudioCaps(AnnotatedDataModule):
     audio ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called
     `{youtube_id}_{start_time}` here.
 
-    Everybody has another part of it, since videos go from YouTube: what is missing is left out with a warning, files
-    that cannot be read too, and the manifest says what was there.
+    Videos disappear from YouTube, so every copy of the data set differs: missing files, and files that cannot be read,
+    are left out with a warning, and the manifest says what was present.
 
     Args:
         root: the folder that holds both.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
     """
 
     how_to_get: ClassVar[str] = HOW_TO_GET
@@ -53,30 +44,12 @@ class AudioCaps(AnnotatedDataModule):
     def __init__(
         self,
         root: str = "data/audiocaps",
-        batch_size: int = 32,
+        *,
         max_seconds: float | None = 10.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        missing_audio: Tolerance = "skip",
         broken_audio: Tolerance = "skip",
-        packed: str | None = None,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            max_seconds,
-            sample_rate,
-            unique_audio,
-            missing_audio,
-            broken_audio,
-            packed,
-            num_workers,
-            seed,
-            related,
-        )
+        super().__init__(root, max_seconds=max_seconds, broken_audio=broken_audio, **kwargs)
         self._ids: dict[str, dict[str, list[str]]] = {}
 
     def read_annotations(self, split: str) -> list[Annotation]:
@@ -90,9 +63,7 @@ class AudioCaps(AnnotatedDataModule):
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "audio" / SPLITS[split]
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("audio", SPLITS[split])
         files = audio_by_stem(folder)
         self.annotations(split)
         found = [self._file_of(name, self._ids[split][name], files) for name in names]
@@ -125,17 +96,17 @@ def read_audiocaps_csv(path: Path) -> tuple[dict[str, list[str]], dict[str, list
     for line, row in read_csv(path, COLUMNS, "utf-8-sig", HOW_TO_GET):
         audiocap_id, youtube_id, start, caption = (plain_number(row[column].strip()) for column in COLUMNS)
         if not (audiocap_id and youtube_id and start and caption):
-            raise DataError(f"{path}, line {line}: a cell is empty; mend or delete the row")
+            raise DataError(f"{path}, line {line}: a cell is empty; fix or delete the row")
         for column, text in zip(COLUMNS, (audiocap_id, youtube_id, start), strict=False):
             if fault := id_fault(text):
-                raise DataError(f"{path}, line {line}: {column} {text!r} {fault}; get the file anew")
+                raise DataError(f"{path}, line {line}: {column} {text!r} {fault}; get the file again")
         if not start.replace(".", "", 1).isdecimal():
-            raise DataError(f"{path}, line {line}: start_time '{start}' is no number of seconds; get the file anew")
+            raise DataError(f"{path}, line {line}: start_time '{start}' is no number of seconds; get the file again")
         if fault := caption_fault(caption):
-            raise DataError(f"{path}, line {line}: the caption {fault}; mend or delete the row")
+            raise DataError(f"{path}, line {line}: the caption {fault}; fix or delete the row")
         if audiocap_id in seen:
             raise DataError(
-                f"{path}, line {line}: audiocap_id {audiocap_id} stands in line {seen[audiocap_id]} already; "
+                f"{path}, line {line}: audiocap_id {audiocap_id} is in line {seen[audiocap_id]} already; "
                 "delete one of the rows"
             )
         seen[audiocap_id] = line

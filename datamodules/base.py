@@ -15,6 +15,7 @@ from common.errors import DataError
 from datamodules.audio import HIGHEST_RATE
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
+from datamodules.lightning_progress import batches_done
 from datamodules.sampling.neighbours_file import read_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, rank_share
 from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
@@ -33,7 +34,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
     """Batches of (audio, caption) pairs for training, of recordings with all their captions for evaluation.
 
     A subclass reads annotation files: it implements `read_captions` and `read_split`. The splits are called train,
-    validation and test here, whatever a data set calls them.
+    validation and test here, whatever a data set calls them. A subclass declares its own options, and of these only
+    those whose default it changes; all others reach it by `**kwargs`, which jsonargparse follows.
 
     Args:
         batch_size: pairs a training step, on each device; also recordings an evaluation step.
@@ -42,7 +44,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio for each loader; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch; default: all pairs are drawn at random.
+        related: put pairs whose captions are similar into one training batch, see docs/neighbours.md; default: all
+            pairs are drawn at random.
 
     Attributes:
         decode_audio: whether loaders made from now on read audio; else a recording is one sample of silence.
@@ -50,12 +53,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        batch_size: int,
-        max_seconds: float | None,
-        sample_rate: int | None,
-        unique_audio: bool,
-        num_workers: int,
-        seed: int | None,
+        *,
+        batch_size: int = 32,
+        max_seconds: float | None = 30.0,
+        sample_rate: int | None = None,
+        unique_audio: bool = True,
+        num_workers: int = 4,
+        seed: int | None = None,
         related: Related | None = None,
     ) -> None:
         super().__init__()
@@ -143,13 +147,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch.
 
-        A resumed training goes on with the batch after the last one it has taken.
+        A resumed training continues with the batch after the last one it has taken.
         """
         dataset = PairDataset(
             self.tables["train"], self.sample_rate, self.max_seconds, self.seed, decode=self.decode_audio
         )
         sampler = self._pair_sampler()
-        sampler.go_on(*batches_done(self.trainer))
+        sampler.resume(*batches_done(self.trainer))
         return self._loader(dataset, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -244,15 +248,6 @@ class AudioCaptionDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def batches_done(trainer: L.Trainer | None) -> tuple[int, int]:
-    """The epoch that a training begins or goes on with, and how many of its batches are done: Lightning's counters."""
-    if trainer is None:
-        return 0, 0
-    epoch: Any = trainer.fit_loop.epoch_progress.current
-    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
-    return epoch.processed, batches.processed if epoch.ready > epoch.processed else 0
 
 
 def _on_gpu(trainer: L.Trainer) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """A recordings and the C captions that describe them; each recording is there once, however many captions it has.
+    """A recordings and the C captions that describe them; each recording occurs once, however many captions it has.
 
     In training C = A and caption i describes recording i; in evaluation a recording brings all of its captions.
 
@@ -19,7 +19,7 @@ class Batch:
         waveforms: (A, T) float32 mono in [-1, 1], zero-padded to the longest.
         lengths: (A,) int64, samples before the padding.
         audio_ids: (A,) int64, unique in the data module.
-        names: A file names, for people.
+        names: A file names, for tables and messages.
         captions: C sentences.
         caption_ids: (C,) int64, the index of each caption among all captions of the data module.
         caption_audio: (C,) int64, the row of `waveforms` that each caption describes.

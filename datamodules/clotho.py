@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from common.errors import DataError
-from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
+from datamodules.annotated import AnnotatedDataModule, Annotation
 from datamodules.csv_faults import caption_fault, id_fault
 from datamodules.csv_files import read_csv
 from datamodules.file_names import find_files
-from datamodules.sampling.related_pairs import Related
 
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
 METADATA_COLUMNS = ("file_name", "keywords", "sound_id", "sound_link", "start_end_samples", "manufacturer", "license")
 HOW_TO_GET = (
-    "run `python get_data.py clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
+    "run `audio-relevance download clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
     "(doi:10.5281/zenodo.4783391), unpack clotho_audio_*.7z into "
     "ROOT/clotho_audio_files/ and put clotho_captions_*.csv and clotho_metadata_*.csv into ROOT/clotho_csv_files/, "
     "then give ROOT as --data.root"
@@ -31,48 +30,13 @@ class Clotho(AnnotatedDataModule):
 
     Args:
         root: the folder that holds both.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
-        broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
     """
 
     how_to_get: ClassVar[str] = HOW_TO_GET
 
-    def __init__(
-        self,
-        root: str = "data/clotho",
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        missing_audio: Tolerance = "skip",
-        broken_audio: Tolerance = "refuse",
-        packed: str | None = None,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
-    ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            max_seconds,
-            sample_rate,
-            unique_audio,
-            missing_audio,
-            broken_audio,
-            packed,
-            num_workers,
-            seed,
-            related,
-        )
+    def __init__(self, root: str = "data/clotho", **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
 
     def read_annotations(self, split: str) -> list[Annotation]:
         """Like `AnnotatedDataModule.read_annotations`."""
@@ -80,16 +44,14 @@ class Clotho(AnnotatedDataModule):
         return [Annotation(name, captions) for name, captions in read_caption_csv(path)]
 
     def origins(self, split: str) -> dict[str, str]:
-        """Freesound ids by file name, out of the metadata file; a few recordings have none ("Not found")."""
+        """Freesound ids by file name, from the metadata file; a few recordings have none ("Not found")."""
         metadata = read_metadata_csv(self.root / "clotho_csv_files" / f"clotho_metadata_{SPLITS[split]}.csv")
         ids = {name: row["sound_id"].strip() for name, row in metadata.items()}
         return {name: f"freesound:{sound_id}" for name, sound_id in ids.items() if sound_id.isdigit()}
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "clotho_audio_files" / SPLITS[split]
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("clotho_audio_files", SPLITS[split])
         return folder, find_files(folder, names, self.root / "clotho_csv_files")
 
 
@@ -106,18 +68,18 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
         name = row["file_name"]  # not stripped: three of Clotho's names begin with a space
         captions = [text for column in CAPTION_COLUMNS if (text := row[column].strip())]
         if not name.strip():
-            raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; mend or delete the row")
+            raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; fix or delete the row")
         if Path(name).name != name or name == ".." or any(char in name for char in "\r\n\0"):
-            raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; mend the row")
+            raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; fix the row")
         if fault := id_fault(name.strip()):
-            raise DataError(f"{path}, line {line}: file_name '{name}' {fault}; get the file anew")
+            raise DataError(f"{path}, line {line}: file_name '{name}' {fault}; get the file again")
         if name in seen:
             raise DataError(f"{path}, line {line}: file_name '{name}' comes twice; delete one of the rows")
         if not captions:
-            raise DataError(f"{path}, line {line}: '{name}' has no caption; mend or delete the row")
+            raise DataError(f"{path}, line {line}: '{name}' has no caption; fix or delete the row")
         for caption in captions:
             if fault := caption_fault(caption):
-                raise DataError(f"{path}, line {line}: a caption of '{name}' {fault}; empty the cell, or mend it")
+                raise DataError(f"{path}, line {line}: a caption of '{name}' {fault}; empty the cell, or fix it")
         seen.add(name)
         rows.append((name, captions))
     if not rows:

@@ -37,11 +37,11 @@ def header_hint(header: Sequence[str], wanted: str, first_line: str) -> str:
         plain = name.removeprefix("\ufeff").removeprefix("ï»¿").strip().strip("\"'").casefold()
         if plain.replace(" ", "_") == wanted.casefold():
             return f"it is written {name!r}; write '{wanted}' in the first line"
-    return "get the file anew"
+    return "get the file again"
 
 
 def swallowed_row(cell: str, columns: int) -> bool:
-    """Whether a cell goes on over the end of a line into what looks like another row of as many columns.
+    """Whether a cell continues over the end of a line into what looks like another row of as many columns.
 
     >>> swallowed_row("A dog barks,b,c\\nrain.wav,A drop falls,", 3)
     True

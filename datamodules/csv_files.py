@@ -1,4 +1,4 @@
-"""Annotation files in csv, with one clear line for each way in which they can be wrong."""
+"""Annotation files in csv, with a one-line message for each mistake they can have."""
 
 import csv
 import io
@@ -24,17 +24,17 @@ def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {how_to_get}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
     rows = _rows(path, text)
     header = rows[0][2] if rows else []
-    if lacking := [column for column in columns if column not in header]:
+    if absent := [column for column in columns if column not in header]:
         found = ", ".join(header) or "none"
-        remedy = header_hint(header, lacking[0], text.partition("\n")[0])
-        raise DataError(f"{path}: column '{lacking[0]}' is missing (found: {found}); {remedy}")
+        remedy = header_hint(header, absent[0], text.partition("\n")[0])
+        raise DataError(f"{path}: column '{absent[0]}' is missing (found: {found}); {remedy}")
     if twice := [column for column in columns if header.count(column) > 1]:
-        raise DataError(f"{path}: column '{twice[0]}' stands twice in the first line; rename or delete one of them")
+        raise DataError(f"{path}: column '{twice[0]}' is there twice in the first line; rename or delete one of them")
     for begin, line, row in rows[1:]:
         if any(swallowed_row(cell, len(header)) for cell in row if "\n" in cell or "\r" in cell):
             raise DataError(
@@ -46,7 +46,7 @@ def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str)
                 f"{path}, line {line}: has more cells than the header; put text that holds commas in double quotes"
             )
     if len(rows) > 1 and len(rows[-1][2]) < len(header) and not text.endswith(("\n", "\r")):
-        raise DataError(f"{path}, line {rows[-1][1]}: the file ends in the middle of this row; get it anew, whole")
+        raise DataError(f"{path}, line {rows[-1][1]}: the file ends in the middle of this row; get it again, whole")
     return [
         (line, dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=True))) for _, line, row in rows[1:]
     ]
@@ -63,6 +63,6 @@ def _rows(path: Path, text: str) -> list[tuple[int, int, list[str]]]:
                 rows.append((end + 1, reader.line_num, row))
             end = reader.line_num
     except csv.Error as error:
-        remedy = separator_hint(text.partition("\n")[0]) or "mend its quotes, or get the file anew"
+        remedy = separator_hint(text.partition("\n")[0]) or "fix its quotes, or get the file again"
         raise DataError(f"{path}, line {end + 1}: is not a csv file ({error}); {remedy}") from error
     return rows

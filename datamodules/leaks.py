@@ -1,4 +1,4 @@
-"""Which recordings stand on both sides: trained on here, judged on there."""
+"""Which recordings are on both sides: in training and in evaluation."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ class Leak(NamedTuple):
     origin: str
     seen: str
     seen_names: list[str]
-    judged: str
-    judged_names: list[str]
+    evaluated: str
+    evaluated_names: list[str]
 
 
 def find_leaks(parts: Sequence[tuple[str, AnnotatedDataModule]]) -> list[Leak]:
-    """All origins that a split which is trained on shares with one that is judged on, of the same data set or another.
+    """All origins that a split used in training shares with one used in evaluation, of the same data set or another.
 
-    The validation split counts as judged on when compared with training, and as seen when compared with test, since
+    The validation split counts as evaluated when compared with training, and as seen when compared with test, since
     the checkpoint is chosen on it.
 
     Args:
@@ -34,9 +34,11 @@ def find_leaks(parts: Sequence[tuple[str, AnnotatedDataModule]]) -> list[Leak]:
                 by_origin[origin].append(name)
             sides[split].append((f"{label} {split}", by_origin))
     leaks = []
-    for seen, judged in (("train", "validation"), ("train", "test"), ("validation", "test")):
+    for seen, evaluated in (("train", "validation"), ("train", "test"), ("validation", "test")):
         for seen_label, seen_origins in sides[seen]:
-            for judged_label, judged_origins in sides[judged]:
-                for origin in sorted(seen_origins.keys() & judged_origins.keys()):
-                    leaks.append(Leak(origin, seen_label, seen_origins[origin], judged_label, judged_origins[origin]))
+            for evaluated_label, evaluated_origins in sides[evaluated]:
+                for origin in sorted(seen_origins.keys() & evaluated_origins.keys()):
+                    leaks.append(
+                        Leak(origin, seen_label, seen_origins[origin], evaluated_label, evaluated_origins[origin])
+                    )
     return leaks

@@ -1,6 +1,7 @@
 """Several data sets as one, for pretraining."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,46 +10,27 @@ import pyarrow as pa
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.base import AudioCaptionDataModule
-from datamodules.sampling.related_pairs import Related
 from datamodules.table import SplitTable
 
 
 class Mixture(AudioCaptionDataModule):
-    """Trains on the training splits of several data sets together, and is judged on one of them.
+    """Trains on the training splits of several data sets together, and evaluates on one of them.
 
-    Ids of a part begin where those of the part before it end. In training names are `<number>.<data set>/<name>`; the
-    recordings that are judged keep their names, so that results can be compared with those of the part alone. The
-    parts' own settings of batches, crops and workers are not used, but those given here.
+    Ids of a part begin where those of the part before it end. In training, names are `<number>.<data set>/<name>`; in
+    evaluation recordings keep their names, so that results can be compared with those of the part alone. The settings
+    of batches, crops and workers given here replace those of the parts.
 
     Args:
         parts: the data sets.
-        judge: which of them gives the validation and the test split, counted from 0.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        judge: the number, from 0, of the part whose validation and test splits are used for evaluation.
+        **kwargs: the options of `AudioCaptionDataModule`.
 
     Raises:
         DataError: no parts, or `judge` is none of them.
     """
 
-    def __init__(
-        self,
-        parts: list[AnnotatedDataModule],
-        judge: int = 0,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
-    ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, unique_audio, num_workers, seed, related)
+    def __init__(self, parts: list[AnnotatedDataModule], judge: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if not parts:
             raise DataError("data.parts is empty; give at least one data set")
         if not 0 <= judge < len(parts):
@@ -57,12 +39,12 @@ class Mixture(AudioCaptionDataModule):
         self.judge = judge
 
     def prepare_data(self) -> None:
-        """Let the parts do their slow work."""
+        """Prepare each part."""
         for part in self.parts:
             part.prepare_data()
 
     def has_split(self, split: str) -> bool:
-        """Like `AudioCaptionDataModule.has_split`, of the judging part."""
+        """Like `AudioCaptionDataModule.has_split`, of the part that evaluates."""
         return self.parts[self.judge].has_split(split)
 
     def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -109,7 +91,7 @@ class Mixture(AudioCaptionDataModule):
         )
 
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
-        """That of the judging part."""
+        """That of the part that evaluates."""
         return self.parts[self.judge].graded_relevance(split)
 
 

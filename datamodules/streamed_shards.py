@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from torch.utils.data import DataLoader, Subset
 
 from common.errors import DataError
-from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule, batches_done
+from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule
 from datamodules.batch import Batch
+from datamodules.lightning_progress import batches_done
 from datamodules.sampling.stream_order import StreamSampler, batches_of_turns, stretch_of_rank
 from datamodules.shards.checks import check_shards
 from datamodules.shards.format import COLUMNS, check_rate, index_table
@@ -22,36 +23,23 @@ from datamodules.whole_recordings import WholeRecordings
 
 
 class StreamedShards(AudioCaptionDataModule):
-    """A data set that pack.py packed, read where it lies: nothing else of it is needed.
+    """A data set packed by `audio-relevance pack`, read from where it is: nothing else of it is needed.
 
     Names, captions and all ids are those of the data module that was packed. An epoch is one pass over the recordings,
     each with one caption, where the other data modules make one over the pairs. See docs/large_data.md.
 
     Args:
-        shards: folder, or URL such as s3://bucket/clotho or https://host/clotho, that `python pack.py` wrote or whose
-            content was copied there.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants. The shards must have it.
+        shards: folder, or URL such as s3://bucket/clotho or https://host/clotho, that `audio-relevance pack` wrote, or
+            to which its files were copied.
         shuffle_buffer: recordings that each worker holds in training, to shuffle them.
-        num_workers: processes that read; 0 reads in the main process.
-        seed: of order, captions and crops; default: the run's seed.
+        **kwargs: the options of `AudioCaptionDataModule`; the shards must have the sample rate.
 
     Raises:
-        DataError: there is no packed data set, one of an older pack.py, or one of another sample rate.
+        DataError: there is no packed data set, one of an older version, or one of another sample rate.
     """
 
-    def __init__(
-        self,
-        shards: str,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        shuffle_buffer: int = 128,
-        num_workers: int = 4,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(batch_size, max_seconds, sample_rate, True, num_workers, seed)
+    def __init__(self, shards: str, *, shuffle_buffer: int = 128, **kwargs: Any) -> None:
+        super().__init__(unique_audio=True, related=None, **kwargs)
         if shuffle_buffer < 1:
             raise DataError(f"data.shuffle_buffer must be at least 1, got {shuffle_buffer}")
         self.shards = (shards if is_remote(shards) else str(Path(shards).expanduser())).rstrip("/")
@@ -128,8 +116,8 @@ class StreamedShards(AudioCaptionDataModule):
         """
         if is_remote(self.shards):
             raise DataError(
-                f"{self.shards}: a frozen audio encoder's embeddings are kept for recordings in a folder only; copy "
-                "the shards into one, and give it as --data.shards"
+                f"{self.shards}: the embeddings of a frozen audio encoder are kept only for recordings in a folder; "
+                "copy the shards into one, and give it as --data.shards"
             )
         check_shards(Path(self.shards), self.index()[0])
         return super().whole_recordings()
@@ -143,7 +131,7 @@ class StreamedShards(AudioCaptionDataModule):
             self._training_batches()
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size` recordings with a caption each; a resumed training goes on with the next batch."""
+        """Batches of `batch_size` recordings with a caption each; a resumed training continues with the next batch."""
         batches, parts = self._training_batches(), max(self.num_workers, 1)
         stream = TrainingStream(
             self.tables["train"],
@@ -155,24 +143,24 @@ class StreamedShards(AudioCaptionDataModule):
             self.shuffle_buffer,
         )
         sampler = StreamSampler(batches, self.batch_size, parts)
-        sampler.go_on(*batches_done(self.trainer))
+        sampler.resume(*batches_done(self.trainer))
         return self._loader(stream, batch_sampler=sampler)
 
     def state_dict(self) -> dict[str, Any]:
-        """What of this goes into a checkpoint: what batches depend on and a resumed run might change."""
+        """What goes into a checkpoint: the options that batches depend on and that a resumed run might change."""
         return {"num_workers": self.num_workers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare.
+        """Check them against the options of this run.
 
         Raises:
-            DataError: a training that goes on has other workers than it began with.
+            DataError: a resumed training has another number of workers than before.
         """
         former, now = state_dict["num_workers"], self.num_workers
         if self.trainer is not None and self.trainer.state.fn == "fit" and max(former, 1) != max(now, 1):
             raise DataError(
-                f"data.num_workers is {now}, but was {former} before: of streamed shards batches depend on it; give "
-                f"{former}"
+                f"data.num_workers is {now}, but was {former} before: batches of streamed shards depend on it; "
+                f"give {former}"
             )
 
     def _training_batches(self) -> int:

@@ -26,7 +26,7 @@ class SplitTable:
             what they are multiplied by.
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
-        missing: file names that the annotations name and the folder lacks.
+        missing: file names in the annotations that are not in the folder.
     """
 
     audio: pa.Table
@@ -48,7 +48,7 @@ class SplitTable:
         return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
 
     def manifest(self) -> dict[str, Any]:
-        """What of the official split is here: counts, the share, hashes of ids and names, and of captions."""
+        """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""
         names = self.audio["name"].to_pylist()
         digest = hashlib.sha256()
         for audio_id, name in zip(self.audio["audio_id"].to_pylist(), names, strict=True):

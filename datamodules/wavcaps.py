@@ -4,71 +4,44 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_faults import caption_fault, id_fault
 from datamodules.csv_files import read_csv
-from datamodules.sampling.related_pairs import Related
+from datamodules.wavcaps_layout import BROKEN, EXCLUSIONS, FILES, FOLDERS, Exclusion, Source
 
-Source = Literal["AudioSet", "BBC", "FreeSound", "SoundBible"]
-FILES: dict[Source, str] = {
-    "AudioSet": "AudioSet_SL/as_final.json",
-    "BBC": "BBC_Sound_Effects/bbc_final.json",
-    "FreeSound": "FreeSound/fsd_final.json",
-    "SoundBible": "SoundBible/sb_final.json",
-}
-FOLDERS: dict[Source, str] = {source: path.partition("/")[0] for source, path in FILES.items()}
-BROKEN = frozenset(("Y06-g5jz-OGc", "Y3sSblRfEG2o", "YFli8wjBFV2M", "YVcu0pVF1npM", "YWudGD6ZHRoY", "YmW3S0u8bj58"))
-"""AudioSet clips whose published files cannot be decoded."""
-Exclusion = Literal["clotho_audiocaps", "clotho", "test_only", "classification"]
-EXCLUSIONS: dict[Exclusion, tuple[str, tuple[Source, ...]]] = {
-    "clotho_audiocaps": ("blacklist_exclude_all_ac.json", ("AudioSet", "FreeSound")),
-    "clotho": ("blacklist_exclude_all_ac.json", ("FreeSound",)),
-    "test_only": ("blacklist_exclude_test_ac.json", ("AudioSet", "FreeSound")),
-    "classification": ("blacklist_exclude_ub8k_esc50_vggsound.json", ("AudioSet", "FreeSound")),
-}
-"""File, and which of its lists are used."""
 HOW_TO_GET = (
-    "run `python get_data.py wavcaps --root ROOT`, or get "
+    "run `audio-relevance download wavcaps --root ROOT`, or get "
     "json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
     "source's zip into ROOT/audio/SOURCE/, then give ROOT as --data.root"
 )
 
 
 class WavCaps(AnnotatedDataModule):
-    """WavCaps: 403,050 recordings of four sources with one caption each, less those that must not be trained on.
+    """WavCaps: 403,050 recordings of four sources with one caption each, without those that must not be trained on.
 
     Layout: `root/json_files/<source>/*_final.json` as published, and `root/audio/<source>/` with the unpacked flac
     files at any depth, the source being AudioSet_SL, BBC_Sound_Effects, FreeSound or SoundBible. What is missing or
     cannot be read (there are files of 0 seconds) is left out with a warning;
     damage inside a file, which only decoding shows, ends the run with the file's name.
 
-    It has no evaluation split: judge on another data set through `Mixture`, or set `validation_share`.
+    It has no evaluation split: evaluate on another data set through `Mixture`, or set `validation_share`.
 
     Args:
         root: the folder that holds both.
         sources: which of AudioSet, BBC, FreeSound, SoundBible.
         exclude: official list of recordings to leave out, in `root/json_files/blacklist/`: "clotho_audiocaps" (what is
-            in Clotho or AudioCaps; the list lacks 18 of AudioCaps' 975 test clips, see leak_report.py), "clotho" (all
-            that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test splits),
-            "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
+            in Clotho or AudioCaps; the list misses 18 of AudioCaps' 975 test clips, see `audio-relevance leaks`),
+            "clotho" (all that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test
+            splits), "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
         exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
             DCASE 2025 task 6 ("Not found" in it is passed over).
         validation_share: share of the recordings, chosen by name, that is set aside for validation.
-        batch_size: pairs a training step, on each device; also recordings an evaluation step.
-        max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        sample_rate: in Hz; default: what the model's audio encoder wants.
-        unique_audio: whether a training batch holds a recording at most once, over all devices.
-        missing_audio: what an annotated recording without a file does: "skip" it, or "refuse" to run.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
-        packed: folder of shards that pack.py made of this data set, to read the audio from; default: its own files.
-        num_workers: processes that decode audio; 0 decodes in the main process.
-        seed: of order and crops; default: the run's seed.
-        related: put pairs whose captions are alike into one training batch, see docs/neighbours.md; default: all pairs
-            are drawn at random.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation")
@@ -81,30 +54,11 @@ class WavCaps(AnnotatedDataModule):
         exclude: Exclusion | None = "clotho_audiocaps",
         exclude_freesound: str | None = None,
         validation_share: float = 0.0,
-        batch_size: int = 32,
-        max_seconds: float | None = 30.0,
-        sample_rate: int | None = None,
-        unique_audio: bool = True,
-        missing_audio: Tolerance = "skip",
+        *,
         broken_audio: Tolerance = "skip",
-        packed: str | None = None,
-        num_workers: int = 4,
-        seed: int | None = None,
-        related: Related | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            max_seconds,
-            sample_rate,
-            unique_audio,
-            missing_audio,
-            broken_audio,
-            packed,
-            num_workers,
-            seed,
-            related,
-        )
+        super().__init__(root, broken_audio=broken_audio, **kwargs)
         if unknown := [source for source in sources if source not in FILES]:
             raise DataError(f"data.sources: there is no '{unknown[0]}'; give some of {', '.join(FILES)}")
         if not sources or len(set(sources)) < len(sources):
@@ -134,9 +88,9 @@ class WavCaps(AnnotatedDataModule):
             path = self.root / "json_files" / "blacklist" / file_name
             content = read_json(path)
             if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
-                raise DataError(f"{path}: is not a table of lists of ids; get the file anew")
-            if lacking := [source for source in sources if not content.get(source)]:
-                raise DataError(f"{path}: has no list of {lacking[0]} ids; get the file anew")
+                raise DataError(f"{path}: is not a table of lists of ids; get the file again")
+            if empty := [source for source in sources if not content.get(source)]:
+                raise DataError(f"{path}: has no list of {empty[0]} ids; get the file again")
             # Some files write ids as numbers, some as strings.
             names |= {f"{source}/{_stem(str(item))}" for source in sources for item in content[source]}
         if self.exclude_freesound is not None:
@@ -157,9 +111,7 @@ class WavCaps(AnnotatedDataModule):
 
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
-        folder = self.root / "audio"
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of recordings; {HOW_TO_GET}")
+        folder = self.audio_folder("audio")
         files = {
             f"{source}/{stem}": path
             for source in self.sources
@@ -192,7 +144,7 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
     content = read_json(path)
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file anew')
+        raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file again')
     captions: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         item, caption = (entry.get(key) for key in ("id", "caption")) if isinstance(entry, dict) else (None, None)
@@ -202,12 +154,12 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
             or not caption.strip()
             or not _stem(str(item))
         ):
-            raise DataError(f"{path}: entry {number} has no id or no caption; get the file anew, or delete the entry")
+            raise DataError(f"{path}: entry {number} has no id or no caption; get the file again, or delete the entry")
         name = f"{source}/{_stem(str(item))}"
         if "/" in name.partition("/")[2]:
-            raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; mend the entry")
+            raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; fix the entry")
         if fault := id_fault(_stem(str(item))) or caption_fault(caption.strip()):
-            raise DataError(f"{path}: entry {number}: the id or caption {fault}; mend or delete the entry")
+            raise DataError(f"{path}: entry {number}: the id or caption {fault}; fix or delete the entry")
         if name in captions:
             raise DataError(f"{path}: entry {number}: id '{item}' comes twice; delete one of the entries")
         captions[name] = caption.strip()
@@ -226,9 +178,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file anew") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error}); get the file anew") from error
+        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 
 def _stem(item: str) -> str:

@@ -1,4 +1,4 @@
-"""Recordings as wholes, each once: what a frozen encoder has to hear only once."""
+"""Whole recordings, each once: what a frozen encoder has to embed only once."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -27,7 +27,7 @@ class WholeRecordings:
         keys: A strings that tell a recording's samples from any other's: file, its size and date, the place in it.
 
     Raises:
-        DataError: a recording is longer than `max_seconds`, so it is another crop each time.
+        DataError: a recording is longer than `max_seconds`, so each epoch takes another crop of it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class WholeRecordings:
                 raise DataError(
                     f"{len(longer)} of {len(audio)} recordings are longer than data.max_seconds {max_seconds:g} (e.g. "
                     f"'{longer[0]}'), so each time another crop of them is taken; set data.max_seconds to null to "
-                    "take them whole"
+                    "use them whole"
                 )
         self.audio_ids: npt.NDArray[np.int64] = np.array([row["audio_id"] for row in audio], dtype=np.int64)
         self.keys = [f"{_file(row['path'])} {row['offset']} {row['frames']} {row['sample_rate']}" for row in audio]

@@ -1,7 +1,8 @@
 """The pool: every recording and caption of a split, embedded once."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,29 +10,87 @@ import torch
 from torch import Tensor
 
 from common.errors import RunError
-from evaluation.ranking import RankingResult, retrieval_metrics
 
 
-class Pool:
-    """Embeddings of a whole split, in order of ids, without repeats.
+class EmbeddingPool:
+    """Embeddings of recordings and their captions, without repeats; of a whole split in order of ids.
 
     Attributes:
-        audio: (A, D) float32; audio_ids: (A,) int64.
-        text: (C, D) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
+        audio: (A, ...) float32; audio_ids: (A,) int64.
+        text: (C, ...) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
+        names: A file names, all different; captions: C sentences. Both are empty where only ids are known.
     """
 
     # Neither a tuple nor a dataclass: of those torchmetrics would turn each (1,) tensor into a scalar.
     def __init__(
-        self, audio: Tensor, audio_ids: Tensor, text: Tensor, caption_ids: Tensor, caption_audio: Tensor
+        self,
+        audio: Tensor,
+        audio_ids: Tensor,
+        text: Tensor,
+        caption_ids: Tensor,
+        caption_audio: Tensor,
+        names: Sequence[str] = (),
+        captions: Sequence[str] = (),
     ) -> None:
-        self.audio = audio
-        self.audio_ids = audio_ids
-        self.text = text
-        self.caption_ids = caption_ids
-        self.caption_audio = caption_audio
+        self.audio, self.audio_ids = audio, audio_ids
+        self.text, self.caption_ids, self.caption_audio = text, caption_ids, caption_audio
+        self.names, self.captions = list(names), list(captions)
+
+    @classmethod
+    def of_texts(
+        cls, audio: Tensor, names: Sequence[str], text: Tensor, captions: Sequence[str], caption_audio: Tensor
+    ) -> EmbeddingPool:
+        """A pool known by names and captions alone; ids are its row numbers."""
+        ids, caption_ids = torch.arange(len(audio)), torch.arange(len(text))
+        return cls(audio, ids, text, caption_ids, caption_audio, names, captions)
+
+    def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> EmbeddingPool:
+        """The same pool with file names by audio id and sentences by caption id."""
+        return EmbeddingPool(
+            self.audio,
+            self.audio_ids,
+            self.text,
+            self.caption_ids,
+            self.caption_audio,
+            [names[i] for i in self.audio_ids.tolist()],
+            [captions[i] for i in self.caption_ids.tolist()],
+        )
+
+    def rows(self, clips: Sequence[int], captions: Sequence[int]) -> EmbeddingPool:
+        """The recordings and captions in these rows, in this order, under new ids; every caption's recording included.
+
+        The pool must have names.
+        """
+        place = torch.empty(len(self.names), dtype=torch.int64)
+        place[list(clips)] = torch.arange(len(clips))  # (A,), new row of each recording
+        return EmbeddingPool.of_texts(
+            self.audio[list(clips)],
+            [self.names[row] for row in clips],
+            self.text[list(captions)],
+            [self.captions[row] for row in captions],
+            place[self.caption_audio[list(captions)]],
+        )
+
+    def only(self, names: set[str]) -> EmbeddingPool:
+        """The recordings with these names, in their order, and their captions; see `rows`."""
+        kept = [name in names for name in self.names]
+        described = self.caption_audio.tolist()
+        captions = [row for row, clip in enumerate(described) if kept[clip]]
+        return self.rows(np.flatnonzero(kept).tolist(), captions)
+
+    def in_order(self) -> EmbeddingPool:
+        """Recordings by name, and captions by recording, then by text; see `rows`.
+
+        So ids are the same for all runs whose pools hold the same recordings.
+        """
+        clips = sorted(range(len(self.names)), key=self.names.__getitem__)
+        place = np.argsort(clips)
+        described = self.caption_audio.tolist()
+        captions = sorted(range(len(described)), key=lambda row: (place[described[row]], self.captions[row]))
+        return self.rows(clips, captions)
 
 
-def batches_of_captions(pool: Pool, size: int) -> Iterator[Tensor]:
+def batches_of_captions(pool: EmbeddingPool, size: int) -> Iterator[Tensor]:
     """Rows of the pool's captions, at most `size` at a time: all recordings' first captions, then all second ones, ...
 
     So a batch pairs each of its recordings with one caption, as in training.
@@ -56,44 +115,7 @@ def caption_slots(caption_audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     return slots
 
 
-class JudgedPool(NamedTuple):
-    """Recordings and captions of a split as a model saw them.
-
-    Attributes:
-        audio: (A, D) float32 unit vectors; names: A file names, all different.
-        text: (C, D) float32 unit vectors; captions: C sentences; caption_audio: (C,) int64, the row of `audio`
-            that each caption describes.
-    """
-
-    audio: Tensor
-    names: list[str]
-    text: Tensor
-    captions: list[str]
-    caption_audio: Tensor
-
-    def judge(self) -> dict[str, RankingResult]:
-        """Both directions over the whole pool."""
-        rows = torch.arange(len(self.text))
-        return {
-            "text_to_audio": retrieval_metrics(self.text, self.audio, rows, self.caption_audio),
-            "audio_to_text": retrieval_metrics(self.audio, self.text, self.caption_audio, rows),
-        }
-
-    def only(self, names: set[str]) -> "JudgedPool":
-        """The recordings called so, in their order, and their captions."""
-        kept = torch.tensor([name in names for name in self.names], dtype=torch.bool)  # (A,)
-        new_row = torch.cumsum(kept, 0) - 1  # (A,)
-        described = kept[self.caption_audio]  # (C,)
-        return JudgedPool(
-            self.audio[kept],
-            [name for name in self.names if name in names],
-            self.text[described],
-            [caption for caption, is_kept in zip(self.captions, described.tolist(), strict=True) if is_kept],
-            new_row[self.caption_audio[described]],
-        )
-
-
-def on_common_recordings(pools: Sequence[JudgedPool]) -> list[JudgedPool]:
+def on_common_recordings(pools: Sequence[EmbeddingPool]) -> list[EmbeddingPool]:
     """Each pool with the recordings that all of them have.
 
     Raises:
@@ -101,17 +123,19 @@ def on_common_recordings(pools: Sequence[JudgedPool]) -> list[JudgedPool]:
     """
     names = set.intersection(*(set(pool.names) for pool in pools))
     if not names:
-        raise RunError("the runs have no test recording in common: they were judged on different data")
+        raise RunError("the runs have no test recording in common: they were evaluated on different data")
     common = [pool.only(names) for pool in pools]
     said = [_captions_by_name(pool) for pool in common]
     for other in said[1:]:
         if differing := sorted(name for name in names if said[0][name] != other[name]):
-            raise RunError(f"captions of '{differing[0]}' differ between the runs: they were judged on different data")
+            raise RunError(
+                f"captions of '{differing[0]}' differ between the runs: they were evaluated on different data"
+            )
     return common
 
 
-def _captions_by_name(pool: JudgedPool) -> dict[str, list[str]]:
+def _captions_by_name(pool: EmbeddingPool) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {name: [] for name in pool.names}
-    for caption, row in zip(pool.captions, np.asarray(pool.caption_audio).tolist(), strict=True):
+    for caption, row in zip(pool.captions, pool.caption_audio.tolist(), strict=True):
         said[pool.names[row]].append(caption)
     return {name: sorted(captions) for name, captions in said.items()}

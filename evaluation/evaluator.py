@@ -1,33 +1,89 @@
-"""How well a pool is ranked where the relevance of every recording to every other is known."""
+"""The evaluation of a pool: both directions ranked, with all their metrics, as one result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.embedding_pool import Pool
-from evaluation.ndcg import ndcg_from_embeddings
+from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.ndcg import ndcg_from_scores
+from evaluation.ranking import RankingResult, retrieval_metrics
+from evaluation.ranks import Indices
+from evaluation.scores import EmbeddingScores, MatrixScores, Scores
+
+Rank = Callable[[Scores, Indices, Indices], RankingResult]
+"""Ranks all items by scores and evaluates the ranking by relevant pairs, as `retrieval_metrics` does."""
 
 
-def graded_ndcg(pool: Pool, known: npt.NDArray[np.float32] | None) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """NDCG@10 (Q,) of each direction, and its mean for a scorer that knows nothing.
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out of an evaluation, for callbacks, tables and files.
+
+    Attributes:
+        split: "validation" or "test".
+        pool: what was ranked.
+        scores: of its captions (queries) and recordings (items).
+        rankings: by direction.
+    """
+
+    split: str
+    pool: EmbeddingPool
+    scores: Scores
+    rankings: Mapping[Direction, RankingResult]
+
+    def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> Evaluation:
+        """The same with a pool that has names and captions, by their ids."""
+        return replace(self, pool=self.pool.named(names, captions))
+
+
+def evaluate(
+    split: str,
+    pool: EmbeddingPool,
+    scores: Scores | None = None,
+    known: npt.NDArray[np.float32] | None = None,
+    *,
+    rank: Rank = retrieval_metrics,
+) -> Evaluation:
+    """Rank a pool in both directions.
 
     Args:
-        pool: of A recordings.
-        known: (A, A) relevance in [0, 1] between the recordings of the split. Both results are empty where it is not
+        split: that the pool is of.
+        pool: of A recordings and C captions.
+        scores: of the captions and recordings; default: the products of their embeddings.
+        known: (A, A) relevance in [0, 1] between the recordings of the split, for nDCG@10. Left out where it is not
             known, or where the pool is only a part of the split.
+        rank: how a ranking is made, for instance shared by several processes.
+
+    Raises:
+        RelevanceError: as `evaluation.ranks.count_ranks`.
     """
-    text, audio, described = pool.text, pool.audio, pool.caption_audio
-    if known is None or len(known) != len(audio):
-        return {}, {}
-    truth = torch.as_tensor(np.asarray(known), device=audio.device)  # (A, A)
-    sides = {
-        "text_to_audio": (text, audio, lambda rows: truth[described[rows]]),
-        "audio_to_text": (audio, text, lambda rows: truth[rows][:, described]),
+    scores = EmbeddingScores(pool.text, pool.audio) if scores is None else scores
+    described = pool.caption_audio
+    rows = torch.arange(len(described), device=described.device)
+    rankings: dict[Direction, RankingResult] = {
+        TEXT_TO_AUDIO: rank(scores, rows, described),
+        AUDIO_TO_TEXT: rank(scores.transposed(), described, rows),
     }
-    graded = {name: ndcg_from_embeddings(*side) for name, side in sides.items()}
-    blind = {
-        name: float(ndcg_from_embeddings(queries, torch.zeros_like(items), gains_of).nanmean())
-        for name, (queries, items, gains_of) in sides.items()
-    }
-    return graded, blind
+    if known is not None and len(known) == len(pool.audio):
+        truth = torch.as_tensor(np.asarray(known), device=scores.device)  # (A, A)
+        sides: dict[Direction, tuple[Scores, Callable[[Tensor], Tensor]]] = {
+            TEXT_TO_AUDIO: (scores, lambda rows: truth[described[rows]]),
+            AUDIO_TO_TEXT: (scores.transposed(), lambda rows: truth[rows][:, described]),
+        }
+        rankings = {side: _with_ndcg(rankings[side], *graded) for side, graded in sides.items()}
+    return Evaluation(split, pool, scores, rankings)
+
+
+def _with_ndcg(ranking: RankingResult, scores: Scores, gains_of: Callable[[Tensor], Tensor]) -> RankingResult:
+    constant = MatrixScores(torch.zeros((), device=scores.device).expand(scores.queries, scores.items))
+    return replace(
+        ranking,
+        graded={"nDCG@10": ndcg_from_scores(scores, gains_of).cpu().numpy()},
+        graded_chance={"nDCG@10": float(ndcg_from_scores(constant, gains_of).nanmean())},
+    )

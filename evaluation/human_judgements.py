@@ -1,6 +1,6 @@
-"""How well a model's scores agree with people: with lists of all relevant items, or with ratings of some.
+"""Agreement of a model's scores with human judgements: with lists of all relevant items, or with ratings of some.
 
-Annotated pairs call one item relevant to a query and miss the others that fit it too; people who listened know better.
+Annotated pairs call one item relevant to a query and miss the others that fit it too; listeners know those as well.
 Lists are those of DCASE 2025 task 6 (all recordings of the pool that match a caption; scored with mAP@16, which divides
 by all of them). Ratings are those of TAU Graded Relevances 2023 (Xie et al. 2023: 17 recordings for each query).
 """
@@ -14,12 +14,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from common.errors import RelevanceError
 from evaluation.metrics import average_precision, recall
 from evaluation.ndcg import ndcg
 from evaluation.ranks import Indices, checked_pairs, count_ranks, score_blocks
+from evaluation.scores import Scores
 from evaluation.ties import TieGroups, chance_groups, tie_groups
 
 Floats = npt.NDArray[np.float64]
@@ -27,12 +27,12 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What people's judgements say of a ranking, by metric and query.
+class Agreement:
+    """How well a ranking agrees with human judgements, by metric and query.
 
     Attributes:
         per_query: (Q,) float64 by metric.
-        per_query_chance: the same of a scorer that knows nothing.
+        per_query_chance: the same of a scorer that ranks at random.
     """
 
     per_query: dict[str, Floats]
@@ -45,7 +45,7 @@ class Verdict:
 
     @cached_property
     def chance(self) -> dict[str, float]:
-        """The means of a scorer that knows nothing."""
+        """The means of a scorer that ranks at random."""
         return _means(self.per_query_chance)
 
 
@@ -53,28 +53,28 @@ def _means(columns: Mapping[str, Floats]) -> dict[str, float]:
     return {name.replace("AP@", "mAP@"): float(values.mean()) for name, values in columns.items()}
 
 
-def judge_by_lists(queries: Tensor, items: Tensor, query: Indices, item: Indices) -> Verdict:
+def agreement_with_lists(scores: Scores, query: Indices, item: Indices) -> Agreement:
     """AP@16_all, AP@10 and R@10 by lists of relevant items, several for a query.
 
     As everywhere in `evaluation.metrics`, AP@10 divides by the relevant items among the first ten; AP@16_all by all
     relevant items (DCASE 2025 task 6). Ties count at their expected rank; chance is a scorer that ties all.
 
     Args:
-        queries: (Q, D) embeddings.
-        items: (N, D) embeddings of the whole pool.
+        scores: of Q queries and all N items of the pool.
         query: (P,) int64, each query at least once.
         item: (P,) int64, the relevant items.
 
     Raises:
         RelevanceError: as `evaluation.ranks.count_ranks`.
 
-    >>> verdict = judge_by_lists(torch.ones(1, 1), torch.tensor([[3.0], [2.0], [1.0]]), *np.array([[0, 0], [0, 2]]))
-    >>> verdict.means["mAP@16_all"]  # found first and third: (1 / 1 + 2 / 3) / 2
+    >>> from evaluation.scores import MatrixScores
+    >>> scores = MatrixScores(torch.tensor([[3.0, 2.0, 1.0]]))
+    >>> agreement_with_lists(scores, *np.array([[0, 0], [0, 2]])).means["mAP@16_all"]  # (1 / 1 + 2 / 3) / 2
     0.8333333333333333
     """
-    counts = count_ranks(queries, items, query, item, topk=1)
+    counts = count_ranks(scores, query, item, topk=1)
     groups = tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy())
-    return Verdict(_by_lists(groups), _by_lists(chance_groups(counts.items, groups.total)))
+    return Agreement(_by_lists(groups), _by_lists(chance_groups(counts.items, groups.total)))
 
 
 def _by_lists(groups: TieGroups) -> dict[str, Floats]:
@@ -86,49 +86,49 @@ def _by_lists(groups: TieGroups) -> dict[str, Floats]:
 
 
 @torch.no_grad()
-def judge_by_ratings(queries: Tensor, items: Tensor, query: Indices, item: Indices, rating: Floats) -> Verdict:
+def agreement_with_ratings(scores: Scores, query: Indices, item: Indices, rating: Floats) -> Agreement:
     """nDCG@10, Spearman's rho and Kendall's tau-b of each query's scores and ratings, over its rated items alone.
 
     nDCG's gain is the rating. Chance is a scorer that ties all: the nDCG of a random order, and correlations of 0.
 
     Args:
-        queries: (Q, D) embeddings.
-        items: (N, D) embeddings.
+        scores: of Q queries and N items.
         query: (P,) int64, each query at least twice.
         item: (P,) int64, the rated items.
-        rating: (P,) float64, not negative; a query's are not all alike.
+        rating: (P,) float64, not negative; a query's are not all equal.
 
     Raises:
         RelevanceError: as `evaluation.ranks.count_ranks`; ratings of another shape, not finite or negative, or all
-            alike for a query, which leaves nothing to order.
+            equal for a query, which leaves nothing to order.
 
     >>> pairs = np.array([0, 0, 0]), np.array([0, 1, 2])
-    >>> judge_by_ratings(torch.ones(1, 1), torch.tensor([[3.0], [2.0], [1.0]]), *pairs, np.array([0.9, 0.1, 0.2])).means
+    >>> from evaluation.scores import MatrixScores
+    >>> scores = MatrixScores(torch.tensor([[3.0, 2.0, 1.0]]))
+    >>> agreement_with_ratings(scores, *pairs, np.array([0.9, 0.1, 0.2])).means
     {'nDCG@10': 0.9878339097918388, 'spearman': 0.5, 'kendall_tau_b': 0.3333333333333333}
     """
-    blocks = score_blocks(queries, items)
-    query, item = checked_pairs(query, item, len(queries), len(items), queries.device)
+    query, item = checked_pairs(query, item, scores.queries, scores.items, scores.device)
     if rating.shape != query.shape or not np.isfinite(rating).all() or (rating < 0).any():
         raise RelevanceError(f"ratings {rating.shape} for {len(query)} pairs: give one for each, finite and >= 0")
-    scores = torch.empty(len(query), device=queries.device)  # (P,)
-    for rows, block in blocks:
+    of_pairs = torch.empty(len(query), device=scores.device)  # (P,)
+    for rows, block in score_blocks(scores):
         pairs = ((query >= rows.start) & (query < rows.stop)).nonzero()[:, 0]
-        scores[pairs] = block[query[pairs] - rows.start, item[pairs]]
+        of_pairs[pairs] = block[query[pairs] - rows.start, item[pairs]]
 
     columns: dict[str, list[float]] = {"nDCG@10": [], "spearman": [], "kendall_tau_b": []}
     chance: list[float] = []
     order = query.argsort(stable=True).cpu().numpy()
     for number, pairs in enumerate(np.split(order, np.cumsum(np.bincount(query.cpu().numpy()))[:-1])):
-        given, gains = scores[torch.from_numpy(pairs)].double().cpu()[None], torch.from_numpy(rating[pairs])[None]
+        given, gains = of_pairs[torch.from_numpy(pairs)].double().cpu()[None], torch.from_numpy(rating[pairs])[None]
         if len(gains.unique()) < 2:
-            raise RelevanceError(f"query {number}: its ratings are all alike: leave it out, nothing is to be ordered")
+            raise RelevanceError(f"query {number}: its ratings are all equal: leave it out, there is nothing to order")
         columns["nDCG@10"].append(float(ndcg(given, gains)))
         chance.append(float(ndcg(torch.zeros_like(given), gains)))
         rho, tau = rank_correlations(given[0].numpy(), rating[pairs])
         columns["spearman"].append(rho)
         columns["kendall_tau_b"].append(tau)
-    zeros = np.zeros(len(queries))
-    return Verdict(
+    zeros = np.zeros(scores.queries)
+    return Agreement(
         {name: np.array(values) for name, values in columns.items()},
         {"nDCG@10": np.array(chance), "spearman": zeros, "kendall_tau_b": zeros},
     )
@@ -137,7 +137,7 @@ def judge_by_ratings(queries: Tensor, items: Tensor, query: Indices, item: Indic
 def rank_correlations(x: Floats, y: Floats) -> tuple[float, float]:
     """Spearman's rho (tied values share their mean rank) and Kendall's tau-b of x (n,) and y (n,).
 
-    Both come out of the signs of all differences (Daniels 1944): tau-b correlates the signs, and rho their sums, which
+    Both come from the signs of all differences (Daniels 1944): tau-b correlates the signs, and rho their sums, which
     are twice the ranks less their mean. Where x or y is constant, both are 0: no order was given.
 
     >>> rank_correlations(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
@@ -158,7 +158,7 @@ class Matched:
     """Judgements as rows of a pool.
 
     Attributes:
-        caption: (Q,) int64, the row among the captions of each query that is judged.
+        caption: (Q,) int64, the row among the captions of each query with judgements.
         query: (P,) int64 from 0 to Q-1.
         item: (P,) int64, the row among the pool's items.
         grade: (P,) float64.
@@ -175,7 +175,7 @@ class Matched:
 def match(
     grades: Mapping[str, Mapping[str, float]], captions: Sequence[str], names: Sequence[str], *, ordered: bool = False
 ) -> Matched:
-    """Find the queries among a pool's captions and the judged items among its names.
+    """Human judgements as rows of a pool: their queries found among its captions, their items among its names.
 
     Captions must be the same but for blanks around them, names exactly. Of captions that are the same the first is
     taken. Judgements of items outside the pool are dropped; a query that is left without any is left out.
@@ -184,7 +184,7 @@ def match(
         grades: by query text and item name.
         captions: (C,) texts of the pool.
         names: (N,) names of the pool.
-        ordered: leave out, too, queries whose remaining grades are all alike.
+        ordered: also leave out queries whose remaining grades are all equal.
 
     >>> found = match({"rain": {"a.wav": 1.0, "gone.wav": 1.0}, "a dog": {"a.wav": 1.0}}, ["rain "], ["b.wav", "a.wav"])
     >>> found.caption, found.query, found.item

@@ -3,7 +3,7 @@
 Everything is computed from two counts for each relevant item: how many items score higher and how many score the same
 (`evaluation.ranks.count_ranks`). Ties get the mean over all orders of the tied items, in closed form (McSherry & Najork
 2008, "Computing information retrieval performance measures efficiently in the presence of tied scores"); so a collapsed
-model, which scores all items alike, gets exactly the value of chance.
+model, which gives all items the same score, gets exactly the value of chance.
 
 The relevant items of one query that tie make a group: `size` items share the places above+1 .. above+size, `relevant`
 of them are relevant, and `found` relevant items stand before them. Without ties every group has size 1. A cut-off k
@@ -34,6 +34,7 @@ def average_precision(groups: TieGroups, k: int = 10, normaliser: Normaliser = "
     Of the group that crosses the cut-off, a random number x of relevant items falls among the first k: hypergeometric,
     and given x their places are uniform. The mean is taken over x, since "retrieved" divides by it.
 
+    >>> from evaluation.ties import tie_groups
     >>> groups = tie_groups(np.array([0, 0]), np.array([1, 20]), np.array([1, 1]))  # ranks 2 and 21
     >>> average_precision(groups), average_precision(groups, normaliser="all")
     (array([0.5]), array([0.25]))
@@ -102,7 +103,7 @@ def _hypergeometric(x: int, size: Ints, relevant: Ints, draws: Ints) -> Floats:
     """P(x of the relevant among `size` items are in `draws` of them): C(r, x) C(n-r, d-x) / C(n, d), as products."""
     probability = np.ones(len(size))
     for i in range(x):
-        # Where size <= i a former factor was 0 already (draws, relevant <= size); the maximum only avoids 0 / 0.
+        # Where size <= i an earlier factor was 0 already (draws, relevant <= size); the maximum only avoids 0 / 0.
         probability *= (draws - i) * (relevant - i) / ((i + 1) * np.maximum(size - i, 1))
     for j in range(int(draws.max(initial=0)) - x):
         probability *= np.where(j < draws - x, (size - relevant - j) / np.maximum(size - x - j, 1), 1)
@@ -137,7 +138,7 @@ def summarise(columns: Mapping[str, Floats], items: int) -> dict[str, float]:
 
 
 def chance(pool_size: int, relevant: int = 1, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> dict[str, float]:
-    """The metrics of a scorer that knows nothing: `relevant` of `pool_size` items are relevant, all items tie.
+    """The metrics of a scorer that ranks at random: `relevant` of `pool_size` items are relevant, all items tie.
 
     >>> chance(1045)["R@10"] == 10 / 1045, chance(1045)["median_rank"]
     (True, 523.0)

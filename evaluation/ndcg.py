@@ -12,6 +12,7 @@ from torch import Tensor
 
 from common.errors import RelevanceError
 from evaluation.ranks import score_blocks
+from evaluation.scores import Scores
 
 
 @torch.no_grad()
@@ -60,19 +61,13 @@ def ndcg(scores: Tensor, gains: Tensor, k: int = 10) -> Tensor:
     return (gain @ discount) / (ideal @ discount)
 
 
-def ndcg_from_embeddings(
-    queries: Tensor,
-    items: Tensor,
-    gains_of: Callable[[Tensor], Tensor],
-    k: int = 10,
-    *,
-    block_elements: int = 2**24,
+def ndcg_from_scores(
+    scores: Scores, gains_of: Callable[[Tensor], Tensor], k: int = 10, *, block_elements: int = 2**24
 ) -> Tensor:
-    """nDCG (Q,) float64 at k of the ranking by the product of queries (Q, D) and items (N, D), in blocks of queries.
+    """nDCG (Q,) float64 at k of a ranking by scores of Q queries and N items, in blocks of queries.
 
     Args:
-        queries: (Q, D) floating.
-        items: (N, D) floating.
+        scores: of all queries and items.
         gains_of: from query indices (b,) int64 to the gains (b, N) of all items; asked a block at a time.
         k: the cut-off.
         block_elements: scores held at once; gains and comparisons take about as much again.
@@ -82,7 +77,7 @@ def ndcg_from_embeddings(
     """
     return torch.cat(
         [
-            ndcg(scores[:, : len(items)], gains_of(torch.arange(rows.start, rows.stop, device=queries.device)), k)
-            for rows, scores in score_blocks(queries, items, block_elements=block_elements)
+            ndcg(block[:, : scores.items], gains_of(torch.arange(rows.start, rows.stop, device=scores.device)), k)
+            for rows, block in score_blocks(scores, block_elements=block_elements)
         ]
     )

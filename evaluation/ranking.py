@@ -1,23 +1,24 @@
-"""One ranking: from embeddings to ranks, metrics and the best items."""
+"""One ranking: from scores to ranks, metrics and the best items."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+import torch
 
 from evaluation.metrics import per_query, summarise
 from evaluation.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
+from evaluation.scores import Scores
 from evaluation.ties import Floats, Ints, TieGroups, chance_groups, tie_groups
 
 
 @dataclass(frozen=True)
 class RankingResult:
-    """How well one set of embeddings ranks N items for Q queries.
+    """How well one method ranks N items for Q queries.
 
     Attributes:
         groups: the places of all relevant items.
@@ -26,6 +27,8 @@ class RankingResult:
         topk_scores: (Q, topk) float32.
         ks: cut-offs of R@k and hit@k.
         map_at: cut-off of mAP.
+        graded: further metrics (Q,) float64, of graded relevance where it is known; NaN for a query without any.
+        graded_chance: their means for a scorer that ranks at random.
     """
 
     groups: TieGroups
@@ -34,6 +37,8 @@ class RankingResult:
     topk_scores: npt.NDArray[np.float32]
     ks: tuple[int, ...]
     map_at: int
+    graded: Mapping[str, Floats] = field(default_factory=dict)
+    graded_chance: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, counts: RankCounts, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> RankingResult:
@@ -49,22 +54,26 @@ class RankingResult:
 
     @cached_property
     def per_query(self) -> dict[str, Floats]:
-        """Each metric as (Q,) float64, under the names of `per_query`: the columns of a per-query table."""
-        return per_query(self.groups, ks=self.ks, map_at=self.map_at)
+        """Each metric as (Q,) float64, under the names of `per_query`, then the graded ones: columns of a table."""
+        return {**self._binary, **self.graded}
 
     def summary(self) -> dict[str, float]:
-        """Mean metrics under mAP@10 (over those retrieved), mAP@10_all, R@k, hit@k, median_rank, ... ."""
-        return summarise(self.per_query, self.items)
+        """Mean metrics under mAP@10 (over those retrieved), mAP@10_all, R@k, hit@k, median_rank, ..., nDCG@10."""
+        graded = {name: float(torch.from_numpy(values).nanmean()) for name, values in self.graded.items()}
+        return {**summarise(self._binary, self.items), **graded}
 
     def chance(self) -> dict[str, float]:
-        """`summary` of a constant scorer on the same queries and pool."""
+        """`summary` of a scorer that ranks at random, for the same queries and pool."""
         groups = chance_groups(self.items, self.groups.total)
-        return summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items)
+        return {**summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items), **self.graded_chance}
+
+    @cached_property
+    def _binary(self) -> dict[str, Floats]:
+        return per_query(self.groups, ks=self.ks, map_at=self.map_at)
 
 
 def retrieval_metrics(
-    query_embeddings: Tensor,
-    item_embeddings: Tensor,
+    scores: Scores,
     relevant_query: Indices,
     relevant_item: Indices,
     *,
@@ -73,17 +82,15 @@ def retrieval_metrics(
     topk: int = 10,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> RankingResult:
-    """Rank all items (N, D) for each query (Q, D) by their product, and judge the ranking by the relevant pairs (P,).
+    """Rank all N items for each of Q queries by their scores, and evaluate the ranking by the relevant pairs (P,).
 
     Arguments and errors are those of `evaluation.ranks.count_ranks`.
 
-    >>> import torch
-    >>> captions, clips = torch.eye(4)[[0, 1, 1, 3]], torch.eye(4)[:3]
-    >>> summary = retrieval_metrics(captions, clips, np.arange(4), np.array([0, 1, 2, 2])).summary()
+    >>> from evaluation.scores import EmbeddingScores
+    >>> scores = EmbeddingScores(torch.eye(4)[[0, 1, 1, 3]], torch.eye(4)[:3])  # of four captions and three clips
+    >>> summary = retrieval_metrics(scores, np.arange(4), np.array([0, 1, 2, 2])).summary()
     >>> summary["R@1"], summary["median_rank"], summary["tie_rate"]  # the third ties for 2nd, the last for 1st
     (0.5833333333333334, 1.5, 0.5)
     """
-    counts = count_ranks(
-        query_embeddings, item_embeddings, relevant_query, relevant_item, topk=topk, block_elements=block_elements
-    )
+    counts = count_ranks(scores, relevant_query, relevant_item, topk=topk, block_elements=block_elements)
     return RankingResult.of(counts, ks=ks, map_at=map_at)

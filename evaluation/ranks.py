@@ -1,41 +1,38 @@
 """Ranks by counting: where the relevant items stand among all items, without sorting any row.
 
-The rank of a relevant item is told by two counts over its query's scores: how many items score higher (`greater`) and
-how many score the same (`equal`, itself included). Both come out of the fp32 product of all queries with all items,
-taken in blocks of queries, so that memory does not grow with queries x items.
+The rank of a relevant item follows from two counts over its query's scores: how many items score higher (`greater`) and
+how many score the same (`equal`, itself included). Both come from the scores of all queries and all items, computed in
+blocks of queries, so that memory does not grow with queries x items.
 
 What makes the counts exact:
 
 * the score of a relevant item is read from the block in which it is compared; a dot product computed apart differs in
   its last bits and moves ranks;
-* the product is full fp32 even under autocast or a lowered matmul precision (in bf16 most queries have ties);
-* queries and items are padded with zeros to whole tiles, because the ragged edge of a BLAS product rounds differently:
-  identical items would not tie. With whole tiles a score depends neither on the item's place in the pool nor on the
-  block (so seen with MKL; no BLAS promises it);
-* all products of a pool have one shape, whichever share of the queries is asked for: so shares ranked by several
-  processes are bit for bit those of one, on any BLAS that gives the same product twice.
+* a block holds whole tiles of queries and items. Where scores come from embeddings (`evaluation.scores`) all products
+  of a pool have this one shape, because the ragged edge of a BLAS product rounds differently: identical items would not
+  tie. With whole tiles a score depends neither on the item's place in the pool nor on the block (so seen with MKL; no
+  BLAS promises it), and shares of the queries ranked by several processes are bit for bit those of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from common.errors import RelevanceError
+from evaluation.scores import Scores
 
 Indices = Tensor | npt.NDArray[np.int64]
 
 BLOCK_ELEMENTS = 2**26
 """Scores held at once by default: 256 MiB in fp32."""
 
-_ITEM_TILE = 64  # items to a tile: zero padding, and the chunks whose maxima lead to the top k
+_ITEM_TILE = 64  # items to a tile: padding, and the chunks whose maxima lead to the top k
 _QUERY_TILE = 16
 _BLOCK_QUERIES = 512  # at most: enough for BLAS to run at full speed, few enough for many shares
 _CHUNK_ITEMS = 2**14  # at most, in one product: only the last chunk is copied to be padded
@@ -45,7 +42,7 @@ _MAX_ITEMS = 2**24  # counts are summed in fp32, exact up to here
 
 @dataclass(frozen=True)
 class RankCounts:
-    """Counts for P relevant pairs and the k best items of Q queries, on the device of the embeddings.
+    """Counts for P relevant pairs and the k best items of Q queries, on the device of the scores.
 
     Attributes:
         query: (P,) int64, the pairs' queries as given.
@@ -76,8 +73,7 @@ class RankCounts:
 
 @torch.no_grad()
 def count_ranks(
-    queries: Tensor,
-    items: Tensor,
+    scores: Scores,
     relevant_query: Indices,
     relevant_item: Indices,
     *,
@@ -89,11 +85,10 @@ def count_ranks(
 
     A pass over the scores takes two comparisons for each relevant item of the query that has most of them.
 
-    Beside the embeddings and one block of scores it needs no memory to speak of, if they are fp32 (others are copied).
+    Besides what the scores are computed from and one block of them it needs hardly any memory.
 
     Args:
-        queries: (Q, D) embeddings, any floating dtype; scored in fp32.
-        items: (N, D) embeddings on the same device, N <= 2**24.
+        scores: of Q queries and N items, N <= 2**24.
         relevant_query: (P,) int64, in any order; each query at least once, as often as it has relevant items.
         relevant_item: (P,) int64, the item relevant to the query in the same place.
         topk: how many of the best items to return (all, if there are fewer).
@@ -102,12 +97,12 @@ def count_ranks(
             with few queries some have none. Everything is checked whatever the share.
 
     Raises:
-        RelevanceError: embeddings of other shapes, with NaN or inf, or too large for fp32 scores; pairs out of range or
-            given twice; a query without a relevant item; topk or block_elements below 1; no such share.
+        RelevanceError: scores that are NaN or inf; pairs out of range or given twice; a query without a relevant item;
+            topk or block_elements below 1; no such share.
 
-    >>> queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    >>> items = torch.tensor([[0.9, 0.1], [0.8, 0.3], [0.9, 0.4]])
-    >>> counts = count_ranks(queries, items, np.array([0, 1]), np.array([0, 0]), topk=2)
+    >>> from evaluation.scores import MatrixScores
+    >>> scores = MatrixScores(torch.tensor([[0.9, 0.8, 0.9], [0.1, 0.3, 0.4]]))
+    >>> counts = count_ranks(scores, np.array([0, 1]), np.array([0, 0]), topk=2)
     >>> counts.greater.tolist(), counts.equal.tolist()
     ([0, 2], [2, 1])
     >>> counts.topk_items.tolist()
@@ -115,97 +110,75 @@ def count_ranks(
     """
     if topk < 1:
         raise RelevanceError(f"topk is {topk}: give at least 1")
-    blocks = score_blocks(queries, items, block_elements=block_elements, share=share)
-    device, topk = queries.device, min(topk, len(items))
-    query, item = checked_pairs(relevant_query, relevant_item, len(queries), len(items), device)
+    blocks = score_blocks(scores, block_elements=block_elements, share=share)
+    device, queries, topk = scores.device, scores.queries, min(topk, scores.items)
+    query, item = checked_pairs(relevant_query, relevant_item, queries, scores.items, device)
     order = query.argsort(stable=True)
-    found = query.bincount(minlength=len(queries))
+    found = query.bincount(minlength=queries)
     ends = found.cumsum(0)  # (Q,) where a query's pairs end in `order`
     place = torch.empty_like(query)  # (P,) a pair's place among its query's pairs
     place[order] = torch.arange(len(query), device=device) - (ends - found)[query[order]]
 
     greater, equal = torch.zeros_like(query), torch.zeros_like(query)
-    topk_items = torch.zeros(len(queries), topk, dtype=torch.int64, device=device)
-    topk_scores = torch.zeros(len(queries), topk, dtype=torch.float32, device=device)
-    for rows, scores in blocks:
-        topk_items[rows], topk_scores[rows] = _best(scores, topk)
+    topk_items = torch.zeros(queries, topk, dtype=torch.int64, device=device)
+    topk_scores = torch.zeros(queries, topk, dtype=torch.float32, device=device)
+    for rows, block in blocks:
+        topk_items[rows], topk_scores[rows] = _best(block, topk)
         pairs = order[ends[rows.start] - found[rows.start] : ends[rows.stop - 1]]
         row, column = query[pairs] - rows.start, place[pairs]
-        relevant = torch.zeros(len(scores), int(found[rows].max()), dtype=torch.int64, device=device)  # (b, R)
+        relevant = torch.zeros(len(block), int(found[rows].max()), dtype=torch.int64, device=device)  # (b, R)
         relevant[row, column] = item[pairs]  # queries with fewer than R items keep 0s, whose counts are not read
-        above, same = _compare(scores, scores.gather(1, relevant))
+        above, same = _compare(block, block.gather(1, relevant))
         greater[pairs], equal[pairs] = above[row, column], same[row, column]
-    return RankCounts(query, item, greater, equal, topk_items, topk_scores, len(items))
+    return RankCounts(query, item, greater, equal, topk_items, topk_scores, scores.items)
+
+
+@torch.no_grad()
+def best_items(scores: Scores, topk: int) -> tuple[Tensor, Tensor]:
+    """The best items of each query (Q, topk) int64, best first, and their scores; ties: the smaller index first.
+
+    >>> from evaluation.scores import MatrixScores
+    >>> best_items(MatrixScores(torch.tensor([[0.5, 0.9, 0.5]])), 2)
+    (tensor([[1, 0]]), tensor([[0.9000, 0.5000]]))
+    """
+    items, values = zip(*(_best(block, min(topk, scores.items)) for _, block in score_blocks(scores)), strict=True)
+    return torch.cat(items), torch.cat(values)
 
 
 def score_blocks(
-    queries: Tensor, items: Tensor, *, block_elements: int = BLOCK_ELEMENTS, share: tuple[int, int] = (0, 1)
+    scores: Scores, *, block_elements: int = BLOCK_ELEMENTS, share: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The fp32 scores of queries (Q, D) and items (N, D), a block of queries at a time; `share` as in `count_ranks`.
+    """The scores of all items, a block of queries at a time; `share` as in `count_ranks`.
 
-    Yields (rows, scores): the slice of queries and their scores (b, N'), N' being N and what fills the last
+    Yields (rows, block): the slice of queries and their scores (b, N') float32, N' being N and what fills the last
     tiles: columns of -inf. A block is overwritten by the next one.
 
     Raises:
-        RelevanceError: at once, for embeddings of other shapes, with NaN or inf, or too large for fp32 scores; no such
-            share.
+        RelevanceError: at once for arguments out of range; later for scores that are NaN or inf.
     """
     if block_elements < 1:
         raise RelevanceError(f"block_elements is {block_elements}: give at least 1")
     if not 0 <= share[0] < share[1]:
         raise RelevanceError(f"share is {share}: give (r, W) with r from 0 to W-1")
-    for name, embeddings in (("queries", queries), ("items", items)):
-        if embeddings.ndim != 2 or 0 in embeddings.shape or not embeddings.is_floating_point():
-            raise RelevanceError(
-                f"{name} are {embeddings.dtype} of shape {tuple(embeddings.shape)}: give floating embeddings (count, D)"
-            )
-    if queries.shape[1] != items.shape[1]:
-        raise RelevanceError(
-            f"queries have {queries.shape[1]} dimensions and items {items.shape[1]}: give both the same"
-        )
-    if queries.device != items.device:
-        raise RelevanceError(f"queries are on {queries.device} and items on {items.device}: move them to one device")
-    if len(items) > _MAX_ITEMS:
-        raise RelevanceError(f"{len(items)} items: ranks are exact up to {_MAX_ITEMS} items; split the pool")
-    of_query, of_item = _peak("queries", queries), _peak("items", items)
-    if max(of_query, of_item, of_query * of_item * queries.shape[1]) > torch.finfo(torch.float32).max:
-        raise RelevanceError(
-            f"values up to {of_query:.3g} and {of_item:.3g} overflow fp32 scores: normalise the embeddings"
-        )
-    return _score_blocks(queries, items, block_elements, *share)
+    if scores.items > _MAX_ITEMS:
+        raise RelevanceError(f"{scores.items} items: ranks are exact up to {_MAX_ITEMS} items; split the pool")
+    return _score_blocks(scores, block_elements, *share)
 
 
-def _score_blocks(
-    queries: Tensor, items: Tensor, block_elements: int, share: int, shares: int
-) -> Iterator[tuple[slice, Tensor]]:
-    count, items = len(items), items.float()
-    width = _even(count, _CHUNK_ITEMS, _ITEM_TILE)
-    chunks = [_padded(chunk, width).T for chunk in items.split(width)]  # of (D, width)
-    columns = len(chunks) * width  # N'
+def _score_blocks(scores: Scores, block_elements: int, share: int, shares: int) -> Iterator[tuple[slice, Tensor]]:
+    width = _even(scores.items, _CHUNK_ITEMS, _ITEM_TILE)
+    columns = -(-scores.items // width) * width  # N'
     most = max(_QUERY_TILE, min(_BLOCK_QUERIES, block_elements // columns // _QUERY_TILE * _QUERY_TILE))
-    step = _even(len(queries), most, _QUERY_TILE)
-    starts = range(0, len(queries), step)
-    buffer = items.new_empty(step, columns)
+    step = _even(scores.queries, most, _QUERY_TILE)
+    starts = range(0, scores.queries, step)
+    fill = scores.filler(step, width)
+    buffer = torch.empty(step, columns, device=scores.device)
     for start in starts[len(starts) * share // shares : len(starts) * (share + 1) // shares]:
-        block = queries[start : start + step].float()
-        padded = _padded(block, step)
-        with _full_precision():
-            for chunk, out in zip(chunks, buffer.split(width, dim=1), strict=True):
-                torch.mm(padded, chunk, out=out)
-        scores = buffer[: len(block)]
-        scores[:, count:] = -torch.inf
-        yield slice(start, start + len(block)), scores
-
-
-def _peak(name: str, embeddings: Tensor) -> float:
-    """The largest absolute value, which must be finite."""
-    lowest, highest = embeddings.aminmax(dim=1)  # (count,) each, NaN if there is any
-    bad = (~(lowest.isfinite() & highest.isfinite())).nonzero()
-    if len(bad):
-        raise RelevanceError(
-            f"{name}: embedding {int(bad[0])} holds NaN or inf: look for a diverged model or silent audio"
-        )
-    return max(-float(lowest.min()), float(highest.max()))
+        rows = slice(start, min(start + step, scores.queries))
+        fill(rows, buffer)
+        block = buffer[: rows.stop - start]
+        block[:, scores.items :] = -torch.inf
+        yield rows, block
 
 
 def _even(count: int, most: int, tile: int) -> int:
@@ -216,26 +189,6 @@ def _even(count: int, most: int, tile: int) -> int:
     """
     pieces = -(-count // most)
     return -(-count // (pieces * tile)) * tile
-
-
-def _padded(embeddings: Tensor, rows: int) -> Tensor:
-    """The embeddings with zeros below, `rows` in all; not copied if there is nothing to add."""
-    missing = rows - len(embeddings)
-    return F.pad(embeddings, (0, 0, 0, missing)) if missing else embeddings
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Matrix products of fp32 in fp32, not in TF32 or bf16, whatever the run has set (autocast passes by `out=`)."""
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
 
 
 def checked_pairs(

@@ -1,10 +1,10 @@
-"""Is one method better than another on the same queries? Paired tests, Holm's correction, and the seeds' own doubt.
+"""Is one method better than another on the same queries? Paired tests, Holm's correction, and the variance of seeds.
 
-Xie et al. 2024 test over all queries, as if each said something new. The five captions of a recording do not: a method
-that hears a recording better ranks it better for all five. So every test here also works on the means of each
-recording's captions (`cluster_means`), and only that one keeps its promise of 5 % false alarms: for the weights that
-were judged. Two sets of seeds of one method differ significantly far more often than that. Whether other seeds would
-have turned out alike is for `uncertainty`.
+Xie et al. 2024 test over all queries, as if they were independent. The five captions of a recording are not: a method
+that embeds a recording better ranks it better for all five. So every test here also works on the means of each
+recording's captions (`cluster_means`), and only that one keeps false positives at 5 %: for the weights that were
+evaluated. Two sets of seeds of one method differ significantly far more often than that. What other seeds might give is
+estimated by `uncertainty`.
 
 All values are float64. Everywhere NaN, inf, unequal lengths and fewer than two values are refused.
 """
@@ -59,13 +59,13 @@ class PairedTTest(TTest):
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """How far other seeds and other queries might move the difference of two methods' means.
+    """How much the difference of two methods' means varies with seeds and with queries.
 
     Attributes:
         sd_a, sd_b: sample standard deviation of the seeds' means; NaN with one seed.
-        se_seeds: standard error of the difference as far as the seeds make it; NaN where a method has one seed.
-        se_queries: as far as the choice of recordings makes it, from differences averaged over seeds (so a part of
-            the seeds' noise, divided by their number, is in it).
+        se_seeds: standard error of the difference from the seeds; NaN where a method has one seed.
+        se_queries: from the choice of recordings, of differences averaged over seeds (so a part of
+            the seeds' noise, divided by their number, is included).
         welch: Welch's t-test over the seeds' means, which takes the queries as given; None where a method has one seed.
     """
 
@@ -124,7 +124,7 @@ def cluster_means(values: Values, clusters: npt.ArrayLike) -> Floats:
 
 
 def sign_flip_test(differences: Values, permutations: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p-value of the mean of n differences (n,), if each might as well have the other sign.
+    """Two-sided p-value of the mean of n differences (n,), if each sign were random.
 
     It is the permutation test for pairs (Smucker, Allan & Carterette 2007, "A comparison of statistical significance
     tests for information retrieval evaluation"). The signs are drawn at random, in blocks, and p = (b + 1) /
@@ -179,7 +179,7 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
 
 
 def uncertainty(a: Values, b: Values, clusters: npt.ArrayLike) -> Uncertainty:
-    """What of the doubt about mean(a) - mean(b) comes from seeds, and what from queries.
+    """The uncertainty of mean(a) - mean(b): how much comes from seeds, and how much from queries.
 
     Args:
         a, b: (S, Q) and (S', Q), scores of each seed's run for the same queries.
@@ -192,7 +192,7 @@ def uncertainty(a: Values, b: Values, clusters: npt.ArrayLike) -> Uncertainty:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (len(a) and len(b)):
         raise RelevanceError(f"scores {a.shape} and {b.shape}: give both as (seeds, queries) for the same queries")
     difference = _checked(cluster_means(a.mean(axis=0) - b.mean(axis=0), clusters))
-    # Means of recordings, not of queries, so that the seeds are judged by what the interval is about.
+    # Means of recordings, not of queries, so that seeds and interval are about the same quantity.
     means = [cluster_means(scores, clusters).mean(axis=1) for scores in (a, b)]
     sd_a, sd_b = (float(np.std(seeds, ddof=1)) if len(seeds) > 1 else float("nan") for seeds in means)
     return Uncertainty(

@@ -1,1 +1,1 @@
-"""What came of it? Run folders: what a run writes, and what is read out of them. (Knows no models and no data sets.)"""
+"""What came out, and is it better? Run folders, results, comparison, figures. (Knows no models and no data sets.)"""

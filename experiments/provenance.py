@@ -1,4 +1,4 @@
-"""Where a run's figures come from: code, versions, data, seed, device, weights."""
+"""Where a run's results come from: code, versions, data, seed, device, weights."""
 
 import hashlib
 import json
@@ -16,11 +16,21 @@ from common.atomic_files import replacing
 from common.errors import RunError
 from experiments.callbacks.atomic_checkpoint_io import unwritable
 
-PACKAGES = ("torch", "lightning", "transformers", "sentence-transformers", "torchmetrics", "numpy", "soundfile", "soxr")
+PACKAGES = (
+    "audio-relevance",
+    "torch",
+    "lightning",
+    "transformers",
+    "sentence-transformers",
+    "torchmetrics",
+    "numpy",
+    "soundfile",
+    "soxr",
+)
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit of the code and whether it had changes; None where git does not know."""
+    """Commit of the code and whether it had changes; None where git does not know, as of an installed package."""
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(folder), *arguments]
@@ -29,6 +39,8 @@ def git_state(folder: Path) -> dict[str, Any]:
         except (OSError, subprocess.SubprocessError):
             return None
 
+    if git("rev-parse", "--show-prefix") and not git("ls-files"):  # installed somewhere in another project's folder
+        return {"commit": None, "dirty": None}
     status = git("status", "--porcelain")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
@@ -58,17 +70,17 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def training_facts(former: Sequence[Mapping[str, Any]], part: Mapping[str, Any]) -> dict[str, Any]:
+def training_facts(earlier: Sequence[Mapping[str, Any]], part: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a training in one or more parts: the last part's facts, all parts, the seconds of all together.
 
     Args:
-        former: the parts that earlier processes left.
+        earlier: the parts that earlier processes left.
         part: this process's, with its `wall_seconds`.
 
     >>> training_facts([{"wall_seconds": 2.0}], {"device": "cuda", "wall_seconds": 0.5})["wall_seconds"]
     2.5
     """
-    parts = [dict(each) for each in (*former, part)]
+    parts = [dict(each) for each in (*earlier, part)]
     return {**part, "wall_seconds": round(sum(each["wall_seconds"] for each in parts), 1), "parts": parts}
 
 
@@ -88,7 +100,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], devices: int) -> None:
     """Whether a training that is resumed has the recordings and the number of devices that it began with.
 
-    Otherwise the order of the pairs or the global batch would be another one from here on.
+    Otherwise the order of the pairs or the global batch would change.
 
     Args:
         folder: the run folder; its provenance.json says what the training began with.
@@ -98,22 +110,22 @@ def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], dev
     Raises:
         RunError: something differs.
     """
-    former = read_provenance(folder / "provenance.json").get("fit", {})
-    remedy = "or begin anew with --run.overwrite true or another --run.experiment"
-    if former.get("devices", devices) != devices:
+    earlier = read_provenance(folder / "provenance.json").get("fit", {})
+    remedy = "or start again with --run.overwrite true or another --run.experiment"
+    if earlier.get("devices", devices) != devices:
         raise RunError(
-            f"{folder}: cannot be resumed with another number of devices ({former['devices']} before, {devices} now), "
-            f"since the global batch would change; give it as many as before, {remedy}"
+            f"{folder}: cannot be resumed with another number of devices ({earlier['devices']} before, {devices} now), "
+            f"since the global batch would change; give as many as before, {remedy}"
         )
     for split, manifest in data.items():
-        began = former.get("data", {}).get(split, manifest)
+        began = earlier.get("data", {}).get(split, manifest)
         before, now = _described(began), _described(manifest)
         texts = manifest.get("captions_sha256")
         if before == now and began.get("captions_sha256", texts) != texts:  # older manifests have none
             before, now = (f"{before}, captions {each['captions_sha256'][:12]}" for each in (began, manifest))
         if before != now:
             raise RunError(
-                f"{folder}: cannot be resumed with other recordings ({split}: {before} before, {now} now); bring back "
+                f"{folder}: cannot be resumed with other recordings ({split}: {before} before, {now} now); restore "
                 f"those it began with, {remedy}"
             )
 

@@ -1,7 +1,6 @@
-"""The run folder `runs/<experiment>/<seed>/`: where things lie in it, and what happens to one that is there already."""
+"""The run folder `runs/<experiment>/<seed>/`: the paths in it, and what happens to one that exists already."""
 
 import hashlib
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +8,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from common.atomic_files import UNFINISHED
 from common.errors import RunError
 
-HALF_WRITTEN = re.compile(r"\..+\.\d+\.\w+")  # of `common.atomic_files.replacing`: .last.4711.ckpt
 CLEARED = ".cleared"
+RUN_TEST = "run `python train.py test`"
+"""The remedy where results of a test are missing."""
 
 
 @dataclass
 class RunOptions:
-    """What becomes of a run's results.
+    """Options of a run: where its results go, and what it does besides training.
 
     Args:
         experiment: name of the run's folder; default: the names of its configs, joined by "+". `{key}` in it stands for
@@ -25,18 +26,19 @@ class RunOptions:
         root: the folder of all runs.
         overwrite: whether `fit` may delete an earlier run of the same experiment and seed, and `predict` embeddings of
             another folder, data set, model or length of crops.
-        resume: go on with an earlier run of the same experiment and seed from its last checkpoint; where it has none
-            yet, begin from the beginning.
+        resume: continue an earlier run of the same experiment and seed from its last checkpoint; where it has none
+            yet, start from the beginning.
         monitor: which checkpoint is best: lowest "val/loss" (the paper) or highest "val/text_to_audio/mAP@10".
         save_minutes: minutes of training between checkpoints in the middle of an epoch; null: only after validations
             and epochs.
         test_after_fit: whether `fit` ends with a test of the best checkpoint.
         wandb: log to Weights & Biases too; offline where there is no account.
         wandb_project: the project there.
-        wandb_checkpoint: whether the best checkpoint goes there too (5 GB with the paper's encoders and Adam).
-        relevant_clips: for `test`: a csv file of queries with all recordings that people found to match each (DCASE
-            2025 task 6: `query,audio_filenames`), to judge by as well.
-        ratings: for `validate`: a folder of ratings by people (TAU Graded Relevances 2023), to judge by as well.
+        wandb_checkpoint: whether the best checkpoint is uploaded too (5 GB with the paper's encoders and Adam).
+        relevant_clips: for `test`: a csv file of human judgements: queries with all recordings that match each (DCASE
+            2025 task 6: `query,audio_filenames`); the agreement with them is reported too.
+        ratings: for `validate`: a folder of human ratings (TAU Graded Relevances 2023); the agreement with them is
+            reported too.
         embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
             already is not embedded again, unless a recording has changed; what was deleted is dropped. A file of
             another folder, data set, model or length of crops is not replaced without `overwrite`.
@@ -80,7 +82,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The checkpoint that a resumed run goes on from."""
+        """The checkpoint from which a resumed run continues."""
         return self.checkpoints / "last.ckpt"
 
     @property
@@ -107,24 +109,24 @@ class RunFolder:
         return self.path / "embeddings.parquet"
 
     def search_index(self, audio: Path) -> Path:
-        """Embeddings of the recordings in a folder, which `search.py` keeps."""
+        """Embeddings of the recordings in a folder, kept by `audio-relevance search`."""
         place = audio.expanduser().resolve()
         key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.path / "search" / f"{place.name}-{key}.parquet"
 
-    def people(self, split: str) -> Path:
-        """What people's judgements say of a split."""
-        return self.path / f"people_{split}.json"
+    def human_judgements(self, split: str) -> Path:
+        """How well a split's ranking agrees with human judgements."""
+        return self.path / f"human_judgements_{split}.json"
 
     def check_fit(self, *, overwrite: bool, resume: bool) -> Path | None:
         """Whether `fit` may use the folder; the checkpoint to resume from, None for a new run. Nothing is changed.
 
-        Call it with the lock held, lest another process write in between. A run that was killed before its first
+        Call it with the lock held, so that no other process writes in between. A run that was killed before its first
         `last.ckpt` is resumed from the beginning.
 
         Raises:
             RunError: an earlier run is there and neither flag is set, or both are, or what is to be resumed has results
-                but no checkpoint to go on from.
+                but no checkpoint to continue from.
         """
         if overwrite and resume:
             raise RunError("run.overwrite and run.resume exclude each other; give one of them")
@@ -133,14 +135,14 @@ class RunFolder:
                 return self.last
             if self._holds_queries() and not (self.path / CLEARED).exists():
                 raise RunError(
-                    f"{self.path}: holds results, but no {self.last.name} to go on from; replace them with "
+                    f"{self.path}: holds results, but no {self.last.name} to continue from; replace them with "
                     "--run.overwrite true, or choose another --seed_everything or --run.experiment"
                 )
             return None
         if self.holds_results() and not overwrite:
             raise RunError(
-                f"{self.path}: holds an earlier run; go on with --run.resume true, replace it with --run.overwrite "
-                "true, or choose another --seed_everything or --run.experiment"
+                f"{self.path}: holds an earlier run; continue it with --run.resume true, replace it with "
+                "--run.overwrite true, or choose another --seed_everything or --run.experiment"
             )
         return None
 
@@ -158,17 +160,17 @@ class RunFolder:
             )
 
     def holds_results(self) -> bool:
-        """Whether there is anything to lose: a checkpoint or results. A run that died before leaves neither."""
+        """Whether a checkpoint or results would be lost. A run that was killed before its first has neither."""
         return any(self.path.glob("checkpoints/*.ckpt")) or self._holds_queries()
 
     def _holds_queries(self) -> bool:
         return any(self.path.glob("queries_*.parquet"))
 
     def lock(self, patience: float = 20.0) -> FileLock:
-        """Take hold of the folder until the lock is released or the process ends.
+        """Lock the folder until the lock is released or the process ends.
 
         Args:
-            patience: seconds to wait for it; a killed process may still be ending, and its data workers some more.
+            patience: seconds to wait for it; a killed process and its data workers may take a while to end.
 
         Raises:
             RunError: another process has it.
@@ -186,15 +188,14 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Delete what a killed process left half-written; call it with the lock held."""
-        for path in [*self.path.glob(".*"), *self.checkpoints.glob(".*")]:
-            if HALF_WRITTEN.fullmatch(path.name):
-                path.unlink()
+        for path in [*self.path.glob(UNFINISHED), *self.checkpoints.glob(UNFINISHED)]:
+            path.unlink()
 
     def clear(self) -> None:
         """Delete an earlier run, except for what Weights & Biases keeps in folders of its own for each run.
 
         All its checkpoints go at once, into a folder whose presence says that the rest is to go too: a process that is
-        killed meanwhile leaves nothing that could be taken for a run.
+        killed meanwhile leaves nothing that looks like a run.
         """
         cleared = self.path / CLEARED
         shutil.rmtree(cleared, ignore_errors=True)

@@ -15,8 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from common.errors import RelevanceError
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import Indices, count_ranks
+from evaluation.scores import Scores
 
 
 class _GatherWithGradient(torch.autograd.Function):
@@ -61,12 +63,11 @@ def _all_gather(tensor: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def sharded_metrics(queries: Tensor, items: Tensor, relevant_query: Indices, relevant_item: Indices) -> RankingResult:
-    """`evaluation.ranking.retrieval_metrics`, with the queries shared out over the ranks of the process group.
+def sharded_metrics(scores: Scores, relevant_query: Indices, relevant_item: Indices) -> RankingResult:
+    """`evaluation.ranking.retrieval_metrics`, with the queries shared by the ranks of the process group.
 
     Args:
-        queries: (Q, D) embeddings, the same on every rank, as all arguments.
-        items: (N, D) embeddings.
+        scores: of Q queries and N items, the same on every rank, as all arguments.
         relevant_query: (P,) int64, each query at least once.
         relevant_item: (P,) int64, the item relevant to the query in the same place.
 
@@ -74,9 +75,17 @@ def sharded_metrics(queries: Tensor, items: Tensor, relevant_query: Indices, rel
         RelevanceError: as `evaluation.ranks.count_ranks`; on every rank, so that none waits for another.
     """
     if is_alone():
-        return retrieval_metrics(queries, items, relevant_query, relevant_item)
+        return retrieval_metrics(scores, relevant_query, relevant_item)
     share = (dist.get_rank(), dist.get_world_size())
-    counts = count_ranks(queries, items, relevant_query, relevant_item, share=share)
+    failure: RelevanceError | None = None
+    try:
+        counts = count_ranks(scores, relevant_query, relevant_item, share=share)
+    except RelevanceError as error:
+        failure = error
+    failures = torch.tensor(float(failure is not None), device=scores.device)
+    dist.all_reduce(failures)
+    if failures:
+        raise failure or RelevanceError("another rank could not rank its share of the queries; its message says why")
     # Scores are added by their bits: of floats -0.0 + 0.0 would be 0.0.
     for part in (counts.greater, counts.equal, counts.topk_items, counts.topk_scores.view(torch.int32)):
         dist.all_reduce(part)

@@ -16,9 +16,9 @@ from torch.optim import Adam, Optimizer
 from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
-from evaluation.embedding_pool import Pool, batches_of_captions
-from evaluation.evaluator import graded_ndcg
-from evaluation.ranking import RankingResult
+from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
+from evaluation.evaluator import Evaluation, evaluate
+from evaluation.scores import EmbeddingScores, Scores
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.heads import Head, projection_head
@@ -68,7 +68,7 @@ class DualEncoder(L.LightningModule):
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
 
-    Source of the defaults: Xie et al. 2024, section III-B; Adam 2e-5, one epoch of warm-up, cosine to 1e-7.
+    Source of the defaults: Xie et al. 2024, section IV-B; Adam 2e-5, one epoch of warm-up, cosine to 1e-7.
     """
 
     def __init__(
@@ -105,10 +105,7 @@ class DualEncoder(L.LightningModule):
         self.cache_frozen = cache_frozen
         self.towers: FrozenTowers | None = None
         self.collector = PoolCollector()
-        self.pool: Pool | None = None
-        self.results: dict[str, RankingResult] = {}
-        self.graded: dict[str, Tensor] = {}
-        self.graded_chance: dict[str, float] = {}
+        self.evaluation: Evaluation | None = None  # the last one
         self.relevance_is_ready = False  # for look-ups by caption id
         self._targets_checked = False
         self._seed = torch.initial_seed()
@@ -254,7 +251,7 @@ class DualEncoder(L.LightningModule):
             group.setdefault("initial_lr", group["lr"])
         return optimizer
 
-    # ------------------------------------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------------------------------------ evaluating
 
     def on_validation_epoch_start(self) -> None:
         """Begin an empty pool."""
@@ -284,39 +281,34 @@ class DualEncoder(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the ranking metrics of the validation split."""
-        self._judge("validation", "val")
-        assert self.pool is not None
-        self.log("val/loss", self.pool_loss(self.pool), prog_bar=True)
+        pool = self._evaluate("validation", "val").pool
+        self.log("val/loss", self.pool_loss(pool), prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Log the ranking metrics of the test split."""
-        self._judge("test", "test")
+        self._evaluate("test", "test")
 
     def _collect(self, batch: Batch) -> None:
         audio, text = self.embed(batch)
         described = batch.audio_ids[batch.caption_audio]
         self.collector.update(audio, batch.audio_ids, text, batch.caption_ids, described)
 
-    def _judge(self, split: Split, prefix: str) -> None:
-        self.pool = self.collector.compute()
+    def _evaluate(self, split: Split, prefix: str) -> Evaluation:
+        pool = self.collector.compute()
         self.collector.reset()
-        text, audio, described = self.pool.text, self.pool.audio, self.pool.caption_audio
-        rows = torch.arange(len(text), device=text.device)
-        self.results = {
-            "text_to_audio": sharded_metrics(text, audio, rows, described),
-            "audio_to_text": sharded_metrics(audio, text, described, rows),
-        }
         known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
-        self.graded, self.graded_chance = graded_ndcg(self.pool, known)
-        for direction, result in self.results.items():
-            metrics = result.summary()
-            if direction in self.graded:
-                metrics["nDCG@10"] = float(self.graded[direction].nanmean())
-            for name, value in metrics.items():
+        self.evaluation = evaluate(split, pool, self.pool_scores(pool), known, rank=sharded_metrics)
+        for direction, ranking in self.evaluation.rankings.items():
+            for name, value in ranking.summary().items():
                 shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
                 self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
+        return self.evaluation
 
-    def pool_loss(self, pool: Pool) -> Tensor:
+    def pool_scores(self, pool: EmbeddingPool) -> Scores:
+        """Scores of a pool's captions (C, ...) for its recordings (A, ...)."""
+        return EmbeddingScores(pool.text, pool.audio)
+
+    def pool_loss(self, pool: EmbeddingPool) -> Tensor:
         """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
 
         Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
@@ -336,6 +328,6 @@ class DualEncoder(L.LightningModule):
             count += len(captions)
         return total / max(count, 1)
 
-    def loss_batches(self, pool: Pool) -> Iterator[Tensor]:
+    def loss_batches(self, pool: EmbeddingPool) -> Iterator[Tensor]:
         """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""
         return batches_of_captions(pool, self.loss_batch)

@@ -1,4 +1,4 @@
-"""The pool: every recording and caption of a split, embedded once, gathered over devices."""
+"""Collects the pool: every recording and caption of a split, embedded once, gathered over devices."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from evaluation.embedding_pool import Pool
+from evaluation.embedding_pool import EmbeddingPool
 
 
 class PoolCollector(Metric):
@@ -35,13 +35,13 @@ class PoolCollector(Metric):
         self.caption_ids.append(caption_ids)
         self.caption_audio_ids.append(caption_audio_ids)
 
-    def compute(self) -> Pool:
+    def compute(self) -> EmbeddingPool:
         """The pool in order of ids."""
         audio, audio_ids = _by_id(dim_zero_cat(self.audio), dim_zero_cat(self.audio_ids))
         all_ids = dim_zero_cat(self.caption_ids)
         text, caption_ids = _by_id(dim_zero_cat(self.text), all_ids)
         described, _ = _by_id(dim_zero_cat(self.caption_audio_ids), all_ids)
-        return Pool(audio, audio_ids, text, caption_ids, torch.searchsorted(audio_ids, described))
+        return EmbeddingPool(audio, audio_ids, text, caption_ids, torch.searchsorted(audio_ids, described))
 
 
 def _by_id(values: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """The logistic scoring function's two constants, fitted to how relevant people find recordings to queries.
 
-Xie et al. 2024 (section II-B) fit g = 1 / (1 + exp(a - b h)) by beta regression (Ferrari & Cribari-Neto 2004): a rating
+Xie et al. 2024 (section V-A) fit g = 1 / (1 + exp(a - b h)) by beta regression (Ferrari & Cribari-Neto 2004): a rating
 in (0, 1) is beta-distributed about the mean g, with one precision for all. h is the similarity of the query and the
 captions of the rated recording; the paper leaves open how several captions make one h, hence `Pairing`.
 """

@@ -81,8 +81,10 @@ def embed_captions(
 
     Raises:
         RelevanceError: no captions, an empty caption, a model that cannot be loaded, a device that is not there, or a
-            process that failed; and what `cached_table` raises.
+            process that failed; and what `find_model` and `cached_table` raise.
     """
+    if not captions:
+        raise RelevanceError("there are no captions to embed")
     for index, caption in enumerate(captions):
         if not caption.strip():
             raise RelevanceError(f"caption {index} is empty: its similarity to others means nothing; mend the csv")
@@ -102,6 +104,8 @@ def embed_captions(
             dtype=dtype,
             chunk=CHUNK if processes < 2 else processes * PIECES_A_SAVING * BATCHES_A_PIECE * batch_size,
             progress=progress,
+            task="embedding captions",
+            what="caption embeddings",
         )
 
 

@@ -25,7 +25,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Logistic(Scoring):
-    """g = 1 / (1 + exp(intercept - slope h)); the constants are a fit to human ratings (Xie et al. 2024, eq. 4)."""
+    """g = 1 / (1 + exp(intercept - slope h)); the constants are a fit to human ratings (Xie et al. 2024, eq. 5)."""
 
     intercept: float = 2.73
     slope: float = 4.58

@@ -1,5 +1,6 @@
 """A finished run's model."""
 
+from argparse import ArgumentError
 from typing import Any
 
 import yaml
@@ -35,12 +36,12 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
         RunError: it cannot be built.
         ModelError: the weights cannot be read or do not fit.
     """
-    model: DualEncoder = _built(DualEncoder, {**config["model"], "init_from": None}, subclass=False)
+    model: DualEncoder = built(DualEncoder, {**config["model"], "init_from": None}, subclass=False)
     load_weights(model, folder.best)
     return model.eval()
 
 
-def _built(kind: type, settings: Any, *, subclass: bool) -> Any:
+def built(kind: type, settings: Any, *, subclass: bool) -> Any:
     """What a part of a saved config describes: a `kind` by its arguments, or a subclass by its path.
 
     Raises:
@@ -49,8 +50,8 @@ def _built(kind: type, settings: Any, *, subclass: bool) -> Any:
     parser = LightningArgumentParser(parser_mode="omegaconf", exit_on_error=False)
     parser.add_lightning_class_args(kind, "part", subclass_mode=subclass)
     try:
-        return parser.instantiate_classes(parser.parse_object({"part": settings})).part
+        return parser.instantiate(parser.parse_object({"part": settings})).part
     except UserError:
         raise
-    except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+    except (ArgumentError, ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
         raise RunError(f"the run's config cannot be built: {type(error).__name__}: {one_line(error)}") from error

@@ -14,14 +14,16 @@ from common.errors import DataError, RunError
 from common.text import one_line
 from datamodules.audio_folder import AudioFolder
 from datamodules.base import AudioCaptionDataModule
+from evaluation.ranks import best_items
+from evaluation.scores import EmbeddingScores, Scores
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.results.embeddings_file import audio_weights_sha256, read_embeddings
 from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RUN_TEST, RunFolder
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.load_run import _built
+from retrieval.load_run import built
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +54,15 @@ class Recordings(NamedTuple):
     vectors: npt.NDArray[np.float32]
 
 
-def best_hits(query: npt.NDArray[np.float32], recordings: Recordings, top: int) -> list[Hit]:
-    """The `top` recordings most similar to a query (D,), best first; of equals the first stays first."""
-    similarities = recordings.vectors @ query  # (A,)
-    order = np.argsort(-similarities, kind="stable")[:top]
+def best_hits(scores: Scores, recordings: Recordings, top: int) -> list[Hit]:
+    """The `top` recordings of A by the scores of one query for all of them, best first; of equals the first is first.
+
+    They are ranked as in an evaluation.
+    """
+    items, values = best_items(scores, top)  # (1, top)
     return [
-        Hit(rank, float(similarities[i]), recordings.names[i], recordings.paths[i], recordings.seconds[i])
-        for rank, i in enumerate(order.tolist(), 1)
+        Hit(rank, value, recordings.names[i], recordings.paths[i], recordings.seconds[i])
+        for rank, (i, value) in enumerate(zip(items[0].tolist(), values[0].tolist(), strict=True), 1)
     ]
 
 
@@ -72,6 +76,7 @@ class SearchIndex:
 
     def __init__(self, model: DualEncoder, recordings: Recordings) -> None:
         self.model, self.recordings = model, recordings
+        self.audio = torch.tensor(recordings.vectors)  # a copy: what Arrow read is not writable, which torch warns of
 
     def search(self, query: str, top: int) -> list[Hit]:
         """The `top` recordings that fit a query best.
@@ -84,8 +89,9 @@ class SearchIndex:
         if self.model.text_encoder.count_cut([query.strip()]):
             log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
         with torch.inference_mode():
-            vector = self.model.embed_text([query.strip()])[0]  # (D,)
-        return best_hits(vector.cpu().numpy(), self.recordings, top)
+            text = self.model.embed_text([query.strip()]).cpu()  # (1, D)
+            scores = EmbeddingScores(text, self.audio)
+        return best_hits(scores, self.recordings, top)
 
 
 def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
@@ -133,16 +139,16 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     """
     path = folder.pool("test")
     if not path.is_file():
-        raise RunError(f"{folder.path}: was not tested; give --audio FOLDER, or run `python train.py test` first")
+        raise RunError(f"{folder.path}: was not tested; give --audio FOLDER, or {RUN_TEST} first")
     pool = read_pool(path)
     with torch.inference_mode():
         vector = model.embed_text(pool.captions[:1])[0].cpu()
     if vector.shape != pool.text[0].shape or vector @ pool.text[0] < 0.99:  # tests may run in bfloat16
-        raise RunError(f"{path}: embedded with other weights than {folder.best}; run `python train.py test` again")
+        raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:
-        data: AudioCaptionDataModule = _built(AudioCaptionDataModule, config.get("data"), subclass=True)
+        data: AudioCaptionDataModule = built(AudioCaptionDataModule, config.get("data"), subclass=True)
         for row in data.read_split("test").audio.to_pylist():
             files[row["name"]] = Path(row["path"]).resolve()
             seconds[row["name"]] = row["frames"] / row["sample_rate"]

@@ -1,4 +1,4 @@
-"""The page of `python search.py --serve`: a search box, and the ranked recordings with players."""
+"""The page of `audio-relevance search --serve`: a search box, and the ranked recordings with players."""
 
 import os
 from html import escape

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "common": set(),
+    "configs": set(),  # no code
     "datamodules": {"common"},
     "relevance": {"common"},
     "evaluation": {"common"},
@@ -17,7 +18,7 @@ MAY_IMPORT = {
     "cli": {"common", "datamodules", "relevance", "evaluation", "lightning_modules", "experiments", "retrieval"},
 }
 """What each room may import: whole rooms, or single modules of one."""
-AT_THE_ROOT = {"train.py": {"cli"}}
+AT_THE_ROOT = {"train.py": {"cli", "common"}}
 OUTSIDE = {"tests", "benchmarks", "docs", "notebooks"}
 """Folders that may import everything, and that nothing may import."""
 
@@ -60,6 +61,29 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
                     name == entry or name.startswith(f"{entry}.") or entry.startswith(f"{name}.") for entry in allowed
                 )
                 assert is_allowed, f"{file} imports {name}"
+
+
+def private_imports(file: Path) -> set[str]:
+    """Names with a leading underscore that a file takes from a module of ours."""
+    ours = {*MAY_IMPORT, *OUTSIDE}
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] in ours):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            found |= {name for name in names if name.startswith("_") and not name.startswith("__")}
+    return found
+
+
+def test_no_module_takes_private_names_of_another() -> None:
+    files = [path for path in project_files() if path.parts[0] not in OUTSIDE]
+    taken = {str(path): names for path in files if (names := private_imports(ROOT / path))}
+    assert not taken, "make these public, or move them to where they are used"
+
+
+def test_a_private_import_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("from torch import _C\nfrom common.text import plain, _hidden\nfrom cli._parser import parse\n")
+    assert private_imports(file) == {"_hidden", "_parser"}
 
 
 def test_no_room_uses_what_does_not_import_beside_a_cpu_build_of_torch() -> None:

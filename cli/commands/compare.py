@@ -1,63 +1,76 @@
-"""The judge: `python compare.py runs/clotho_infonce runs/clotho_listnet` compares methods that were judged on one pool.
+"""`audio-relevance compare`: methods against each other, with paired tests."""
 
-An argument is an experiment's folder, with all its seeds, or one run's, such as runs/clotho_listnet/0. Printed are the
-table of means and standard deviations over the runs, and for each pair of methods the paper's paired t-test over
-queries, the same over recordings (the captions of one recording are no independent queries), sign-flip permutation
-tests, Holm's correction, and what of the doubt is the seeds'. Differences are those of the later argument minus the
-earlier one, so name the baseline first. Nothing is written unless --output is given.
-"""
+from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from common.errors import RelevanceError, RunError
-from experiments.comparison.paired_tests import compare_experiments, metrics_to_test, shown_metrics
-from experiments.comparison.report import print_comparison, write_comparison
-from experiments.results.experiment import read_experiments
+from cli.command import Command
+from common.errors import RunError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Compare; a mistake of the user's ends in one line on stderr and exit code 1 (2 on the command line)."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
-    parser.add_argument(
-        "--metrics",
-        nargs="+",
-        default=[],
-        metavar="METRIC",
-        help="tested besides text_to_audio/mAP@10 and shown besides the usual ones: R@1 for both directions, "
-        "audio_to_text/R@1 for one",
-    )
-    parser.add_argument(
-        "--intersect", action="store_true", help="judge all runs anew, on the recordings that all were judged on"
-    )
-    parser.add_argument("--permutations", type=int, default=10_000, metavar="N", help="sign flips; default: 10000")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="write table.md, table.tex, comparison.png, and unrounded, as fractions of 1, table.csv and tests.csv",
-    )
-    options = parser.parse_args(arguments)
-    try:
+class Compare(Command):
+    """Compare experiments."""
+
+    name = "compare"
+    summary = "compare finished runs: means over seeds, paired tests, tables"
+    description = """\
+Compare methods that were evaluated on one pool.
+
+A folder is an experiment's, with all its seeds, or one run's, such as runs/clotho_listnet/0. Printed are the
+table of means and standard deviations over the runs, and for each pair of methods the paper's paired t-test
+over queries, the same over recordings (the captions of one recording are not independent queries), sign-flip
+permutation tests, Holm's correction, and how much of the uncertainty comes from the seeds. A difference is
+the later folder minus the earlier one, so name the baseline first. Nothing is written unless --output is
+given."""
+    epilog = """\
+example:
+  $ audio-relevance compare runs/demo_infonce runs/demo_listnet
+  text to audio
+    method         runs       mAP@10          R@1          R@5         R@10      nDCG@10
+    demo_infonce      5   46.8 ± 0.6   29.7 ± 0.7   71.0 ± 1.3   85.5 ± 0.9   81.4 ± 0.5
+    demo_listnet      5   46.2 ± 0.6   28.9 ± 0.9   70.3 ± 0.8   85.2 ± 0.5   80.6 ± 0.3
+  demo_listnet against demo_infonce, text to audio mAP@10: -0.59 points, 95 % interval -1.31 to +0.13 over recordings
+    over queries (the paper's test): t(1499) = -2.426, p = .0154; sign flips p = .0138; d_z -0.063
+    ..."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+        parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
+        parser.add_argument(
+            "--metrics",
+            nargs="+",
+            default=[],
+            metavar="METRIC",
+            help="tested besides text_to_audio/mAP@10 and shown besides the usual ones: R@1 for both directions, "
+            "audio_to_text/R@1 for one",
+        )
+        parser.add_argument(
+            "--intersect",
+            action="store_true",
+            help="evaluate all runs again, on the recordings that all have in common: a smaller pool is an easier one",
+        )
+        parser.add_argument("--permutations", type=int, default=10_000, metavar="N", help="sign flips; default: 10000")
+        parser.add_argument(
+            "--output",
+            type=Path,
+            metavar="FOLDER",
+            help="write table.md, table.tex, comparison.png, and unrounded, as fractions of 1, table.csv and tests.csv",
+        )
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Read the runs, test, print and write."""
+        from experiments.comparison.paired_tests import compare_experiments, metrics_to_test, shown_metrics
+        from experiments.comparison.report import print_comparison, write_comparison
+        from experiments.results.experiment import read_experiments
+
         if options.output and options.output.exists() and not options.output.is_dir():
             raise RunError(f"{options.output}: is a file; give --output a folder")
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations)
         shown = shown_metrics(experiments, asked)
-        print_comparison(experiments, shown, tests, options.split, anew=options.intersect)
+        print_comparison(experiments, shown, tests, options.split, intersected=options.intersect)
         if options.output:
             write_comparison(options.output, experiments, shown, tests, options.split)
-    except (RunError, RelevanceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

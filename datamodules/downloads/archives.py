@@ -1,7 +1,7 @@
 """Unpack the recordings of a zip, split zip or 7z archive into one folder, all of them or none.
 
-zipfile and py7zr decompress. Ours is what neither does: to look at every member before the first byte is written, to go
-on after an interruption, and to give the folder its name only when it is whole.
+zipfile and py7zr decompress. Our part is what neither does: to check every member before the first byte is written, to
+continue after an interruption, and to give the folder its name only when it is whole.
 """
 
 import importlib.util
@@ -182,7 +182,7 @@ def _one_line(archive: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{archive}: {error.filename} is not there; run the command again") from error
     except OSError as error:
-        raise DataError(f"{archive}: cannot be unpacked ({error.strerror or error}); make room or mend it") from error
+        raise DataError(f"{archive}: cannot be unpacked ({error.strerror or error}); make room or fix it") from error
     except Exception as error:
         what = str(error) or type(error).__name__
         raise DataError(f"{archive}: cannot be unpacked ({what}); delete it and run the command again") from error

@@ -9,7 +9,7 @@ from datamodules.downloads import sources
 from datamodules.downloads.archives import require_seven_zip, unpack
 from datamodules.downloads.file_kinds import checkpoint_fault, json_fault
 from datamodules.downloads.http import checksum_of, download, read_json
-from datamodules.wavcaps import FOLDERS
+from datamodules.wavcaps_layout import FOLDERS
 
 MOST_PAGES = 1000
 """Of a list of files; the hub's have 1,000 entries each."""

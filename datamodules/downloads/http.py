@@ -1,8 +1,8 @@
-"""Fetch one file over HTTP, so that a broken download goes on where it stopped.
+"""Fetch one file over HTTP, so that a broken download continues where it stopped.
 
-requests carries the bytes, urllib3 repeats what an overloaded server refused, hashlib checks. The `.part` file is ours:
-pooch, the usual tool, fetches into a temporary file of random name, deletes it when the connection breaks, leaves it
-astray when the process is killed, and sends no Range request: of some gigabytes nothing would be left to go on from.
+requests fetches, urllib3 repeats what an overloaded server refused, hashlib checks. The `.part` file is ours: pooch,
+the usual tool, fetches into a temporary file of random name, deletes it when the connection breaks, leaves it behind
+when the process is killed, and sends no Range request, so a download of many gigabytes would start again.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from datamodules.downloads.file_kinds import Fault, page_fault
 
 CHUNK = 64 * 1024  # bytes; what a kill loses at most
 TIMEOUT = (10.0, 60.0)  # s, to connect and between two packets
-PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # s before going on after a connection broke
+PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # s to wait after a connection broke
 BUSY = (429, 500, 502, 503, 504)  # status codes by which a server asks to come again
 
 
 def download(url: str, path: Path, checksum: str | None = None, fault: Fault = page_fault) -> None:
     """Fetch `url` into `path`, which appears only when it is whole and its checksum right.
 
-    What was fetched lies in `path` + `.part` until then and survives a broken connection and a kill: the next call asks
-    for the rest (HTTP Range), or begins anew where the server ignores that. Without a checksum it always begins anew,
-    since nothing could tell the halves of two versions. A file that is there with the right checksum, or without one to
-    compare and without a `fault`, is left alone.
+    Until then the bytes are in `path` + `.part`, which survives a broken connection and a kill: the next call asks
+    for the rest (HTTP Range), or starts again if the server ignores that. Without a checksum it always starts again,
+    since halves of two versions could not be told apart. A file that exists and has the right checksum, or for which
+    none is given and no `fault` is found, is left alone.
 
     Args:
         url: http or https.

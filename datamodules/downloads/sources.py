@@ -1,4 +1,4 @@
-"""Where each data set lies, and the checksums of its files."""
+"""Where each data set is, and the checksums of its files."""
 
 from typing import NamedTuple
 

@@ -130,7 +130,7 @@ class Joined(io.RawIOBase):
         return b"".join(pieces)
 
     def replace_end(self, at: int, table: bytes, members: int) -> None:
-        """Present a table of contents and its end records in place of all bytes from `at` on."""
+        """Present a table of contents and its end records instead of all bytes from `at`."""
         end64 = END64.pack(b"PK\6\6", END64.size - 12, 45, 45, 0, 0, members, members, len(table), at)
         locator = LOCATOR.pack(b"PK\6\7", 0, at + len(table), 1)
         end = END.pack(b"PK\5\6", 0, 0, MAX16, MAX16, MAX32, MAX32, 0)

@@ -1,4 +1,4 @@
-"""Lists of all recordings that match a caption, as people found them: the csv file of DCASE 2025 task 6."""
+"""Human annotations of all recordings that match a caption: the csv file of DCASE 2025 task 6."""
 
 import ast
 import io
@@ -26,7 +26,7 @@ def read_relevant_clips(path: Path) -> dict[str, tuple[str, ...]]:
     for line, row in read_csv(path, COLUMNS, "utf-8-sig", HOW_TO_GET):
         where, query = f"{path}, line {line}", row["query"].strip()
         if not query:
-            raise DataError(f"{where}: the query is empty; mend or delete the row")
+            raise DataError(f"{where}: the query is empty; fix or delete the row")
         names = _names(row["audio_filenames"], where)
         if set(lists.setdefault(query, names)) != set(names):
             raise DataError(f"{where}: query '{query}' was listed before with other recordings; join the two rows")
@@ -46,7 +46,7 @@ def _names(cell: str, where: str) -> tuple[str, ...]:
         raise DataError(f"{where}: audio_filenames is {shown}; give a list of file names such as ['a.wav', 'b.wav']")
     tokens = tokenize.generate_tokens(io.StringIO(cell.strip()).readline)
     if sum(token.type == tokenize.STRING for token in tokens) > len(names):  # Python joins 'a' 'b' into 'ab'
-        raise DataError(f"{where}: audio_filenames lacks a comma between two names; put one there")
+        raise DataError(f"{where}: audio_filenames has no comma between two names; put one there")
     if not names:
         raise DataError(f"{where}: audio_filenames is an empty list; name a recording, or delete the row")
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""TAU Graded Relevances 2023 (Xie et al. 2023): how relevant people find Clotho's recordings to captions of Clotho."""
+"""TAU Graded Relevances 2023 (Xie et al. 2023): human ratings of how relevant Clotho's recordings are to captions."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HOW_TO_GET = (
 
 @dataclass(frozen=True)
 class Rating:
-    """What people said of one query and one clip.
+    """The rating of one query and one clip.
 
     Attributes:
         query_id: of the caption that served as the query; one of `caption_ids` where it describes this very clip.
@@ -79,7 +79,7 @@ def read_rated_clips(root: Path, split: str) -> dict[str, dict[str, float]]:
     for line, row in read_csv(path, ("fid", "file_name"), "utf-8-sig", HOW_TO_GET):
         clip_id, name = row["fid"].strip(), row["file_name"]  # not stripped: some of Clotho's names begin with a space
         if not name.strip():
-            raise DataError(f"{path}, line {line}: fid '{clip_id}' has no file_name; mend or delete the row")
+            raise DataError(f"{path}, line {line}: fid '{clip_id}' has no file_name; fix or delete the row")
         if names.setdefault(clip_id, name) != name:
             raise DataError(f"{path}, line {line}: fid '{clip_id}' comes twice; delete one of the rows")
     rated: dict[str, dict[str, float]] = defaultdict(dict)
@@ -111,7 +111,7 @@ def _read_texts(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
     for line, row in read_csv(path, ("tid", "fid", "text"), "utf-8-sig", HOW_TO_GET):
         caption_id, text = row["tid"].strip(), row["text"].strip()
         if not text:
-            raise DataError(f"{path}, line {line}: caption '{caption_id}' is empty; mend or delete the row")
+            raise DataError(f"{path}, line {line}: caption '{caption_id}' is empty; fix or delete the row")
         if caption_id in texts:
             raise DataError(f"{path}, line {line}: tid '{caption_id}' comes twice; delete one of the rows")
         texts[caption_id] = text
@@ -120,7 +120,7 @@ def _read_texts(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def _parse(text: str, where: str) -> float:
-    """A rating from 0 to 1 out of one from 0 to 100."""
+    """A rating from 0 to 1, of one from 0 to 100."""
     try:
         rating = float(text)
     except ValueError:

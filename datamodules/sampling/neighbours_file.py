@@ -1,8 +1,7 @@
-"""The file of nearest captions that neighbours.py leaves, for training on it."""
+"""The file of nearest captions that `audio-relevance neighbours` writes, for training with it."""
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.atomic_files import replacing
 from common.errors import DataError
 from datamodules.sampling.related_pairs import TextNeighbours
 
@@ -44,21 +44,19 @@ def write_neighbours(
         caption_ids: (N,) those that have neighbours.
         neighbours: (N, k) caption ids by falling similarity.
         similarity: (N, k).
-        facts: of the data set, the model and the search, to be read by people.
+        facts: of the data set, the model and the search, for a reader of the file.
 
     Raises:
         DataError: it cannot be written.
     """
     known = {**facts, "captions": len(captions), "captions_sha256": captions_sha256(captions)}
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(beside, caption_ids=caption_ids, neighbours=neighbours, similarity=similarity, facts=json.dumps(known))
-        beside.replace(path)
+        with replacing(path) as beside:
+            np.savez(
+                beside, caption_ids=caption_ids, neighbours=neighbours, similarity=similarity, facts=json.dumps(known)
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_neighbours(path: Path, captions: Sequence[str], caption_ids: Ints) -> TextNeighbours:
@@ -91,11 +89,11 @@ def read_neighbours(path: Path, captions: Sequence[str], caption_ids: Ints) -> T
     place = np.full(len(captions), -1)
     place[theirs] = np.arange(len(theirs))
     if (place[caption_ids] < 0).any():
-        raise DataError(f"{path}: lacks captions that are trained on; {_how_to_get(path)}")
+        raise DataError(f"{path}: captions that are trained on are missing; {_how_to_get(path)}")
     numbers: dict[str, int] = {}
     text = np.array([*(numbers.setdefault(caption, len(numbers)) for caption in captions), -1])  # "none", -1, is last
     return TextNeighbours(text[caption_ids], text[neighbours[place[caption_ids]]])
 
 
 def _how_to_get(path: Path) -> str:
-    return f"write it with `python neighbours.py --save {path}` and this data set as --data"
+    return f"write it with `audio-relevance neighbours --save {path}` and this data set as --data"

@@ -81,14 +81,14 @@ def _separate(batches: npt.NDArray[np.int64], audio: npt.NDArray[np.int64], rng:
     """Swap entries of `batches` (B, b), and of `audio`, which follows it, until no batch repeats a recording.
 
     No recording may come more than B times. Then some repeat can always be swapped away: its recording is absent from
-    some batch, and either that batch holds a recording that the first one lacks, or it has fewer distinct recordings
-    than the first one and so a repeat of its own, of which the same holds. A repeat that must wait for others has its
-    turn in the next pass.
+    some batch, and either that batch holds a recording that is not in the first one, or it has fewer distinct
+    recordings than the first one and so a repeat of its own, of which the same holds. A repeat that must wait for
+    others is swapped in the next pass.
     """
     while len(repeats := _repeats(audio)):
         for row, column in repeats:
             recording = audio[row, column]
-            if np.count_nonzero(audio[row] == recording) == 1:  # an earlier swap has mended it
+            if np.count_nonzero(audio[row] == recording) == 1:  # an earlier swap has removed the repeat
                 continue
             for other in rng.permutation(len(audio)):
                 if recording in audio[other]:
@@ -125,7 +125,7 @@ class EpochBatchSampler(Sampler[list[Asked]]):
         """Choose the order of this epoch."""
         self.epoch = epoch
 
-    def go_on(self, epoch: int, batches: int) -> None:
+    def resume(self, epoch: int, batches: int) -> None:
         """Begin in the middle: of `epoch` so many batches are done and will not be drawn; `len` stays that of all."""
         self.epoch, self._done = epoch, (epoch, batches)
 
@@ -185,8 +185,8 @@ class PairBatchSampler(EpochBatchSampler[Draw]):
 def rank_share(count: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
     """Rows, of `count`, that a rank evaluates: every W-th, equally many on every rank, as collectives need.
 
-    Where W does not divide `count`, the last ones begin anew at row 0; such repeats are removed by id before anything
-    is judged.
+    Where W does not divide `count`, the last ones start again at row 0; such repeats are removed by id before
+    evaluation.
 
     >>> rank_share(5, 1, 2)
     array([1, 3, 0])

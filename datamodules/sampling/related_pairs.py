@@ -1,7 +1,7 @@
-"""Batches with many partly relevant pairs: pairs whose captions are alike are drawn together.
+"""Batches with many partly relevant pairs: pairs with similar captions are drawn together.
 
-Of pairs drawn at random few are relevant to each other, so most of what a graded relevance knows is never seen in a
-batch. Here an epoch is cut into groups, each a drawn pair and its nearest ones, and a batch holds several groups.
+Few pairs drawn at random are relevant to each other, so a batch shows little of a graded relevance. Here an epoch is
+cut into groups, each a drawn pair and its nearest ones, and a batch holds several groups.
 """
 
 from collections import defaultdict
@@ -16,10 +16,10 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Related:
-    """Training batches are made of groups of pairs whose captions are alike.
+    """Training batches are made of groups of pairs with similar captions.
 
     Args:
-        neighbours: file that neighbours.py wrote for this data set.
+        neighbours: file that `audio-relevance neighbours --save` wrote for this data set.
         group: pairs a group; it divides a batch, over all devices, and 1 draws all pairs at random.
     """
 
@@ -28,7 +28,7 @@ class Related:
 
 
 class TextNeighbours(NamedTuple):
-    """What P pairs say, and what is said of like sounds, by number of text: captions of equal words are one text.
+    """The texts of P pairs and the texts nearest to them, by number: captions of equal words are one text.
 
     text_of_pair (P,) int64, from 0; nearest_texts (P, k) int64, nearest first, -1 for none. Such a text may be that of
     many pairs, or of none.

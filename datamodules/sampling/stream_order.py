@@ -33,8 +33,8 @@ def shuffled_shards(shard_of_row: Rows, seed: int, epoch: int) -> Rows:
 def stretch_of_rank(count: int, rank: int, world_size: int) -> Rows:
     """Rows, of `count`, that a rank evaluates: neighbours, equally many on every rank, as collectives need.
 
-    Where W does not divide `count`, the last ones begin anew at row 0; such repeats are removed by id before anything
-    is judged.
+    Where W does not divide `count`, the last ones start again at row 0; such repeats are removed by id before
+    evaluation.
 
     >>> stretch_of_rank(5, 1, 2)
     array([3, 4, 0])

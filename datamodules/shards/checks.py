@@ -1,4 +1,4 @@
-"""Whether a shard is the one that an index tells of, by a few reads of it; else another recording would be heard."""
+"""Whether a shard is the one that its index describes, by a few reads of it; else another recording would be heard."""
 
 import json
 import os
@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.errors import DataError
+from datamodules.audio import PACK
 
-REMEDY = "copy it there anew, or run the same `python pack.py` again"
+REMEDY = f"copy it there again, or run the same {PACK} again"
 
 
 def check_shards(folder: Path, table: pa.Table) -> None:
@@ -23,7 +24,7 @@ def check_shards(folder: Path, table: pa.Table) -> None:
         table: rows of an index, with the columns split, name, shard, offset, frames, error and shard_bytes.
 
     Raises:
-        DataError: one is not so.
+        DataError: a shard is missing, or differs from its index.
     """
     packed = table.filter(pc.is_null(table["error"])).sort_by([("shard", "ascending"), ("offset", "ascending")])
     if len(packed) == 0:
@@ -37,20 +38,18 @@ def check_shards(folder: Path, table: pa.Table) -> None:
             with path.open("rb") as file:
                 fault = _fault(file, first, last)
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}), but its index tells of it; {REMEDY}"
-            ) from error
+            raise DataError(f"{path}: cannot be read ({error.strerror}), but its index names it; {REMEDY}") from error
         if fault is not None:
-            raise DataError(f"{path}: is not the shard that its index tells of ({fault}); {REMEDY}")
+            raise DataError(f"{path}: is not the shard that its index describes ({fault}); {REMEDY}")
 
 
 def _fault(file: BinaryIO, first: dict[str, Any], last: dict[str, Any]) -> str | None:
-    """What is wrong with a shard of whose first and last recording these rows tell."""
+    """What is wrong with a shard whose first and last recording these rows describe."""
     size = os.fstat(file.fileno()).st_size
-    if first["shard_bytes"] not in (None, size):  # an older pack.py did not keep it
+    if first["shard_bytes"] not in (None, size):  # an older version did not keep it
         return f"it has {size} bytes, not {first['shard_bytes']}"
     for row in (first, last):
-        # The .json lies behind the .wav, so where it is found the samples are as many as the row says.
+        # The .json follows the .wav: if it is found there, the number of samples is right.
         end = row["offset"] + 2 * row["frames"]
         file.seek(end + -end % tarfile.BLOCKSIZE)
         try:
@@ -63,11 +62,11 @@ def _fault(file: BinaryIO, first: dict[str, Any], last: dict[str, Any]) -> str |
 
 
 def other_recording(content: bytes, split: str, name: str) -> str | None:
-    """That the .json of a shard is about another recording than this, in words; None if it is about this.
+    """In words, that the .json of a shard is about another recording than this one; None if it is about this one.
 
     >>> other_recording(b'{"name": "dog.wav", "split": "train", "captions": ["A dog barks."]}', "train", "dog.wav")
     >>> other_recording(b'{"name": "dog.wav", "split": "train", "captions": ["A dog barks."]}', "test", "sea.wav")
-    "it holds 'dog.wav' (train) in place of 'sea.wav' (test)"
+    "it holds 'dog.wav' (train) instead of 'sea.wav' (test)"
     """
     try:
         about = json.loads(content)
@@ -75,4 +74,4 @@ def other_recording(content: bytes, split: str, name: str) -> str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = "something else"
     wanted = f"'{name}' ({split})"
-    return None if found == wanted else f"it holds {found} in place of {wanted}"
+    return None if found == wanted else f"it holds {found} instead of {wanted}"

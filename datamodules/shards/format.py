@@ -1,17 +1,16 @@
 """Shards: a data set's audio at the training rate, in tar files that WebDataset reads too, with random access.
 
 A shard is an uncompressed tar of pairs `<key>.wav` (mono, 16 bit) and `<key>.json` (name, split, captions), all of one
-split. Beside it lies a parquet table that says at which byte each recording's samples begin, so that a crop is one read
+split. Beside it is a parquet table that says at which byte each recording's samples begin, so that a crop is one read
 of a known length: no header is parsed, nothing is decoded or resampled. FLAC would halve the size, but a crop would be
 decoded. The tables together are index.parquet: all that was annotated, with captions and ids, so that a packed data set
 is whole without its annotation files. A recording that has no file, or one that cannot be read, keeps its place in its
-shard, with the error and without samples: it can come later.
+shard, with the error and without samples: it can be added later.
 """
 
 import io
 import json
 import math
-import os
 import tarfile
 import wave
 from collections.abc import Sequence
@@ -24,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from common.atomic_files import replacing
 from common.errors import DataError
-from datamodules.audio import FULL_SCALE, read_audio, read_info
+from datamodules.audio import FULL_SCALE, PACK, read_audio, read_info
 from datamodules.shards.checks import check_shards
 
 COLUMNS = {
@@ -69,9 +69,9 @@ class PackedAudio(NamedTuple):
 
 
 def renew_shard(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> None:
-    """`write_shard`, where it is not there yet, is damaged, or is not what writing it would give now.
+    """`write_shard`, if the shard is missing, is damaged, or is not what writing it would give now.
 
-    Of the recordings only those that failed before are read again: a file that was packed is taken to be as it was.
+    Only the recordings that failed before are read again: a file that was packed is assumed to be unchanged.
     """
     if not _is_current(folder, number, recordings, sample_rate):
         write_shard(folder, number, recordings, sample_rate)
@@ -108,34 +108,33 @@ def write_shard(folder: Path, number: int, recordings: Sequence[Recording], samp
     """Write shard-NNNNNN.tar and, last, shard-NNNNNN.parquet.
 
     The bytes depend on the recordings alone. A recording that cannot be read has a row with its error, and no samples.
-    The tables that tell of a former shard, index.parquet among them, are deleted before it is replaced.
+    The tables that describe a former shard, index.parquet among them, are deleted before it is replaced.
     """
     tar, index = shard_files(folder, number)
     rows: list[dict[str, object]] = []
-    beside = _part(tar)
-    with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for place, recording in enumerate(recordings):
-            key = f"{number:06}_{place:06}"
-            row = {**_annotated(recording), "shard": tar.name, "key": key}
-            try:
-                samples, gain = _samples(recording, sample_rate)
-            except DataError as error:
-                rows.append({**row, "error": str(error)})
-                continue
-            about: dict[str, object] = {
-                "name": recording.name,
-                "split": recording.split,
-                "captions": recording.captions,
-            }
-            if gain != 1:
-                about["gain"] = gain
-            offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))
-            _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
-            rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples), "gain": gain})
-    size = beside.stat().st_size
-    for outdated in (folder / "index.parquet", index):
-        outdated.unlink(missing_ok=True)
-    beside.replace(tar)
+    with replacing(tar) as beside:
+        with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as archive:
+            for place, recording in enumerate(recordings):
+                key = f"{number:06}_{place:06}"
+                row = {**_annotated(recording), "shard": tar.name, "key": key}
+                try:
+                    samples, gain = _samples(recording, sample_rate)
+                except DataError as error:
+                    rows.append({**row, "error": str(error)})
+                    continue
+                about: dict[str, object] = {
+                    "name": recording.name,
+                    "split": recording.split,
+                    "captions": recording.captions,
+                }
+                if gain != 1:
+                    about["gain"] = gain
+                offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))
+                _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
+                rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples), "gain": gain})
+        size = beside.stat().st_size
+        for outdated in (folder / "index.parquet", index):
+            outdated.unlink(missing_ok=True)
     _write_table(index, _table([{**row, "shard_bytes": size} for row in rows]), sample_rate)
 
 
@@ -153,7 +152,7 @@ def read_index(folder: Path, sample_rate: int, check: bool = True) -> dict[tuple
     """
     path = folder / "index.parquet"
     if not path.is_file():
-        raise DataError(f"{path}: no such file; pack the data set into {folder} with `python pack.py`, to its end")
+        raise DataError(f"{path}: no such file; pack the data set into {folder} with {PACK}, to its end")
     names = ("split", "name", "shard", "offset", "frames", "gain", "error", "shard_bytes")
     table, packed_rate = index_table(path.read_bytes(), str(folder), names)
     check_rate(str(folder), packed_rate, sample_rate)
@@ -175,24 +174,24 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
         content: of the file.
         folder: where it lies, for messages.
         columns: some of `COLUMNS`; of a recording without samples `error` says why; `shard_bytes` is null, and `gain`
-            1, where an older pack.py wrote the index.
+            1, where an older version wrote the index.
 
     Raises:
-        DataError: it is no such table, or lacks a column.
+        DataError: it is no such table, or a column is missing.
     """
     try:
         table = pq.read_table(pa.BufferReader(content))
         packed_rate = int(table.schema.metadata[b"sample_rate"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         cause = " ".join(str(error).split())
-        raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run `python pack.py` again") from error
+        raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run {PACK} again") from error
     if "shard_bytes" not in table.column_names:
         table = table.append_column("shard_bytes", pa.nulls(len(table), pa.int64()))
     gain = pc.fill_null(table["gain"], 1.0) if "gain" in table.column_names else pa.array(np.ones(len(table), "f4"))
     table = table.select([name for name in table.column_names if name != "gain"]).append_column("gain", gain)
-    if lacking := [name for name in columns if name not in table.column_names]:
+    if absent := [name for name in columns if name not in table.column_names]:
         raise DataError(
-            f"{folder}/index.parquet: has no {lacking[0]}, as an older pack.py wrote it; pack again, elsewhere"
+            f"{folder}/index.parquet: has no {absent[0]}, as an older version wrote it; pack again, elsewhere"
         )
     return table.select(list(columns)), packed_rate
 
@@ -206,7 +205,7 @@ def check_rate(folder: str, packed_rate: int, sample_rate: int) -> None:
     if packed_rate != sample_rate:
         raise DataError(
             f"{folder}: is packed at {packed_rate} Hz, but the audio encoder wants {sample_rate} Hz; pack the data set "
-            f"once more with --sample_rate {sample_rate}"
+            f"again with --sample_rate {sample_rate}"
         )
 
 
@@ -261,16 +260,10 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> int:
     return begin
 
 
-def _part(path: Path) -> Path:
-    """Where a file is written before it gets its name; of this process alone, as a killed packing's may linger."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
 def _table(rows: Sequence[dict[str, object]]) -> pa.Table:
     return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in COLUMNS.items()})
 
 
 def _write_table(path: Path, table: pa.Table, sample_rate: int) -> None:
-    beside = _part(path)
-    pq.write_table(table.replace_schema_metadata({"sample_rate": str(sample_rate)}), beside)
-    beside.replace(path)
+    with replacing(path) as beside:
+        pq.write_table(table.replace_schema_metadata({"sample_rate": str(sample_rate)}), beside)

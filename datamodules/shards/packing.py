@@ -13,10 +13,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.progress import track
 
+from common.atomic_files import UNFINISHED, replacing
 from common.errors import DataError
+from common.processes import end_with_parent
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.shards.format import Recording, renew_shard, write_index
-from datamodules.shards.processes import end_with_parent
 
 FORMAT = 3
 """Of the shards and their index; 1 had no captions in the index, and shards of several splits; 2 no place in a shard
@@ -46,7 +47,7 @@ def pack(
 
     What lies in the folder then is, byte for byte, what packing the same files into an empty one gives.
 
-    (A file that was packed and is another one now is not noticed; delete its shard.)
+    A file that was packed and has changed since is not noticed; delete its shard.
 
     Raises:
         DataError: the folder holds shards of other recordings, or of the same ones packed otherwise; another process
@@ -57,7 +58,7 @@ def pack(
     try:
         with FileLock(folder / ".lock", timeout=0):
             _check_plan(folder / "plan.json", recordings, sample_rate, shard_size)
-            for unfinished in folder.glob(".*.part"):
+            for unfinished in folder.glob(UNFINISHED):
                 unfinished.unlink()
             jobs = [(folder, number, part, sample_rate) for number, part in enumerate(parts)]
             for _ in track(_done(jobs, workers), "packing", total=len(jobs), transient=True):
@@ -72,9 +73,9 @@ def pack(
 def shard_parts(recordings: list[Recording], shard_size: int) -> list[list[Recording]]:
     """The recordings of each shard: all of one split, in an order without meaning.
 
-    What is read one after the other, when shards are streamed, should not be what is alike, as annotation files order
-    it (by source, say): the order is that of checksums of the names. A recording without a file has its place, so that
-    a file that comes or goes changes one shard.
+    What is read one after the other, when shards are streamed, should not be similar, as it is in annotation files
+    (ordered by source, say): the order is that of checksums of the names. A recording without a file keeps its place,
+    so a file that is added or deleted changes one shard.
     """
     parts = []
     for split in dict.fromkeys(recording.split for recording in recordings):
@@ -96,8 +97,8 @@ def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> I
                 yield job.result()
         except BrokenProcessPool as error:
             raise DataError(
-                "a packing process was killed, perhaps for want of memory; start the same command once more, it goes "
-                "on, with fewer --workers"
+                "a packing process was killed, perhaps because memory ran out; run the same command again, it "
+                "continues, with fewer --workers"
             ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -124,9 +125,8 @@ def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard
                 "or delete it"
             )
         return
-    beside = path.with_name(".plan.json.part")
-    beside.write_text(json.dumps(plan, indent=2) + "\n")
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(plan, indent=2) + "\n")
 
 
 def _read_plan(path: Path) -> dict[str, object]:
@@ -143,7 +143,5 @@ def _read_plan(path: Path) -> dict[str, object]:
 
 
 def _write_failures(path: Path, failures: list[tuple[str, str]]) -> None:
-    beside = path.with_name(".failures.csv.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("name", "error"), *failures])
-    beside.replace(path)

@@ -8,20 +8,22 @@ import contextlib
 import hashlib
 import io
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.atomic_files import replacing
+from common.cache_dir import default_cache_dir
 from common.errors import DataError
+from datamodules.audio import PACK
 from datamodules.shards.checks import REMEDY, other_recording
 from datamodules.shards.format import WAV_HEADER
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-"""How often in a row a shard is tried without a recording of it coming, with pauses of 1, 2, 4, ... s."""
+"""How often in a row a shard is tried without receiving a recording, with pauses of 1, 2, 4, ... s."""
 
 
 class Member(NamedTuple):
@@ -54,14 +56,11 @@ def fetch_index(url: str) -> bytes:
             content: bytes = file.read()
     except Exception as error:  # the packages behind fsspec have no error in common
         if _is_absent(error):
-            raise DataError(f"{path}: no such file; pack the data set with `python pack.py`, to its end") from error
+            raise DataError(f"{path}: no such file; pack the data set with {PACK}, to its end") from error
         raise DataError(f"{path}: cannot be read ({_cause(error)}); check the address") from error
     if is_remote(url):
-        kept = _kept_index(url)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_name(f".{kept.name}.{os.getpid()}.part")
-        beside.write_bytes(content)
-        beside.replace(kept)
+        with replacing(_kept_index(url)) as beside:
+            beside.write_bytes(content)
     return content
 
 
@@ -72,17 +71,14 @@ def read_index_of(url: str) -> bytes:
 
 
 def _kept_index(url: str) -> Path:
-    cache = os.environ.get("AUDIO_RELEVANCE_CACHE") or Path(
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "audio-relevance"
-    )
-    return Path(cache).expanduser() / "streamed" / f"{hashlib.sha256(url.encode()).hexdigest()}.parquet"
+    return default_cache_dir() / "streamed" / f"{hashlib.sha256(url.encode()).hexdigest()}.parquet"
 
 
 def read_wavs(url: str, members: Sequence[Member], pause: float = 1.0) -> Iterator[bytes]:
     """The wav files of some recordings of a shard, as bytes, in the order of `members`, which is that of the tar.
 
-    What is before the first and behind the last is not read, where the server can do that. When a connection breaks it
-    goes on with the first recording that has not come yet.
+    Nothing before the first or after the last is read, if the server supports it. When a connection breaks it
+    continues with the first recording that has not come yet.
 
     Args:
         url: of the shard.
@@ -90,7 +86,7 @@ def read_wavs(url: str, members: Sequence[Member], pause: float = 1.0) -> Iterat
         pause: seconds before the second attempt; doubled for each one after it.
 
     Raises:
-        DataError: the shard is not there, cannot be read, lacks a recording, or holds another in its place; or
+        DataError: the shard is not there, cannot be read, misses a recording, or holds another one there; or
             WebDataset is not installed.
     """
     left, failed, ranges = list(members), 0, True
@@ -100,18 +96,18 @@ def read_wavs(url: str, members: Sequence[Member], pause: float = 1.0) -> Iterat
                 if key != left[0].key:
                     raise EOFError(f"holds no {left[0].key}.wav where its index says")
                 if other := other_recording(about, left[0].split, left[0].name):
-                    raise DataError(f"{url}: is not the shard that its index tells of ({other}); {REMEDY}")
+                    raise DataError(f"{url}: is not the shard that its index describes ({other}); {REMEDY}")
                 del left[0]
                 failed = 0
                 yield wav
                 if not left:
                     return
-            raise EOFError(f"ends before {left[0].key}.wav, which its index tells of")
+            raise EOFError(f"ends before {left[0].key}.wav, which its index names")
         except DataError:
             raise
         except Exception as error:  # the packages behind fsspec have no error in common
             if _is_absent(error):
-                raise DataError(f"{url}: no such file, but the index tells of it; {_REMEDY}") from error
+                raise DataError(f"{url}: no such file, but the index names it; {_REMEDY}") from error
             if ranges and "range requests" in str(error):  # fsspec's words; a plain server sends whole files only
                 ranges = False
                 continue
@@ -175,4 +171,4 @@ def _cause(error: BaseException) -> str:
 
 
 _TAR_HEADER = 512
-_REMEDY = "copy it there anew, or delete it where it was packed and run the same `python pack.py` again"
+_REMEDY = f"copy it there again, or delete it where it was packed and run the same {PACK} again"

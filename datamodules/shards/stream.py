@@ -1,4 +1,4 @@
-"""A rank's recordings as they come out of shards that are streamed: to train on, or to evaluate."""
+"""A rank's recordings as they are read from streamed shards: to train on, or to evaluate."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -31,7 +31,7 @@ class Crops(NamedTuple):
 class Stream(Dataset[Example]):
     """A rank's recordings, to be asked for in turn; each part is read from its beginning to its end.
 
-    Example `turn` depends on nothing but the turn; only, one that does not follow the one before opens the stream anew.
+    Example `turn` depends on nothing but the turn; a turn that does not follow the one before opens the stream again.
     """
 
     def __init__(self, table: SplitTable, crops: Crops) -> None:
@@ -69,7 +69,7 @@ class Stream(Dataset[Example]):
             yield self._example(row, held.pop(row), turn.epoch)
 
     def _crops(self, rows: Rows, epoch: int) -> Iterator[tuple[int, bytes]]:
-        """Each of these rows with its crop, as 16-bit samples: what is held of it should be small."""
+        """Each of these rows with its crop, as 16-bit samples: what is held in memory should be small."""
         if not self.crops.decode:
             yield from ((row, bytes(2)) for row in rows.tolist())
             return
@@ -80,7 +80,9 @@ class Stream(Dataset[Example]):
             wavs = read_wavs(url, [Member(*(about[field] for field in Member._fields)) for _, about in wanted])
             for (row, about), wav in zip(wanted, wavs, strict=True):
                 if len(wav) != WAV_HEADER + 2 * about["frames"]:
-                    raise DataError(f"{url}: {about['key']}.wav is not as long as the index says; copy all shards anew")
+                    raise DataError(
+                        f"{url}: {about['key']}.wav is not as long as the index says; copy all shards again"
+                    )
                 position = 0.0
                 if self.crops.seed is not None:
                     position = np.random.default_rng((self.crops.seed, epoch, about["audio_id"])).random()

@@ -1,4 +1,4 @@
-"""Five captions for a scene, as five people would write them: other words, other grammar, more or less detail."""
+"""Five captions for a scene, as five annotators would write them: different words, grammar and detail."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def _mentions(event: Event, scene: Scene, rng: Rng) -> bool:
 
 
 class _Speaker:
-    """The grammar, in the mouth of one annotator.
+    """The grammar, as one annotator uses it.
 
     A *sentence* has a finite verb ("a dog barks", "a dog is barking"), a *noun* has none ("a dog barking", "the barking
     of a dog"). A step is the events that sound together, the most salient first.

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -20,6 +19,7 @@ import soundfile
 from rich.progress import track
 
 from common.errors import DataError
+from common.processes import end_with_parent
 from datamodules.synthesis.captions import write_captions
 from datamodules.synthesis.clips import render_clip, to_pcm16
 from datamodules.synthesis.scenes import Scene, draw_scene
@@ -192,22 +192,11 @@ def _render(jobs: Sequence[Job], workers: int) -> Iterator[int]:
         yield from map(render_file, jobs)
         return
     # Spawned, not forked: the caller may hold threads.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
     try:
         yield from pool.map(render_file, jobs, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Without this, the workers of a killed process would wait for work for ever."""
-
-    def watch() -> None:
-        if parent := parent_process():
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def _automatic_workers(clips: int) -> int:

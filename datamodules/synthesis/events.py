@@ -1,8 +1,8 @@
 """The sounds: one small synthesiser for each kind of event, written from scratch.
 
 A synthesiser takes the samples to fill, a random generator and the event's attributes, and gives `(n,)` float64 of any
-level: `clips` sets level and distance. Every parameter is drawn anew, so that two events of one description differ; the
-ranges of an attribute's two values do not meet, so that the attribute can be heard.
+level: `clips` sets level and distance. Each event draws its own parameters, so two events of one description differ;
+the ranges of an attribute's two values do not meet, so that the attribute can be heard.
 """
 
 from collections.abc import Callable, Mapping

@@ -12,10 +12,10 @@ For scenes a and b with events e and f of salience w (`Event.salience`, summing 
 It is symmetric, in [0, 1], and 1 exactly for equal descriptions. The overlap is a Dice coefficient weighted by
 salience: the share of all that sounds in the two clips that has its counterpart in the other.
 
-Why this is a fair truth to judge learned relevance by: it is a function of the scene that was rendered, fixed before
-a word of a caption is chosen; no caption, no embedding and no model enters it. It asks first which sources sound,
-then how they sound, then in what order, and counts a faint event for less than a prominent one. A caption model is
-not favoured: captions leave out events and attributes that the truth still counts, and name one event in different
+Why this is a fair truth to evaluate learned relevance with: it is a function of the scene that was rendered, fixed
+before a word of a caption is chosen; no caption, no embedding and no model enters it. It asks first which sources
+sound, then how they sound, then in what order, and counts a faint event for less than a prominent one. A caption model
+is not favoured: captions leave out events and attributes that the truth still counts, and name one event in different
 words, which the truth does not see. The constants 0.4, 0.3 and 0.3 are choices, not measurements. They keep the three
 questions in their order: another kind costs at least 0.7 of a match, all other attributes 0.4 of it, a reversed order
 0.3 of the whole.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from datamodules.synthesis.scenes import ATTRIBUTES, KINDS, MAX_EVENTS, Scene
 
-#: Kinds that could be taken for each other or have a like cause. A kind may belong to several families.
+#: Kinds that could be taken for each other or have a similar cause. A kind may belong to several families.
 FAMILIES: dict[str, frozenset[str]] = {
     "water": frozenset({"rain", "drip"}),
     "weather": frozenset({"rain", "wind", "thunder"}),

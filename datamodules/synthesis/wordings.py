@@ -1,4 +1,4 @@
-"""The words: how people name each kind of event and each attribute of it. `captions` joins them to sentences.
+"""The words: how annotators name each kind of event and each attribute of it. `captions` joins them to sentences.
 
 A clause is "subject | present | participle"; a present without a final s marks a plural subject. `[pitch]` is where an
 adjective for the pitch may stand, `~` where an adverb of one word may stand (other adverbs come at the end, those of
@@ -35,7 +35,7 @@ ADJECTIVES: Words = {
     "short": ("short", "brief"),
 }
 
-#: Adverbs, likewise.
+#: Adverbs that fit nearly every clause; a kind may replace them.
 ADVERBS: Words = {
     "loud": ("loudly", "noisily"),
     "soft": ("softly", "quietly", "faintly"),

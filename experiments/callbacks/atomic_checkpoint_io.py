@@ -1,4 +1,4 @@
-"""How checkpoints get onto the disk: beside their place, then renamed, so that the former one is there until then."""
+"""How checkpoints are written: to a file beside their place, then renamed, so that the earlier one stays until then."""
 
 import os
 from pathlib import Path
@@ -16,18 +16,18 @@ class AtomicCheckpointIO(CheckpointIO):
     """Writes a checkpoint straight into a file beside its place, waits for the disk, and renames.
 
     Lightning's own way makes a second copy in memory, and a third in a temporary folder that may be on another disk,
-    from where it is copied over the former checkpoint: a process killed meanwhile leaves neither.
+    from where it is copied over the earlier checkpoint: a process killed meanwhile leaves neither.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write `checkpoint` to `path`, as a whole or not at all.
 
         Raises:
-            RunError: the disk is full, or refuses it for another reason; the former file at `path` is still there.
+            RunError: the disk is full, or refuses it for another reason; the earlier file at `path` is still there.
         """
         path = Path(path)
         try:
-            with replacing(path) as beside, beside.open("wb") as file:  # torch, given a path, would not say what failed
+            with replacing(path) as beside, beside.open("wb") as file:  # given a path, torch does not say what failed
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -57,8 +57,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def unwritable(path: Path, cause: OSError) -> RunError:
-    """The error of a file that a training run cannot write, most often since the disk is full."""
-    return RunError(f"{path}: cannot be written ({cause.strerror}); free some space, then go on with --run.resume true")
+    """The error of a file that a training run cannot write, most often because the disk is full."""
+    return RunError(
+        f"{path}: cannot be written ({cause.strerror}); free some space, then continue with --run.resume true"
+    )
 
 
 def _fsync_folder(folder: Path) -> None:

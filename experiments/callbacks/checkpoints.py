@@ -1,4 +1,4 @@
-"""The checkpoints that every run keeps: the best one and the last, from which a killed run goes on exactly."""
+"""The checkpoints that every run keeps: the best one and the last, from which a killed run continues exactly."""
 
 import math
 import time
@@ -9,10 +9,15 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from common.errors import RunError
-from experiments.callbacks.lightning_internals import _before_this_batch
+from experiments.callbacks.lightning_internals import (
+    batches_done,
+    before_this_batch,
+    count_finished_epochs,
+    is_last_batch,
+)
 
-LOOK_EVERY = 20
-"""Steps between two looks at the clock where there are several ranks."""
+CLOCK_EVERY = 20
+"""Steps between two readings of the clock where there are several ranks."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -20,7 +25,7 @@ class RunCheckpoint(Checkpoint):
 
     `last.ckpt` is written after each validation and each epoch, and during an epoch when `save_minutes` have passed
     since it was written last. Lightning's `ModelCheckpoint` cannot do that: it keeps the last one only where it is a
-    best one, and within an epoch it saves before the step's figures are logged, which a run that dies then has lost.
+    best one, and within an epoch it saves before the step's values are logged, which a killed run then loses.
 
     Args:
         folder: of the checkpoints.
@@ -40,13 +45,13 @@ class RunCheckpoint(Checkpoint):
         self.best, self.last = folder / "best.ckpt", folder / "last.ckpt"
         self.monitor, self.mode, self.save_minutes = monitor, mode, save_minutes
         self.best_model_score: float | None = None
-        self._judged = False  # whether there was a validation since the last look at its score
+        self._validated = False  # whether there was a validation since its score was last read
         self._saved_step = -1
         self._saved_at = time.monotonic()
 
     @property
     def state_key(self) -> str:
-        """Of its own, so that a config can add another checkpoint callback that watches the same value."""
+        """A constant, so that a config can add another checkpoint callback that monitors the same value."""
         return "RunCheckpoint"
 
     @property
@@ -59,13 +64,13 @@ class RunCheckpoint(Checkpoint):
         return {"best_model_score": self.best_model_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the best value of a former process."""
+        """Take over the best value of an earlier process."""
         score = state_dict["best_model_score"]
         self.best_model_score = None if score is None else float(score)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """With `max_steps`, too, an epoch that was finished is finished; Lightning would count it once more."""
-        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        """Let an epoch that has ended count as finished with `max_steps` too."""
+        count_finished_epochs(trainer)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """End at once where early stopping had ended the training: Lightning would forget that."""
@@ -80,20 +85,19 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Write `last.ckpt` in the middle of an epoch, when it is time: here the batch before is wholly done."""
+        """Write `last.ckpt` in the middle of an epoch, when it is time: here the batch before has ended."""
         if batch_idx > 0 and _at_a_step(trainer, batch_idx) and self._is_due(trainer):
-            with _before_this_batch(trainer):
+            with before_this_batch(trainer):
                 self._write_last(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write both in the middle of an epoch; at its end there is more to be done before they may be written."""
+        """Write both in the middle of an epoch; at its end more has to happen before they may be written."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        self._judged = True
-        batches = trainer.fit_loop.epoch_loop.batch_progress
-        if not batches.is_last_batch:
+        self._validated = True
+        if not is_last_batch(trainer):
             self._write_best(trainer)
-            if _at_a_step(trainer, batches.current.completed):
+            if _at_a_step(trainer, batches_done(trainer)):
                 self._write_last(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -104,23 +108,23 @@ class RunCheckpoint(Checkpoint):
     def _is_due(self, trainer: L.Trainer) -> bool:
         if self.save_minutes is None or trainer.global_step == self._saved_step:
             return False
-        if trainer.world_size > 1 and trainer.global_step % LOOK_EVERY:
+        if trainer.world_size > 1 and trainer.global_step % CLOCK_EVERY:
             return False
-        # The clocks of several ranks differ, so the first one decides; to ask it at every step would hold up all.
+        # The clocks of several ranks differ, so the first one decides; asking it at every step would slow down all.
         return trainer.strategy.broadcast(time.monotonic() - self._saved_at >= 60 * self.save_minutes)
 
     def _write_best(self, trainer: L.Trainer) -> None:
-        if not self._judged:
+        if not self._validated:
             return
-        self._judged = False
+        self._validated = False
         if self.monitor not in trainer.callback_metrics:
             logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
             raise RunError(f"run.monitor is '{self.monitor}', which the validation did not log; it logged {logged}")
         worst = math.inf if self.mode == "min" else -math.inf
         score = float(trainer.callback_metrics[self.monitor])
         score = worst if math.isnan(score) else score
-        former = self.best_model_score
-        better = former is None or (score < former if self.mode == "min" else score > former)
+        before = self.best_model_score
+        better = before is None or (score < before if self.mode == "min" else score > before)
         if trainer.strategy.broadcast(better):
             self.best_model_score = score
             self._write(trainer, self.best)
@@ -139,5 +143,5 @@ class RunCheckpoint(Checkpoint):
 
 
 def _at_a_step(trainer: L.Trainer, batches: int) -> bool:
-    """Whether an optimiser's step was made after that many batches of an epoch; checkpoints hold no gradients."""
+    """Whether the optimiser stepped after that many batches of an epoch; checkpoints hold no gradients."""
     return batches % trainer.accumulate_grad_batches == 0

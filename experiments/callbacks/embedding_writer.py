@@ -1,4 +1,4 @@
-"""The callback that keeps what `predict` embeds: part by part, so that what was killed goes on where it was."""
+"""The callback that keeps what `predict` embeds: part by part, so that a killed run continues where it was."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from common.errors import RunError
 from experiments.results.embeddings_file import (
-    TOLD_BY,
+    STAMP,
     Embeddings,
     Stamp,
     check_nothing_lost,
@@ -36,12 +36,12 @@ class EmbeddingWriter(L.Callback):
 
     Recordings that the file or its parts hold already are left out, if neither they nor the weights have changed. Every
     device writes parts of its own; the first makes one file of them when all is done. A file of another source is not
-    written over: see `check_nothing_lost`.
+    overwritten: see `check_nothing_lost`.
 
     Args:
         path: the file.
         facts: "checkpoint", "audio_weights_sha256" and "audio_encoder" of the model; see `Embeddings`.
-        part_seconds: between two parts; no more work than that is lost.
+        part_seconds: between two parts; at most this much work is lost.
         overwrite: whether a file of another source may be replaced.
 
     Attributes:
@@ -74,14 +74,14 @@ class EmbeddingWriter(L.Callback):
             "precision": str(trainer.precision),
             "unit_length": "true",
         }
-        # Taken before a recording is read: one that is changed meanwhile is embedded anew the next time.
+        # Taken before a recording is read: one that is changed meanwhile is embedded again the next time.
         self._stamps = {name: stamp_of(path) for name, path in data.predict_files().items()}
         names: list[str] = []
         if trainer.is_global_zero:
             self._acquire()
             if not self.overwrite:
                 check_nothing_lost(self.path, self._stamps, self.facts)
-            valid = still_valid(self.path, self._stamps, self.facts, TOLD_BY)
+            valid = still_valid(self.path, self._stamps, self.facts, STAMP)
             names = [] if valid is None else valid["name"].to_pylist()
         names = trainer.strategy.broadcast(names)
         data.leave_out(names)
@@ -141,7 +141,7 @@ class EmbeddingWriter(L.Callback):
         if self.before:
             parts.append(f"{self.before} of them embedded before")
         if cut:
-            parts.append(f"{cut} longer than {float(limit):g} s and judged by their beginning")
+            parts.append(f"{cut} longer than {float(limit):g} s and embedded by their beginning")
         return f"{self.path}: {', '.join(parts)}"
 
     def _write_part(self) -> None:
@@ -152,7 +152,7 @@ class EmbeddingWriter(L.Callback):
                 [self._seconds[name] for name in self._names],
                 np.concatenate(self._vectors),
             )
-            # Names of its own, for there may be other devices, and parts of an earlier run.
+            # Unique names, since other devices and an earlier run may have written parts.
             write_embeddings(parts_folder(self.path) / f"{uuid.uuid4().hex}.parquet", Embeddings(table, self.facts))
             self._names, self._vectors = [], []
         self._last_part = time.monotonic()

@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from common.errors import RunError
-from evaluation.embedding_pool import JudgedPool
+from evaluation.evaluator import Evaluation
 from experiments.callbacks.atomic_checkpoint_io import read_state_dict
+from experiments.callbacks.lightning_internals import finished_epochs
 from experiments.provenance import (
     check_same_training,
     git_state,
@@ -21,9 +22,9 @@ from experiments.provenance import (
     update_provenance,
     weights_sha256,
 )
-from experiments.results.human_judgements import People, report_people
+from experiments.results.human_judgements import HumanJudgements, report_agreement
 from experiments.results.metrics_table import print_results
-from experiments.results.pool_file import write_pool
+from experiments.results.pool_file import with_names, write_pool
 from experiments.results.query_table import query_tables, write_queries
 from experiments.run_folder import RunFolder
 
@@ -35,29 +36,36 @@ SPLITS = {"test": "test", "validate": "validation"}
 class RunWriter(L.Callback):
     """Writes `queries_<split>.parquet` and `provenance.json` and prints the results beside their chance level.
 
-    It reads what the model left of its last evaluation: `results` (a ranking for each direction), `graded` (nDCG) and
-    `pool` (ids in order), and the data module's `tables`. With `people` their judgements are reported as well.
+    It reads the model's `evaluation`, the last one, and the data module's `tables`. With human judgements the agreement
+    with them is reported as well.
     """
 
     def __init__(
-        self, folder: RunFolder, code: Any, seed: int, *, resume: bool = False, people: People | None = None
+        self,
+        folder: RunFolder,
+        code: Any,
+        seed: int,
+        *,
+        resume: bool = False,
+        judgements: HumanJudgements | None = None,
     ) -> None:
-        self.folder, self.code, self.seed, self.resume, self.people = folder, code, seed, resume, people
+        self.folder, self.code, self.seed, self.resume, self.judgements = folder, code, seed, resume, judgements
         self._began = time.monotonic()
         self._about: dict[str, Any] = {}  # what is known of the whole training
         self._part: dict[str, Any] | None = None  # and of what is trained in this process
-        self._former_parts: list[dict[str, Any]] = []
+        self._earlier_parts: list[dict[str, Any]] = []
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Start the clock. An earlier run goes only now, when the data are there and the models are built.
+        """Start the clock. An earlier run is deleted only now, when data and models are ready.
 
         Raises:
-            RunError: the run cannot be resumed with these data or devices, or the ranks found different things to do.
+            RunError: the run cannot be resumed with these data or devices, or the ranks found the folder in different
+                states.
         """
         self._began = time.monotonic()
-        if self.people is not None:  # a file of other data is refused before anything is embedded
-            table = trainer.datamodule.tables[self.people.split]  # type: ignore[attr-defined]
-            self.people.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
+        if self.judgements is not None:  # a file of other data is refused before anything is embedded
+            table = trainer.datamodule.tables[self.judgements.split]  # type: ignore[attr-defined]
+            self.judgements.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
         if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             # Only the first rank waits for the folder; a killed process may write its first last.ckpt meanwhile.
             if trainer.strategy.broadcast(self.resume) != self.resume:
@@ -75,10 +83,10 @@ class RunWriter(L.Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin an entry for what is trained in this process; a run that was killed has several."""
+        """Start an entry for what is trained in this process; a run that was killed has several."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._former_parts = self._known_of_fit().get("parts", [])
+        self._earlier_parts = self._known_of_fit().get("parts", [])
         self._about = {"seed": self.seed, "data": self._data(trainer)}
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
@@ -86,7 +94,7 @@ class RunWriter(L.Callback):
 
     @rank_zero_only
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Bring the entry up to date, since the process may be killed before it comes to an end."""
+        """Bring the entry up to date, since the process may be killed before its end."""
         self._write_training(trainer)
 
     @rank_zero_only
@@ -94,12 +102,11 @@ class RunWriter(L.Callback):
         """Write what is known of the training."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        counted: Any = trainer.fit_loop.epoch_progress.current
         best = weights_sha256(read_state_dict(self.folder.best)) if self.folder.best.is_file() else None
         self._write_training(
             trainer,
             steps=trainer.global_step,
-            epochs=counted.processed,
+            epochs=finished_epochs(trainer),
             weights_sha256={"final": weights_sha256(pl_module.state_dict()), "best": best},
         )
 
@@ -107,7 +114,7 @@ class RunWriter(L.Callback):
         known = self._known_of_fit()  # where all was trained before, by other processes
         if self._part is not None:
             last = {"last_step": trainer.global_step, "wall_seconds": self._seconds()}
-            known = {**self._about, **training_facts(self._former_parts, {**self._part, **last})}
+            known = {**self._about, **training_facts(self._earlier_parts, {**self._part, **last})}
         update_provenance(self.folder.path / "provenance.json", "fit", {**known, **facts})
 
     def _known_of_fit(self) -> dict[str, Any]:
@@ -128,19 +135,22 @@ class RunWriter(L.Callback):
     def _report(self, trainer: L.Trainer, model: Any, stage: str) -> None:
         split = SPLITS[stage]
         table = trainer.datamodule.tables[split]  # type: ignore[attr-defined]
-        print_results(model, split, self.folder)
-        judged = len(model.pool.audio_ids)
-        if judged < len(table.audio):
-            log.warning("%d of %d recordings were judged, so these results are not kept", judged, len(table.audio))
+        evaluation: Evaluation = model.evaluation
+        print_results(evaluation, self.folder)
+        ranked = len(evaluation.pool.audio_ids)
+        if ranked < len(table.audio):
+            log.warning("%d of %d recordings were evaluated, so these results are not kept", ranked, len(table.audio))
             return
+        evaluation = with_names(evaluation, table)
         metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
-        write_queries(self.folder.queries(split), query_tables(model, table), metadata)
-        write_pool(self.folder.pool(split), judged_pool(model, table))
-        if self.people is None:
-            self.folder.people(split).unlink(missing_ok=True)  # of a former checkpoint
+        write_queries(self.folder.queries(split), query_tables(evaluation), metadata)
+        write_pool(self.folder.pool(split), evaluation)
+        if self.judgements is None:
+            self.folder.human_judgements(split).unlink(missing_ok=True)  # of an earlier checkpoint
         else:
             checkpoint = {"checkpoint": str(trainer.ckpt_path or "")}
-            report_people(self.people, model, table, self.folder.people(split), {**metadata, **checkpoint})
+            path = self.folder.human_judgements(split)
+            report_agreement(self.judgements, evaluation, path, {**metadata, **checkpoint})
         facts = {
             **self._facts(trainer),
             "seed": self.seed,
@@ -166,17 +176,3 @@ class RunWriter(L.Callback):
 
     def _data(self, trainer: L.Trainer) -> dict[str, Any]:
         return {split: table.manifest() for split, table in trainer.datamodule.tables.items()}  # type: ignore[attr-defined]
-
-
-def judged_pool(model: Any, table: Any) -> JudgedPool:
-    """The pool of a model's last evaluation, with the names and captions that `table` gives."""
-    names = dict(zip(table.audio["audio_id"].to_pylist(), table.audio["name"].to_pylist(), strict=True))
-    texts = dict(zip(table.captions["caption_id"].to_pylist(), table.captions["caption"].to_pylist(), strict=True))
-    pool = model.pool
-    return JudgedPool(
-        pool.audio.cpu(),
-        [names[i] for i in pool.audio_ids.tolist()],
-        pool.text.cpu(),
-        [texts[i] for i in pool.caption_ids.tolist()],
-        pool.caption_audio.cpu(),
-    )

@@ -1,7 +1,7 @@
 """The callback that fills a Weights & Biases run with more than curves.
 
-What a run logs as numbers goes to all its loggers alike. Here is what only W&B shows: a heat map of targets beside
-predictions after each validation, a table to listen to after the test, settings and provenance, and artifacts.
+What a run logs as numbers goes to all its loggers. Here is what only W&B shows: a heat map of targets beside
+predictions after each validation, a table with audio players after the test, settings and provenance, and artifacts.
 """
 
 import logging
@@ -24,6 +24,7 @@ from experiments.loggers.csv_logger import read_rows
 from experiments.loggers.wandb_logger import id_file
 from experiments.provenance import git_state, package_versions, read_provenance
 from experiments.results.example_retrievals import example_rows, write_excerpt
+from experiments.results.pool_file import with_names
 from experiments.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 class Dashboard(L.Callback):
     """Logs pictures, tables, settings and artifacts to the W&B run among the trainer's loggers; without one, nothing.
 
-    It stands after `RunWriter` among the callbacks, whose files it hands on. What fails here ends in a warning. W&B
+    It stands after `RunWriter` among the callbacks, whose files it uploads. A failure here becomes a warning. W&B
     shows what is logged here at the step of the numbers logged last, those of the same evaluation.
 
     Args:
@@ -81,10 +82,11 @@ class Dashboard(L.Callback):
         with harmless("heat map"), warnings.catch_warnings():
             import wandb
 
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib's font lacks
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib cannot draw
             when = f", epoch {trainer.current_epoch}, step {trainer.global_step}" if training else ""
             table = trainer.datamodule.tables["validation"]  # type: ignore[attr-defined]
-            for direction, figure in heat_maps(pl_module, table, self.run.name + when).items():
+            evaluation = with_names(pl_module.evaluation, table)  # type: ignore[arg-type]
+            for direction, figure in heat_maps(pl_module, evaluation, self.run.name + when).items():
                 self.run.log({f"val/{direction}/targets_beside_predictions": wandb.Image(figure)})
         if training:
             with harmless("best values"):
@@ -98,13 +100,14 @@ class Dashboard(L.Callback):
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             model: Any = pl_module
             table = data.tables["test"]
-            if len(model.pool.audio_ids) < len(table.audio):  # `RunWriter` keeps no results of a part of the split
+            if len(model.evaluation.pool.audio_ids) < len(table.audio):  # `RunWriter` keeps no results of a part
                 return
-            rows = example_rows(model, table, data.graded_relevance("test"))
+            relevance = model.relevance if model.relevance_is_ready else None
+            rows = example_rows(with_names(model.evaluation, table), relevance, data.graded_relevance("test"))
             self.run.log({"test/retrieved": audio_table(rows, audio_paths(table), Path(folder))})
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember what made the best checkpoint best."""
+        """Note the best value of the monitored metric."""
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, RunCheckpoint):
                 self._best = {"monitor": callback.monitor, "value": callback.state_dict()["best_model_score"]}
@@ -114,7 +117,7 @@ class Dashboard(L.Callback):
         self._finish(exit_code=1)
 
     def close(self) -> None:
-        """Hand over the run's files, end the run, and say where it is."""
+        """Upload the run's files, end the run, and print where it is."""
         if self.run is not None:
             with harmless("artifacts"):
                 self._log_artifacts()
@@ -164,7 +167,7 @@ class Dashboard(L.Callback):
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Make any failure inside one warning: a dashboard is not worth a training run."""
+    """Turn any failure inside into a warning: a dashboard must not end a training run."""
     try:
         yield
     except Exception as error:
@@ -194,7 +197,7 @@ def audio_paths(table: Any) -> dict[int, Path]:
 
 
 def audio_table(rows: Sequence[Mapping[str, Any]], paths: Mapping[int, Path], folder: Path) -> Any:
-    """A `wandb.Table` of rows with a player in place of `clip_id`; excerpts are written into `folder`, each once."""
+    """A `wandb.Table` of rows with a player instead of `clip_id`; excerpts are written into `folder`, each once."""
     import wandb
 
     players: dict[int, Any] = {}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from common.directions import DIRECTIONS
 from common.errors import RunError
 from evaluation.significance import (
     PairedTTest,
@@ -18,7 +19,7 @@ from evaluation.significance import (
     sign_flip_test,
     uncertainty,
 )
-from experiments.results.experiment import DIRECTIONS, Experiment, check_same_pool
+from experiments.results.experiment import Experiment, check_same_pool
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()
     """Text to audio mAP@10, then each asked for: "R@1" in both directions, "audio_to_text/R@1" in one.
 
     Raises:
-        RunError: an experiment lacks one.
+        RunError: an experiment does not have one.
     """
     metrics = [PRIMARY]
     for name in asked:
@@ -115,7 +116,7 @@ def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()
 
 
 def summarise(experiment: Experiment, metric: Metric) -> Summary | None:
-    """A cell of the table; None where the experiment lacks the metric. Queries without a value (NaN) are left out."""
+    """A cell of the table; None where the experiment has no such metric. Queries without a value (NaN) are left out."""
     scores = experiment.directions[metric.direction].scores.get(metric.name)
     if scores is None or np.isnan(scores).all():
         return None
@@ -138,7 +139,7 @@ def compare_pair(baseline: Experiment, method: Experiment, metric: Metric, permu
     """All tests of one pair and metric, without a correction: `p_holm` is `over_clips.p`.
 
     Raises:
-        RunError: the two were judged on different pools.
+        RunError: the two were evaluated on different pools.
         common.errors.RelevanceError: fewer than two recordings, NaN or inf.
     """
     check_same_pool([baseline, method])

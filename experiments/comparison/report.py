@@ -22,7 +22,8 @@ from experiments.comparison.tables import (
     screen_tables,
 )
 from experiments.comparison.text import conclusion, lines_of
-from experiments.figures.comparison import draw_comparison, save_figure
+from experiments.figures.comparison import draw_comparison
+from experiments.figures.style import save_figure
 from experiments.results.experiment import Experiment
 
 MAY_DIFFER = (
@@ -37,7 +38,12 @@ MAY_DIFFER = (
 
 
 def print_comparison(
-    experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str, *, anew: bool
+    experiments: Sequence[Experiment],
+    shown: Sequence[Metric],
+    tests: Sequence[PairTest],
+    split: str,
+    *,
+    intersected: bool,
 ) -> None:
     """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out."""
     console = Console(highlight=False, width=200)  # a narrower one would drop letters of names and figures
@@ -46,14 +52,14 @@ def print_comparison(
             print(f"warning: {different}", file=sys.stderr)
         if experiment.skipped:
             names = ", ".join(folder.name for folder in experiment.skipped)
-            print(f"warning: {experiment.name}: left out for lack of queries_{split}.parquet: {names}", file=sys.stderr)
-    if anew:
+            print(f"warning: {experiment.name}: left out, queries_{split}.parquet is missing: {names}", file=sys.stderr)
+    if intersected:
         own = [number for experiment in experiments for number in experiment.own_recordings]
         captions, recordings = (len(side.queries) for side in experiments[0].directions.values())
         say(
             console,
-            f"Judged anew on the {recordings:,} recordings and {captions:,} captions that all runs share; the runs' "
-            f"own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 cannot be judged anew.",
+            f"Evaluated again on the {recordings:,} recordings and {captions:,} captions that all runs share; the "
+            f"runs' own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 cannot be evaluated again.",
         )
     say(console, pools_text(experiments[0], split))
     for table in screen_tables(experiments, shown):
@@ -68,7 +74,7 @@ def print_comparison(
 
 
 def differing_runs(experiment: Experiment) -> str:
-    """What tells the runs of an experiment apart besides their seed, by their saved configs; empty: nothing."""
+    """Settings in which the runs of an experiment differ besides their seed, by their saved configs; empty: none."""
     saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
     try:
         configs = [(run, yaml.safe_load(path.read_text(encoding="utf-8"))) for run, path in saved]
@@ -84,8 +90,8 @@ def differing_runs(experiment: Experiment) -> str:
         ]
         if differences:
             return (
-                f"{experiment.name}: runs {first_run.name} and {run.name} are of different settings "
-                f"({'; '.join(differences[:3])}), yet are taken for one experiment"
+                f"{experiment.name}: runs {first_run.name} and {run.name} have different settings "
+                f"({'; '.join(differences[:3])}), yet count as one experiment"
             )
     return ""
 
@@ -110,6 +116,6 @@ def write_comparison(
         for name, text in texts.items():
             stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
         if not tests:
-            (folder / "comparison.png").unlink(missing_ok=True)  # of a former comparison
+            (folder / "comparison.png").unlink(missing_ok=True)  # of an earlier comparison
         else:
             save_figure(draw_comparison(experiments, tests), stack.enter_context(replacing(folder / "comparison.png")))

@@ -9,8 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from common.directions import DIRECTIONS
 from experiments.comparison.paired_tests import Metric, PairTest, Summary, summarise
-from experiments.results.experiment import DIRECTIONS, Experiment
+from experiments.results.experiment import Experiment
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -61,7 +61,7 @@ def lines_of(test: PairTest, together: int) -> list[str]:
 
 
 def conclusion(tests: Sequence[PairTest]) -> str:
-    """One sentence on all tests of one pair: what is significant after Holm, and what the runs say of it."""
+    """One sentence on all tests of one pair: what is significant after Holm, and what the runs say about it."""
     parts = [
         f"{test.metric} {points(test.over_clips.difference)} points is {'' if test.significant else 'not '}significant "
         f"({p_text(test.p_holm)}), {_over_runs(test)}"

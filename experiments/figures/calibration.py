@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.style import BLUE, GREY, ORANGE
+from experiments.figures.style import BLUE, GREY, ORANGE, new_figure, without_frame
 from relevance.calibration import PAPER, Calibration, Floats
 from relevance.scoring import Logistic
 
@@ -19,9 +19,7 @@ def curve(scoring: Logistic, similarity: Floats) -> Floats:
 
 def draw(path: Path, found: Calibration, similarity: Floats, rating: Floats, title: str) -> None:
     """Ratings by h, their mean and middle half in bins of equal count, the fitted curve and the paper's."""
-    from matplotlib.figure import Figure  # without pyplot, which would ask for a display
-
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = new_figure(8, 5.5)
     axes: Any = figure.subplots()
     jitter = np.random.default_rng(0).uniform(-0.01, 0.01, len(rating))  # ratings are whole per cents: else they hide
     axes.scatter(similarity, rating + jitter, s=5, color=GREY, alpha=0.3, linewidths=0, label="a rating")
@@ -36,6 +34,6 @@ def draw(path: Path, found: Calibration, similarity: Floats, rating: Floats, tit
     axes.plot(line, curve(PAPER, line), "--", color=ORANGE, label=f"Xie et al. 2024: {paper}")
     axes.set(xlabel="similarity h of query and captions", ylabel="rating, relevance g", ylim=(-0.03, 1.03))
     axes.set_title(title, parse_math=False, fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
+    without_frame(axes)
     axes.legend(frameon=False, loc="upper left")
     figure.savefig(path, dpi=130)

@@ -1,6 +1,5 @@
 """One picture of a comparison: how the scores of single queries changed, how sure the mean is, and which queries."""
 
-import warnings
 from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from experiments.comparison.paired_tests import PairTest, scores_of
 from experiments.comparison.text import p_text, points
-from experiments.figures.style import BLUE, GREEN, GREY, ORANGE
+from experiments.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, without_frame
 from experiments.results.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -26,12 +25,10 @@ def draw_comparison(experiments: Sequence[Experiment], tests: Sequence[PairTest]
     Left the differences of all queries in order, and the mean with its 95 % intervals; right the queries that gained
     and lost most. Scores and ranks are means over a method's runs.
     """
-    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
-
     by_name = {experiment.name: experiment for experiment in experiments}
     drawn = [test for test in tests if test.metric == tests[0].metric]
     rows = drawn[:MOST_ROWS]
-    figure = Figure(figsize=(15, 6.2 * len(rows)), layout="constrained")
+    figure = new_figure(15, 6.2 * len(rows))
     for test, (part,) in zip(rows, figure.subfigures(len(rows), 1, squeeze=False), strict=True):
         baseline, method = by_name[test.baseline], by_name[test.method]
         part.suptitle(f"{method.name} against {baseline.name}: {test.metric}", parse_math=False, weight="bold")
@@ -46,13 +43,6 @@ def draw_comparison(experiments: Sequence[Experiment], tests: Sequence[PairTest]
     return figure
 
 
-def save_figure(figure: "Figure", path: Any) -> None:
-    """Write a figure, in silence about characters that matplotlib's font lacks."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(path, dpi=110)
-
-
 def _draw_curve(axes: Any, change: npt.NDArray[np.float64]) -> None:
     ordered = 100 * np.sort(change)[::-1]
     share = 100 * (np.arange(len(ordered)) + 0.5) / len(ordered)
@@ -63,7 +53,7 @@ def _draw_curve(axes: Any, change: npt.NDArray[np.float64]) -> None:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set(xlabel=f"{len(ordered):,} queries, from gained to lost (%)", ylabel="change (points)", xlim=(0, 100))
     axes.legend(frameon=False, loc="upper right")
-    axes.spines[["top", "right"]].set_visible(False)
+    without_frame(axes)
 
 
 def _draw_means(axes: Any, test: PairTest) -> None:
@@ -82,7 +72,7 @@ def _draw_means(axes: Any, test: PairTest) -> None:
     axes.set(xlabel=f"mean change {points(test.over_clips.difference)} points, with 95 % intervals over …")
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    without_frame(axes, "top", "right", "left")
     axes.tick_params(axis="y", length=0)
 
 

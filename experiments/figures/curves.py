@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import hypergeom
 
-from experiments.figures.style import GREY
+from common.directions import DIRECTIONS
+from experiments.figures.style import GREY, new_figure, without_frame
 from experiments.loggers.csv_logger import read_rows
-from experiments.results.experiment import DIRECTIONS, Experiment, QueryScores
+from experiments.results.experiment import Experiment, QueryScores
 from experiments.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -67,11 +68,9 @@ def found_by_chance(side: QueryScores, depths: Ints) -> Floats:
 def draw_learning_curves(experiments: Sequence[Experiment]) -> "Figure":
     """Training loss, validation loss and validation mAP@10 of each experiment's runs, by training step.
 
-    A dotted line is the entropy of the training targets (Xie et al. 2024, eq. 3): no model's loss can fall below it.
+    A dotted line is the entropy of the training targets (Xie et al. 2024, eq. 4): no model's loss can fall below it.
     """
-    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
-
-    figure = Figure(figsize=(15, 4.5), layout="constrained")
+    figure = new_figure(15, 4.5)
     panels = figure.subplots(1, len(LEARNING))
     for axes, (name, (label, scale)) in zip(panels, LEARNING.items(), strict=True):
         marker = None if name.startswith("train/") else "."  # a validation is a point of its own
@@ -80,7 +79,7 @@ def draw_learning_curves(experiments: Sequence[Experiment]) -> "Figure":
             runs = [_points(curve, scale) for curve in curves]
             _draw(axes, runs, _points(mean_curve(curves), scale), f"C{i}", marker)
         axes.set(xlabel="training step", ylabel=label)
-        axes.spines[["top", "right"]].set_visible(False)
+        without_frame(axes)
     for i, experiment in enumerate(experiments):
         floor = mean_curve([learning_curve(run, FLOOR) for run in experiment.runs])
         if any(floor.values()):
@@ -91,9 +90,7 @@ def draw_learning_curves(experiments: Sequence[Experiment]) -> "Figure":
 
 def draw_first_ranks(experiments: Sequence[Experiment]) -> "Figure":
     """The share of queries that have a relevant item among the first k, for each k and direction; chance in grey."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 4.5), layout="constrained")
+    figure = new_figure(15, 4.5)
     for axes, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
         side = experiments[0].directions[direction]
         depths = np.arange(1, side.pool_size + 1)
@@ -113,7 +110,7 @@ def draw_first_ranks(experiments: Sequence[Experiment]) -> "Figure":
         )
         axes.set_xticks(ticks, [f"{k:,}" for k in ticks])
         axes.minorticks_off()
-        axes.spines[["top", "right"]].set_visible(False)
+        without_frame(axes)
     _name_colours(figure, experiments, chance=True)
     return figure
 

@@ -1,13 +1,12 @@
 """One picture of a run: how it learned, and what it finds for five queries."""
 
-import warnings
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
 from common.atomic_files import replacing
-from experiments.figures.style import BLUE, GREEN, GREY, ORANGE
+from experiments.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure, shortened, without_frame
 from experiments.loggers.csv_logger import read_rows
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder
@@ -21,11 +20,9 @@ def draw_run(folder: RunFolder, split: str = "test") -> None:
     Raises:
         RunError: the run has no per-query results.
     """
-    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
-
     queries = rows_of(read_queries(folder.queries(split)), "text_to_audio")
     rows = read_rows(folder.metrics) if folder.metrics.exists() else []
-    figure = Figure(figsize=(15, 7.5), layout="constrained")
+    figure = new_figure(15, 7.5)
     curve, examples = figure.subplots(1, 2, width_ratios=(2, 3))
     _draw_curve(curve, rows)
     _draw_examples(examples, queries)
@@ -35,9 +32,8 @@ def draw_run(folder: RunFolder, split: str = "test") -> None:
         f"({split}, {len(queries)} queries, pool of {queries[0]['pool_size']})",
         parse_math=False,  # as below: a name or a caption may hold dollar signs
     )
-    with replacing(folder.figure) as path, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib's font lacks
-        figure.savefig(path, dpi=110)
+    with replacing(folder.figure) as path:
+        save_figure(figure, path)
 
 
 def _draw_curve(axes: Any, rows: list[dict[str, Any]]) -> None:
@@ -56,14 +52,14 @@ def _draw_curve(axes: Any, rows: list[dict[str, Any]]) -> None:
                 label=name,
             )
     axes.set(xlabel="training step", ylabel="loss", title="Learning curve")
-    axes.spines[["top"]].set_visible(False)
+    without_frame(axes, "top")
     scores = axes.twinx()
     points = [(row["step"], 100 * row[name]) for row in rows if (name := "val/text_to_audio/mAP@10") in row]
     if points:
         scores.plot(*np.array(points).T, color=GREEN, marker="o", markersize=3, label="val mAP@10, text to audio")
     scores.set_ylabel("mAP@10 (%)", color=GREEN)
     scores.set_ylim(bottom=0)
-    scores.spines[["top"]].set_visible(False)
+    without_frame(scores, "top")
     handles = [*axes.get_lines(), *scores.get_lines()]
     labels = [handle.get_label() for handle in handles]
     axes.legend(handles, labels, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.07))
@@ -80,17 +76,13 @@ def _draw_examples(axes: Any, queries: list[dict[str, Any]]) -> None:
     for quantile in QUANTILES:
         row = ranked[round(quantile * (len(ranked) - 1))]
         rank = f"{row['first_rank']:g}"
-        heading = f"“{_shorten(row['query'], 78)}”   (its own clip: rank {rank})"
+        heading = f"“{shortened(row['query'], 78)}”   (its own clip: rank {rank})"
         axes.text(0, y, heading, weight="bold", va="top", parse_math=False)
         y -= 0.034
         for clip, score in list(zip(row["top10_ids"], row["top10_scores"], strict=True))[:5]:
             right = clip in row["relevant_ids"]
-            text = f"{'✔' if right else '   '}  {score:+.2f}  {_shorten(said_of[clip][0], 88)}"
+            text = f"{'✔' if right else '   '}  {score:+.2f}  {shortened(said_of[clip][0], 88)}"
             axes.text(0.02, y, text, color=GREEN if right else GREY, va="top", fontsize=9, parse_math=False)
             y -= 0.029
         y -= 0.022
     axes.set_ylim(0, 1)
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

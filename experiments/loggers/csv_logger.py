@@ -20,7 +20,7 @@ class MetricsLogger(Logger):
     Args:
         folder: the run folder.
         file_name: of the csv file.
-        resume: keep the rows that are there already, up to the step at which this run goes on, without those of a
+        resume: keep the rows that are there already, up to the step at which this run continues, without those of a
             test. They are read now, so the folder's lock must be held.
         flush_every: rows between two writings; values of an evaluation are written at once.
 
@@ -34,7 +34,7 @@ class MetricsLogger(Logger):
         self.path = folder / file_name
         self.flush_every = flush_every
         self.rows: list[dict[str, Any]] = read_rows(self.path) if resume and self.path.exists() else []
-        self._goes_on = bool(self.rows)
+        self._resumes = bool(self.rows)
 
     @property
     def name(self) -> str:
@@ -69,11 +69,11 @@ class MetricsLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Add a row."""
-        if self._goes_on and step is not None:
-            # A run that died after its last checkpoint logged steps that are taken once more now, with the same rows.
+        if self._resumes and step is not None:
+            # A run that was killed after its last checkpoint logged steps that are repeated now, with the same rows.
             # A test is of the end of a training: another one follows, also where the training was made longer.
             self.rows = [row for row in self.rows if row.get("step", -1) < step and not _is_of_test(row)]
-            self._goes_on = False
+            self._resumes = False
         self.rows.append({"step": step, **{name: float(value) for name, value in metrics.items()}})
         if len(self.rows) % self.flush_every == 0 or any(name.startswith(("val/", "test/")) for name in metrics):
             self.save()
@@ -83,7 +83,7 @@ class MetricsLogger(Logger):
         """Write the file.
 
         Raises:
-            RunError: the disk is full, or refuses it for another reason; the former file is still there.
+            RunError: the disk is full, or refuses it for another reason; the earlier file is still there.
         """
         if not self.rows:
             return
@@ -98,7 +98,7 @@ class MetricsLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write the file; where the run has failed already, what it failed of is to be told, not this."""
+        """Write the file; where the run has failed already, its own error is reported, not one of this file."""
         with contextlib.suppress(*([RunError] if status == "failed" else [])):
             self.save()
 

@@ -51,7 +51,7 @@ def id_file(folder: RunFolder) -> Path:
 def wandb_logger(project: str, folder: RunFolder, job_type: str, *, resume: bool = False) -> RunLogger:
     """A logger to a run that is grouped by experiment, named by seed, and of the job type "fit", "test" or "validate".
 
-    A resumed `fit` goes on with its run; `test` and `validate` are runs of their own in the same group.
+    A resumed `fit` continues its run; `test` and `validate` are runs of their own in the same group.
     """
     import wandb
 

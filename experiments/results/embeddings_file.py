@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 COLUMNS = ("name", "path", "seconds", "bytes", "modified", "embedding")
 DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "max_seconds", "precision")
 """Facts that decide what the embedding of a recording is."""
-TOLD_BY = ("name", "path", "bytes", "modified")
-"""Columns that tell whether the embedding of a recording holds still."""
+STAMP = ("name", "path", "bytes", "modified")
+"""Columns that show whether the embedding of a recording is still valid."""
 
 
 class Stamp(NamedTuple):
-    """By what another file, or one that was changed, is told.
+    """What identifies a file and its state.
 
-    Size and time alone do not do, since archives may set all times alike. Not told is only a file whose very place
-    another one of the same size and time has taken: delete the embeddings then.
+    Size and time alone are not enough, since archives may give all files one time. Not noticed is only a file that was
+    replaced by another one of the same size and time: delete the embeddings then.
 
     Attributes:
         path: where it lies, with all links followed.
@@ -144,7 +144,7 @@ def check_nothing_lost(path: Path, stamps: Mapping[str, Stamp], facts: Mapping[s
     """
     if not path.exists():
         return
-    held = read_embeddings(path, TOLD_BY)
+    held = read_embeddings(path, STAMP)
     remedy = "name another file with --run.embeddings, or replace it with --run.overwrite true"
     changed = [fact for fact in DECISIVE if held.facts[fact] != facts[fact]]
     if {"audio_weights_sha256", "audio_encoder"} & set(changed):
@@ -172,7 +172,7 @@ def still_valid(
         path: the file.
         stamps: of the recordings, by name.
         facts: see `Embeddings`.
-        columns: to read; `TOLD_BY` at least.
+        columns: to read; `STAMP` at least.
 
     Raises:
         RunError: as `read_embeddings`.
@@ -188,7 +188,7 @@ def still_valid(
         return None
     table = pa.concat_tables(tables)
     rows = {}
-    for row, (name, *stamp) in enumerate(zip(*(table[name].to_pylist() for name in TOLD_BY), strict=True)):
+    for row, (name, *stamp) in enumerate(zip(*(table[name].to_pylist() for name in STAMP), strict=True)):
         if stamps.get(name) == (*stamp,) and stamps[name].bytes:
             rows[name] = row
     return table.take([rows[name] for name in stamps if name in rows]) if rows else None

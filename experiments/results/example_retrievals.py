@@ -10,6 +10,8 @@ import soundfile
 import soxr
 import torch
 
+from common.directions import TEXT_TO_AUDIO
+from evaluation.evaluator import Evaluation
 from experiments.results.query_table import query_tables
 
 COUNT = 15  # queries
@@ -40,8 +42,8 @@ def retrieved_clips(
     Args:
         queries: Q text-to-audio rows of the per-query table.
         clip_ids: (A,) of the pool, naming the columns of the next two.
-        learned: (Q, A) what the run's own relevance says of each recording; None: it says nothing.
-        known: (Q, A) how relevant each recording is in truth; None: not known.
+        learned: (Q, A) the run's own relevance of each recording; None: not computed.
+        known: (Q, A) the true relevance of each recording; None: not known.
 
     Returns:
         Rows of query, own_rank (of the query's own recording), place (from 1), clip_id, file, similarity, annotated
@@ -70,32 +72,31 @@ def retrieved_clips(
 
 
 @torch.no_grad()
-def example_rows(model: Any, table: Any, known: npt.NDArray[np.floating] | None) -> list[dict[str, Any]]:
-    """Rows of `retrieved_clips` for queries of a model's last evaluation on the whole split that `table` describes.
+def example_rows(
+    evaluation: Evaluation, relevance: Any | None, known: npt.NDArray[np.floating] | None
+) -> list[dict[str, Any]]:
+    """Rows of `retrieved_clips` for queries of an evaluation of a whole split, whose pool has names.
 
-    Learned relevance is that of the recording's caption most alike to the query, None where the model's relevance has
-    not been prepared, as in a `test` of its own.
+    Learned relevance is that of the recording's caption most similar to the query.
 
     Args:
-        model: with `pool`, `results`, `graded`, `relevance` and `relevance_is_ready`.
-        table: of the split.
-        known: (A, A) relevance between its recordings.
+        evaluation: of the split.
+        relevance: the model's, by caption ids; None where it has not been prepared, as in a `test` of its own.
+        known: (A, A) relevance between the split's recordings, in order of ids.
     """
-    text_to_audio, _ = query_tables(model, table)
-    queries = from_easy_to_hard(text_to_audio.to_pylist())
-    pool = model.pool
+    queries = from_easy_to_hard(query_tables(evaluation)[TEXT_TO_AUDIO].to_pylist())
+    pool = evaluation.pool
     clip_ids = pool.audio_ids.tolist()
     learned = None
-    if model.relevance_is_ready:
+    if relevance is not None:
         query_ids = torch.tensor([row["query_id"] for row in queries], device=pool.caption_ids.device)
-        by_caption = model.relevance(query_ids, pool.caption_ids).float()  # (Q, C)
+        by_caption = relevance(query_ids, pool.caption_ids).float()  # (Q, C)
         by_clip = by_caption.new_zeros(len(queries), len(clip_ids))  # (Q, A)
         by_clip.scatter_reduce_(1, pool.caption_audio.expand(len(queries), -1), by_caption, "amax")
         learned = by_clip.cpu().numpy()
     if known is not None:
-        row_of = {clip: row for row, clip in enumerate(table.audio["audio_id"].to_pylist())}
-        own, columns = [row_of[row["clip_id"]] for row in queries], [row_of[clip] for clip in clip_ids]
-        known = np.asarray(known)[np.ix_(own, columns)]  # (Q, A)
+        row_of = {clip: row for row, clip in enumerate(clip_ids)}
+        known = np.asarray(known)[[row_of[row["clip_id"]] for row in queries]]  # (Q, A)
     return retrieved_clips(queries, clip_ids, learned, known)
 
 

@@ -1,4 +1,4 @@
-"""An experiment as it was judged: the per-query scores of all its runs, for the same queries in the same order."""
+"""The results of an experiment: the per-query scores of all its runs, for the same queries in the same order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,23 +9,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from common.directions import DIRECTIONS
 from common.errors import RunError
-from evaluation.embedding_pool import on_common_recordings
-from experiments.results.pool_file import read_pool
-from experiments.results.query_table import pool_tables, read_queries
+from experiments.results.query_table import query_tables, read_queries
 from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-DIRECTIONS = ("text_to_audio", "audio_to_text")
 NOT_METRICS = ("first_rank", "tied")
-STAGES = {"test": "test", "validation": "validate"}  # the command of train.py that judges each split
+STAGES = {"test": "test", "validation": "validate"}  # the command of train.py that evaluates each split
 
 
 @dataclass(frozen=True)
 class QueryScores:
-    """The queries of one direction, and how S runs served each of the Q.
+    """The queries of one direction, and the scores of S runs for each of the Q.
 
     Attributes:
         query_ids: (Q,) int64, ascending.
@@ -56,7 +54,7 @@ class Experiment:
         runs: S run folders.
         manifest: sha256 of the split's ids and file names; empty after `intersect`.
         directions: queries and scores by "text_to_audio" and "audio_to_text".
-        own_recordings: S numbers of recordings that the runs were judged on, before any intersection.
+        own_recordings: S numbers of recordings that the runs were evaluated on, before any intersection.
         skipped: folders inside the experiment's that hold no results of the split.
     """
 
@@ -74,16 +72,16 @@ def read_experiment(path: Path, split: str = "test") -> Experiment:
 
 
 def read_experiments(paths: Sequence[Path], split: str = "test", *, intersect: bool = False) -> list[Experiment]:
-    """Experiments that were judged on the same pool, from their folders or from those of single runs.
+    """Experiments that were evaluated on the same pool, from their folders or from those of single runs.
 
     Args:
         paths: `runs/clotho_listnet` for all its seeds, `runs/clotho_listnet/0` for one.
         split: "test" or "validation".
-        intersect: judge all runs anew, on the recordings that all of them were judged on.
+        intersect: evaluate all runs again, on the recordings that all of them were evaluated on.
 
     Raises:
-        RunError: no such folder, no results, results that cannot be read, a run given twice, or runs that were judged
-            on different pools.
+        RunError: no such folder, no results, results that cannot be read, a run given twice, or runs that were
+            evaluated on different pools.
     """
     found = [find_runs(path, split) for path in paths]
     folders = [run for runs, _ in found for run in runs]
@@ -91,7 +89,7 @@ def read_experiments(paths: Sequence[Path], split: str = "test", *, intersect: b
     for i, run in enumerate(resolved):
         if run in resolved[:i]:
             raise RunError(f"{folders[i]}: given twice; name each run once")
-    single = _judged_anew(folders, split) if intersect else [read_run(run, split) for run in folders]
+    single = _on_shared_recordings(folders, split) if intersect else [read_run(run, split) for run in folders]
     check_same_pool(single)
     names = [_name(path, runs) for path, (runs, _) in zip(paths, found, strict=True)]
     if len(set(names)) < len(names):
@@ -122,7 +120,7 @@ def find_runs(path: Path, split: str) -> tuple[list[Path], list[Path]]:
         others = {file.stem.removeprefix("queries_") for file in files} & set(STAGES)
         remedy = f"run `python train.py {STAGES[split]}` for it first"
         if others:
-            remedy += f", or judge what is there with --split {min(others)}"
+            remedy += f", or compare what is there with --split {min(others)}"
         raise RunError(f"{path}: no per-query results of the {split} split (queries_{split}.parquet); {remedy}")
     return runs, sorted(set(inside) - set(runs), key=_by_seed)
 
@@ -140,7 +138,7 @@ def read_run(folder: Path, split: str) -> Experiment:
     if metadata.get("split", split) != split:
         raise RunError(f"{path}: holds results of the {metadata['split']} split, not of {split}; {again}")
     try:
-        directions = {name: _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
+        directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
     except (KeyError, IndexError, pa.ArrowException) as error:
         cause = " ".join(str(error).split())
         raise RunError(f"{path}: is not a table of per-query results ({cause}); {again}") from error
@@ -149,7 +147,7 @@ def read_run(folder: Path, split: str) -> Experiment:
 
 
 def check_same_pool(runs: Sequence[Experiment]) -> None:
-    """Whether all were judged on the same queries, relevant items and pool.
+    """Whether all were evaluated on the same queries, relevant items and pool.
 
     Raises:
         RunError: two of them were not; the message says what differs.
@@ -157,8 +155,8 @@ def check_same_pool(runs: Sequence[Experiment]) -> None:
     for other in runs[1:]:
         if differs := _difference(runs[0], other):
             raise RunError(
-                f"{runs[0].runs[0]} and {other.runs[0]} were judged on different pools: {differs}; judge all anew on "
-                "the recordings they share with --intersect"
+                f"{runs[0].runs[0]} and {other.runs[0]} were evaluated on different pools: {differs}; evaluate "
+                "all again on the recordings they share with --intersect"
             )
 
 
@@ -201,8 +199,8 @@ def _query_scores(table: pa.Table) -> QueryScores:
 
 
 def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
-    """Runs that were judged on the same pool as one experiment, with the metrics that all of them have."""
-    directions = {}
+    """Runs that were evaluated on the same pool as one experiment, with the metrics that all of them have."""
+    directions: dict[str, QueryScores] = {}
     for direction in DIRECTIONS:
         parts = [run.directions[direction] for run in runs]
         shared = [metric for metric in parts[0].scores if all(metric in part.scores for part in parts)]
@@ -216,12 +214,18 @@ def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
     return Experiment(name, folders, runs[0].manifest, directions, own)
 
 
-def _judged_anew(folders: Sequence[Path], split: str) -> list[Experiment]:
+def _on_shared_recordings(folders: Sequence[Path], split: str) -> list[Experiment]:
     """Each run on the recordings that all have, from the embeddings of its pool."""
+    # Here, so that a comparison without this needs no torch, which takes seconds to import.
+    from evaluation.embedding_pool import on_common_recordings
+    from evaluation.evaluator import evaluate
+    from experiments.results.pool_file import read_pool
+
     pools = [read_pool(RunFolder(folder).pool(split)) for folder in folders]
     experiments = []
     for folder, own, shared in zip(folders, pools, on_common_recordings(pools), strict=True):
-        directions = {name: _query_scores(table) for name, table in pool_tables(shared).items()}
+        tables = query_tables(evaluate(split, shared.in_order()))
+        directions = {str(name): _query_scores(table) for name, table in tables.items()}
         experiments.append(Experiment(_name(folder, [folder]), (folder,), "", directions, (len(own.names),)))
     return experiments
 

@@ -1,19 +1,22 @@
-"""What people's judgements say of a tested model: a table on the screen and `people_<split>.json`."""
+"""Human judgements of a split: how well a tested model agrees, on the screen and as `human_judgements_<split>.json`."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
 
 from common.atomic_files import replacing
 from common.errors import RunError
-from evaluation.human_judgements import Matched, Verdict, judge_by_lists, judge_by_ratings, match
+from evaluation.evaluator import Evaluation
+from evaluation.human_judgements import Agreement, Matched, agreement_with_lists, agreement_with_ratings, match
+from evaluation.scores import Scores
+from experiments.results.metrics_table import shown_value
 
 Kind = Literal["relevant_clips", "ratings"]
 NOTES = {
@@ -25,8 +28,8 @@ NOTES = {
 
 
 @dataclass(frozen=True)
-class People:
-    """What people said of the recordings of one split.
+class HumanJudgements:
+    """What listeners judged relevant among the recordings of one split.
 
     Attributes:
         kind: "relevant_clips" (lists of all that match, every grade 1) or "ratings".
@@ -51,46 +54,47 @@ class People:
         matched = match(self.grades, captions, names, ordered=self.kind == "ratings")
         if not len(matched.query):
             raise RunError(
-                f"{self.source}: no query of {len(self.grades)} can be judged on the {self.split} split, "
+                f"{self.source}: no query of {len(self.grades)} can be evaluated on the {self.split} split, "
                 f"{matched.counts['queries_not_in_split']} are none of its captions; give the file of this data set, "
                 f"or leave --run.{self.kind} out"
             )
         return matched
 
-    def judge(self, text: Tensor, audio: Tensor, matched: Matched) -> Verdict:
-        """The verdict on embeddings of all captions (C, D) and recordings (N, D) of the split, the latter as items."""
-        queries = text[matched.caption]
+    def agreement(self, scores: Scores, matched: Matched) -> Agreement:
+        """How well scores of the split's captions (queries) and recordings (items) agree with the judgements."""
+        scores = scores.select(torch.from_numpy(matched.caption).to(scores.device))
         if self.kind == "ratings":
-            return judge_by_ratings(queries, audio, matched.query, matched.item, matched.grade)
-        return judge_by_lists(queries, audio, matched.query, matched.item)
+            return agreement_with_ratings(scores, matched.query, matched.item, matched.grade)
+        return agreement_with_lists(scores, matched.query, matched.item)
 
 
-def report_people(people: People, model: Any, table: Any, path: Path, metadata: Mapping[str, str]) -> None:
-    """Judge a model's last evaluation, on the split that `table` describes; print the verdict and write it to `path`.
+def report_agreement(
+    judgements: HumanJudgements, evaluation: Evaluation, path: Path, metadata: Mapping[str, str]
+) -> None:
+    """Print how well an evaluation, of a pool with names, agrees with human judgements, and write it to `path`.
 
-    The file has the metrics with their chance level, the counts, the sha256 of what people's judgements were read from,
-    and the metadata.
+    The file has the metrics with their chance level, the counts, the sha256 of what the judgements were read from, and
+    the metadata.
     """
-    pool = model.pool
-    names = dict(zip(table.audio["audio_id"].to_pylist(), table.audio["name"].to_pylist(), strict=True))
-    texts = dict(zip(table.captions["caption_id"].to_pylist(), table.captions["caption"].to_pylist(), strict=True))
-    matched = people.match([texts[i] for i in pool.caption_ids.tolist()], [names[i] for i in pool.audio_ids.tolist()])
-    verdict = people.judge(pool.text, pool.audio, matched)
+    matched = judgements.match(evaluation.pool.captions, evaluation.pool.names)
+    agreement = judgements.agreement(evaluation.scores, matched)
     content = {
-        "judged_by": people.kind,
+        "judged_by": judgements.kind,
         **metadata,
-        "sha256": dict(people.sha256),
-        "metrics": {name: {"value": value, "chance": verdict.chance[name]} for name, value in verdict.means.items()},
+        "sha256": dict(judgements.sha256),
+        "metrics": {
+            name: {"value": value, "chance": agreement.chance[name]} for name, value in agreement.means.items()
+        },
         "counts": matched.counts,
     }
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    print_verdict(people, verdict, matched.counts)
+    print_agreement(judgements, agreement, matched.counts)
 
 
-def print_verdict(people: People, verdict: Verdict, counts: Mapping[str, int]) -> None:
+def print_agreement(judgements: HumanJudgements, agreement: Agreement, counts: Mapping[str, int]) -> None:
     """Print every metric with its chance level, and what of the judgements is not in the split."""
-    ratings = people.kind == "ratings"
+    ratings = judgements.kind == "ratings"
     pool = (
         f"{counts['queries']} queries,\n{counts['pairs']} ratings"
         if ratings
@@ -100,21 +104,19 @@ def print_verdict(people: People, verdict: Verdict, counts: Mapping[str, int]) -
     table.add_column("metric")
     table.add_column(f"text to audio\n{pool}", justify="right")
     table.add_column("chance", justify="right", style="dim")
-    for name, value in verdict.means.items():
-        table.add_row(name, _format(name, value), _format(name, verdict.chance[name]))
+    for name, value in agreement.means.items():
+        table.add_row(name, shown_value(name, value), shown_value(name, agreement.chance[name]))
     console = Console()
-    title = f"Judged by people: {people.source} ({people.split} split)"
+    title = f"Human judgements: {judgements.source} ({judgements.split} split)"
     console.print(escape(title), style="bold", soft_wrap=True, highlight=False)  # a long path stays in one piece
     console.print(table)
     pairs = "ratings" if ratings else "relevant pairs"
-    left_out = f", {counts['queries_left_out']} left out for lack of recordings" if counts["queries_left_out"] else ""
+    left_out = (
+        f", {counts['queries_left_out']} left out, their recordings missing" if counts["queries_left_out"] else ""
+    )
     console.print(
         f"{counts['pairs']} {pairs} of {counts['pairs_listed']}; not in the split: {counts['queries_not_in_split']} of "
         f"{counts['queries_listed']} queries{left_out}, {counts['items_not_in_split']} of {counts['items_listed']} "
-        f"recordings. {NOTES[people.kind]}",
+        f"recordings. {NOTES[judgements.kind]}",
         style="dim",
     )
-
-
-def _format(metric: str, value: float) -> str:
-    return f"{value:.3f}" if metric in ("spearman", "kendall_tau_b") else f"{100 * value:.1f} %"

@@ -1,4 +1,4 @@
-"""What a test ranked: the embeddings of its pool, kept so that runs can be judged on other pools without a model."""
+"""What a test ranked: the embeddings of its pool, kept so that runs can be evaluated on other pools without a model."""
 
 import json
 from pathlib import Path
@@ -9,35 +9,46 @@ from safetensors.torch import save_file
 
 from common.atomic_files import replacing
 from common.errors import RunError
-from evaluation.embedding_pool import JudgedPool
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.evaluator import Evaluation
+from evaluation.scores import EmbeddingScores
+from experiments.run_folder import RUN_TEST
 
 
-def write_pool(path: Path, pool: JudgedPool) -> None:
-    """Write a pool as safetensors; names and captions are its metadata."""
+def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
+    """An evaluation with the file names and captions that the split's table gives."""
+    names = dict(zip(table.audio["audio_id"].to_pylist(), table.audio["name"].to_pylist(), strict=True))
+    captions = dict(zip(table.captions["caption_id"].to_pylist(), table.captions["caption"].to_pylist(), strict=True))
+    return evaluation.named(names, captions)
+
+
+def write_pool(path: Path, evaluation: Evaluation) -> None:
+    """Write a pool with names as safetensors; names and captions are its metadata.
+
+    Where scores are not the products of the embeddings, the metadata say so: the file alone cannot be ranked then.
+    """
+    pool = evaluation.pool
     tensors = {"audio": pool.audio, "text": pool.text, "caption_audio": pool.caption_audio}
     metadata = {"names": json.dumps(pool.names), "captions": json.dumps(pool.captions)}
+    if not isinstance(evaluation.scores, EmbeddingScores):
+        metadata["scores"] = json.dumps(type(evaluation.scores).__name__)
     with replacing(path) as beside:
         save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, beside, metadata)
 
 
-def read_pool(path: Path) -> JudgedPool:
-    """The pool that `write_pool` wrote.
+def read_pool(path: Path) -> EmbeddingPool:
+    """The pool that `write_pool` wrote, under ids of its own.
 
     Raises:
-        RunError: there is none, or it cannot be read.
+        RunError: there is none, it cannot be read, or its scores are not the products of its embeddings.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no such file; run `python train.py test` for this run first")
+        raise RunError(f"{path}: no such file; {RUN_TEST} for this run first")
     try:
         with safe_open(path, "pt") as file:
             texts: dict[str, Any] = {name: json.loads(value) for name, value in file.metadata().items()}
-            pool = JudgedPool(
-                file.get_tensor("audio"),
-                texts["names"],
-                file.get_tensor("text"),
-                texts["captions"],
-                file.get_tensor("caption_audio"),
-            )
+            audio, text, caption_audio = (file.get_tensor(name) for name in ("audio", "text", "caption_audio"))
+            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio)
             rows = set(pool.caption_audio.tolist())
             if not (
                 len(pool.names) == len(pool.audio)
@@ -45,6 +56,11 @@ def read_pool(path: Path) -> JudgedPool:
                 and rows <= set(range(len(pool.audio)))
             ):
                 raise ValueError("its parts do not fit together")
-            return pool
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); run `python train.py test` again") from error
+        raise RunError(f"{path}: cannot be read ({error}); {RUN_TEST} again") from error
+    if "scores" in texts:
+        raise RunError(
+            f"{path}: its model scores by more than a product of embeddings ({texts['scores']}), so the file alone "
+            "cannot be ranked; leave this run out"
+        )
+    return pool

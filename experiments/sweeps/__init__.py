@@ -1,1 +1,1 @@
-"""Sweeps: many runs out of one file in Weights & Biases' form, carried out here with Optuna."""
+"""Sweeps: many runs from one file in Weights & Biases' form, run here with Optuna."""

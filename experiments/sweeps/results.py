@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from common.atomic_files import replacing
+from experiments.figures.style import BLUE, ORANGE, new_figure, without_frame
 from experiments.sweeps.sweep_file import SweepFile
 
 SEED = "seed_everything"
@@ -114,14 +115,12 @@ def draw_sweep(path: Path, sweep: SweepFile, rows: Sequence[Row]) -> bool:
     Two settings of numbers, each pair tried, make a heat map; one makes a curve; else each combination has a line of
     its own, best first, with a dot for each seed.
     """
-    from matplotlib.figure import Figure  # without pyplot, which would change a notebook's backend
-
     values = over_seeds(sweep, rows)
     if not values:
         return False
     keys = [key for key in varying(sweep) if key != SEED]
     numeric = [all(_is_number(settings[i]) for settings in values) for i in range(len(keys))]
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = new_figure(9, 5.5)
     axes = figure.subplots()
     steps = [sorted({float(settings[i]) for settings in values}) for i in range(len(keys))] if all(numeric) else []
     if len(steps) == 2 and len(values) == len(steps[0]) * len(steps[1]):
@@ -157,23 +156,23 @@ def _draw_map(
 
 def _draw_curve(axes: Any, sweep: SweepFile, key: str, values: dict[Any, list[float]]) -> None:
     ordered = sorted((float(settings[0]), runs) for settings, runs in values.items())
-    axes.plot([x for x, _ in ordered], [mean(runs) for _, runs in ordered], color="#2f6db3")
-    axes.plot(*zip(*((x, run) for x, runs in ordered for run in runs), strict=True), "o", color="#2f6db3", alpha=0.6)
+    axes.plot([x for x, _ in ordered], [mean(runs) for _, runs in ordered], color=BLUE)
+    axes.plot(*zip(*((x, run) for x, runs in ordered for run in runs), strict=True), "o", color=BLUE, alpha=0.6)
     if sweep.parameters[key].distribution == "log_uniform_values":
         axes.set_xscale("log")
     axes.set(xlabel=key, ylabel=sweep.metric)
-    axes.spines[["top", "right"]].set_visible(False)
+    without_frame(axes)
 
 
 def _draw_dots(axes: Any, sweep: SweepFile, values: dict[Any, list[float]]) -> None:
     ordered = sorted(values.items(), key=lambda pair: mean(pair[1]), reverse=not sweep.maximise)
     for y, (_, runs) in enumerate(ordered):
-        axes.plot(runs, [y] * len(runs), "o", color="#2f6db3", alpha=0.6)
-        axes.plot(mean(runs), y, "|", color="#d9822b", markersize=18, markeredgewidth=2)
+        axes.plot(runs, [y] * len(runs), "o", color=BLUE, alpha=0.6)
+        axes.plot(mean(runs), y, "|", color=ORANGE, markersize=18, markeredgewidth=2)
     axes.set_yticks(range(len(ordered)), [", ".join(settings) or sweep.name for settings, _ in ordered])
     axes.set(xlabel=f"{sweep.metric} (dots: runs, bar: mean)", ylim=(-0.6, len(ordered) - 0.4))
     axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    without_frame(axes)
 
 
 def _short(value: Any) -> str:

@@ -101,7 +101,7 @@ def _tested(run: RunFolder) -> dict[str, float]:
 
 
 def _last_words(log: Path) -> str:
-    """The last line that tells of an error, else the last one at all."""
+    """The last line that reports an error, else the last one at all."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or [""])[-1][:500]

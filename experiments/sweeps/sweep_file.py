@@ -1,6 +1,6 @@
-"""The sweep file: Weights & Biases' form, so that `wandb sweep` and `sweep.py` read the same one.
+"""The sweep file: Weights & Biases' form, so that `wandb sweep` and `audio-relevance sweep` read the same one.
 
-https://docs.wandb.ai/models/sweeps/sweep-config-keys describes the form. What W&B knows beyond what is here (other
+https://docs.wandb.ai/models/sweeps/sweep-config-keys describes the form. What W&B supports beyond what is here (other
 distributions, nested parameters) is refused by name, not ignored.
 """
 
@@ -92,7 +92,7 @@ class SweepFile:
     Attributes:
         name: of the sweep; the file's own name where it gives none.
         method: "grid" (every combination), "random", or "bayes" (Optuna's TPE here).
-        metric: name of what decides, as it is logged; maximise: whether more of it is better.
+        metric: name of what decides, as it is logged; maximise: whether higher is better.
         parameters: settings that vary, by their key on the command line of train.py.
         command: of a trial, with W&B's macros.
         early_terminate: when hopeless trials end, None: never.
@@ -146,14 +146,14 @@ def read_sweep(path: Path, name: str | None = None) -> SweepFile:
     """Read and check a sweep file; with `name` the sweep is called so, whatever the file says.
 
     Raises:
-        RunError: it is not there, no YAML, or a key or value of it is not one that can be carried out.
+        RunError: it is not there, no YAML, or a key or value of it is not supported.
     """
     if not path.is_file():
         raise RunError(f"{path}: no such sweep file; those of this project lie in configs/sweeps/")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); mend it") from error
+        raise RunError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
     try:
         return sweep_of({**content, "name": name} if name and isinstance(content, dict) else content, path.stem)
     except ValueError as error:
@@ -161,10 +161,10 @@ def read_sweep(path: Path, name: str | None = None) -> SweepFile:
 
 
 def sweep_of(content: Any, name: str) -> SweepFile:
-    """A sweep out of a file's content.
+    """The sweep that a file's content describes.
 
     Raises:
-        ValueError: a key or value that cannot be carried out.
+        ValueError: a key or value that is not supported.
     """
     _check_table(content, "the file", KEYS)
     method = content.get("method")
@@ -258,7 +258,7 @@ def _parameter(key: Any, given: Any) -> Parameter:
 def _command(command: Any) -> tuple[str, ...]:
     advice = "[${env}, ${interpreter}, ${program}, fit, --config, clotho_listnet.yaml, ${args}]"
     if command is None:
-        raise ValueError(f"command is missing, and W&B's default lacks `fit`: give {advice}")
+        raise ValueError(f"command is missing, and W&B's default has no `fit`: give {advice}")
     if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
         raise ValueError(f"command must be a list of texts (numbers and true in quotes), such as {advice}")
     for part in command:
@@ -268,7 +268,7 @@ def _command(command: Any) -> tuple[str, ...]:
         raise ValueError(f"command must hold ${{program}}, fit and ${{args}} once each: {advice}")
     if before := [part for part in command[: command.index("${program}")] if part not in MACROS]:
         raise ValueError(
-            f"command: '{before[0]}' before ${{program}} is not supported; start sweep.py under it instead"
+            f"command: '{before[0]}' before ${{program}} is not supported; start `audio-relevance sweep` under it"
         )
     return tuple(command)
 

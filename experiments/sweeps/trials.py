@@ -1,6 +1,6 @@
-"""The trials of a sweep in an Optuna storage: who runs which, once each, whatever dies in between.
+"""The trials of a sweep in an Optuna storage: each is run once, whatever is killed in between.
 
-Workers are processes that share a storage; they meet nowhere else. A trial is claimed under a file lock (workers of one
+Workers are processes that share a storage and nothing else. A trial is claimed under a file lock (workers of one
 machine) and by the storage's own row lock (workers of several). The worker holds another lock while it runs the trial:
 when it dies the lock is free, and the next worker to look for work puts the trial back into the queue.
 """
@@ -30,7 +30,7 @@ class Claim:
     Attributes:
         number: of the trial.
         settings: what varies, by key.
-        again: whether a worker died over these settings, so that there may be a run to go on with.
+        again: whether a worker died with these settings, so that there may be a run to continue.
         trial, lock: Optuna's view of it, and what says that this worker lives.
         reported: values that the pruner has seen.
     """
@@ -60,7 +60,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.sweep, self.folder = sweep, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._worker = f"{socket.gethostname()}:{folder.resolve()}"  # locks tell only about workers that share them
+        self._worker = f"{socket.gethostname()}:{folder.resolve()}"  # locks show only workers that share them
         self._queue = FileLock(folder / ".queue.lock")
         with self._queue:
             self.study = self._open(storage)
@@ -85,13 +85,13 @@ class Trials:
 
     def _plan(self, plan: dict[str, Any]) -> None:
         plan = json.loads(json.dumps(plan, default=str))  # as the storage gives it back
-        former = self.study.user_attrs.get("plan")
-        if former is not None and former != plan:
+        earlier = self.study.user_attrs.get("plan")
+        if earlier is not None and earlier != plan:
             raise RunError(
                 f"sweep '{self.sweep.name}' began with another file or other arguments; put them back, or give this "
                 "one another --name"
             )
-        if former is None:
+        if earlier is None:
             self.study.set_user_attr("plan", plan)
         settings = self.sweep.planned() or []
         queued = {trial.user_attrs["place"] for trial in self.all() if "place" in trial.user_attrs}
@@ -120,10 +120,13 @@ class Trials:
             self.beat(claim)
             if self.sweep.method == "bayes":
                 claim.settings = {key: suggest(trial, key, wanted) for key, wanted in self.sweep.parameters.items()}
-                if former := self._done_already(claim.settings):
+                if earlier := self._done_already(claim.settings):
                     # Its value again teaches the search as much as a run would, and costs nothing.
                     self._end(
-                        claim, TrialState.COMPLETE, {"settings": claim.settings, "same_as": former.number}, former.value
+                        claim,
+                        TrialState.COMPLETE,
+                        {"settings": claim.settings, "same_as": earlier.number},
+                        earlier.value,
                     )
                     return self.claim()
                 trial.set_user_attr("settings", claim.settings)
@@ -201,7 +204,7 @@ class Trials:
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
             raise RunError(
                 f"trial {claim.number} was given to another worker, since this one gave no sign of life for "
-                f"{SILENT_SECONDS / 60:.0f} minutes; what it found is not counted"
+                f"{SILENT_SECONDS / 60:.0f} minutes; its result is not counted"
             ) from error
         finally:
             claim.lock.release()

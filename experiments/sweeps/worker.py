@@ -51,7 +51,7 @@ def work(
         failures = [*failures, ending] if failures is not None and ending.startswith("failed") else None
         if failures is not None and len(failures) == HOPELESS_FAILURES:
             raise RunError(
-                f"the first {HOPELESS_FAILURES} trials failed, the last one: {ending.removeprefix('failed: ')}; mend "
+                f"the first {HOPELESS_FAILURES} trials failed, the last one: {ending.removeprefix('failed: ')}; fix "
                 f"this, then start again with --retry-failed (logs: {folder})"
             )
 

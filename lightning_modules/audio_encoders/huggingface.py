@@ -17,7 +17,7 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from common.errors import ModelError, RelevanceError
+from common.errors import ModelError
 from common.pretrained import find_model
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
@@ -76,7 +76,7 @@ class HuggingFaceAudio(AudioEncoder):
         self.name = model
         try:
             source = find_model(model, revision)
-        except RelevanceError as error:
+        except ModelError as error:
             raise ModelError(f"audio encoder: {error}") from error
         hub = {"revision": revision, "local_files_only": source.local_files_only}
         try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
-from common.errors import ModelError, RelevanceError
+from common.errors import ModelError
 from common.pretrained import find_model
 from common.token_limits import count_cut
 from lightning_modules.text_encoders.base import Normalisation, Pooling, TextEncoder, normalise_caption, pool_tokens
@@ -40,7 +40,7 @@ class HuggingFaceText(TextEncoder):
     Raises:
         ModelError: the model cannot be found or loaded, or does not go with the other arguments.
 
-    Source of the defaults: Xie et al. 2024, section III-B, and the authors' code (dropout .2, 32 tokens).
+    Source of the defaults: Xie et al. 2024, section IV-B, and the authors' code (dropout .2, 32 tokens).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class HuggingFaceText(TextEncoder):
             raise ModelError(f"text encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
         try:
             source = find_model(model, revision)
-        except RelevanceError as error:
+        except ModelError as error:
             raise ModelError(f"text encoder: {error}") from error
         hub = {"revision": revision, "local_files_only": source.local_files_only}
         try:

@@ -45,7 +45,7 @@ class FrozenTowers:
     Raises:
         ModelError: neither encoder is frozen, or what the audio encoder gives depends on the batch.
         DataError: the audio encoder is frozen, but recordings are cropped.
-        RelevanceError: a table cannot be written.
+        CacheError: a table cannot be written.
     """
 
     def __init__(

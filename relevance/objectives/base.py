@@ -40,7 +40,7 @@ def listnet_loss(scores: Tensor, relevance: Tensor, tau: float | Tensor, omega: 
         tau: temperature of the prediction Q; a tensor may be trained.
         omega: temperature of the target P; None divides rows by their sum (InfoNCE with binary relevance).
 
-    Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach"; Xie et al. 2024, eq. 2-3.
+    Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach"; Xie et al. 2024, eq. 2-4.
     """
     with torch.autocast(scores.device.type, enabled=False):
         log_prediction = torch.log_softmax(scores.float() / tau, dim=1)  # (Q, N)

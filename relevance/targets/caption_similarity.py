@@ -37,7 +37,7 @@ class CaptionSimilarity(Relevance):
         devices: embed in a process on each of them, such as [cuda:0, cuda:1] or [cpu, cpu]; one name: in this process,
             there; default: in this process, on a GPU if there is one. The table is the same.
 
-    Source: Xie et al. 2024, section II-B.
+    Source: Xie et al. 2024, section III-A, eq. 1.
     """
 
     citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'

@@ -6,10 +6,10 @@ import pytest
 import torch
 import yaml
 
+from cli.__main__ import main
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from cli.lightning_cli import RetrievalCLI
-from train import main
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
 """Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
@@ -26,7 +26,8 @@ def parsed(*arguments: str) -> RetrievalCLI:
 
 
 def experiments() -> list[str]:
-    return sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHER_ENCODERS)
+    ours = (path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps")
+    return sorted(path.name for path in ours if path.name not in OTHER_ENCODERS)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -49,7 +50,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
     cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
-    built = cli.parser.instantiate_classes(cli.config)["fit"]
+    built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
@@ -107,11 +108,11 @@ def test_runs_are_named_after_their_configs() -> None:
 
 
 def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
-    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "small.yaml")
+    assert find_config("small.yaml") == find_config("small") == str(CONFIGS / "overlays" / "small.yaml")
     (tmp_path / "small.yaml").write_text("base: clotho_listnet\n")
     assert find_config("small.yaml") == "small.yaml"
     assert bases_of("small.yaml") == ["clotho_listnet"]
-    assert bases_of(str(CONFIGS / "clotho_listnet.yaml")) == []
+    assert bases_of(str(CONFIGS / "clotho" / "clotho_listnet.yaml")) == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cli = parsed(
         "fit", "--config", "demo_infonce", "--model.relevance", "own_relevance.Smoothed", "--model.relevance.a", "0.2"
     )
-    relevance = cli.parser.instantiate_classes(cli.config)["fit"].model.relevance
+    relevance = cli.parser.instantiate(cli.config)["fit"].model.relevance
     relevance.prepare(["a", "b"], torch.tensor([0, 1]).numpy())
     assert relevance(torch.tensor([0]), torch.tensor([0, 1])).tolist() == [[pytest.approx(0.9), pytest.approx(0.1)]]
 

@@ -1,6 +1,7 @@
 """Finished runs against each other: read, held against plain counts and SciPy, printed, written, and refused."""
 
 import csv
+import itertools
 import re
 import runpy
 from collections.abc import Callable, Sequence
@@ -17,9 +18,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 from torch.nn.functional import normalize
 
-from cli.commands import compare
+from cli.__main__ import main
 from common.errors import RunError
-from evaluation.embedding_pool import JudgedPool
+from evaluation.embedding_pool import EmbeddingPool
+from evaluation.evaluator import evaluate
 from experiments.comparison.paired_tests import (
     Metric,
     compare_experiments,
@@ -33,7 +35,7 @@ from experiments.comparison.text import conclusion
 from experiments.figures.comparison import draw_comparison
 from experiments.results.experiment import check_same_pool, find_runs, read_experiment, read_experiments
 from experiments.results.pool_file import write_pool
-from experiments.results.query_table import in_order, pool_tables, write_queries
+from experiments.results.query_table import query_tables, write_queries
 
 ROOT = Path(__file__).parents[2]
 FILES = ["comparison.png", "table.csv", "table.md", "table.tex", "tests.csv"]
@@ -42,7 +44,7 @@ MAP = Metric("text_to_audio", "mAP@10")
 BACK = Metric("audio_to_text", "mAP@10")
 
 
-def make_pool(names: Sequence[str], seed: int, signal: float) -> JudgedPool:
+def make_pool(names: Sequence[str], seed: int, signal: float) -> EmbeddingPool:
     """Captions that lie near their recordings, the nearer the higher `signal`; in another order for each seed."""
     rng = np.random.default_rng(seed)
     names = [names[i] for i in rng.permutation(len(names))]
@@ -51,7 +53,7 @@ def make_pool(names: Sequence[str], seed: int, signal: float) -> JudgedPool:
     noise = torch.from_numpy(rng.standard_normal((len(described), 8))).float()
     texts = [f"$sound$ [of] {names[row]}, {sum(described[:i] == row)} times" for i, row in enumerate(described)]
     text = normalize(signal * audio[described] + noise, dim=1)
-    return JudgedPool(audio, names, text, texts, torch.from_numpy(described))
+    return EmbeddingPool.of_texts(audio, names, text, texts, torch.from_numpy(described))
 
 
 def write_run(
@@ -63,14 +65,15 @@ def write_run(
     split: str = "test",
     manifest: str = "one corpus",
     ndcg: bool = False,
-) -> JudgedPool:
+) -> EmbeddingPool:
     pool = make_pool(names, seed, signal)
-    tables = list(pool_tables(pool).values())
+    tables = query_tables(evaluate(split, pool.in_order()))
     if ndcg:
-        values = [np.where(np.arange(len(table)) == 1, np.nan, table["R@5"].to_numpy()) for table in tables]
-        tables = [table.append_column("nDCG@10", pa.array(v)) for table, v in zip(tables, values, strict=True)]
+        for side, table in tables.items():
+            values = np.where(np.arange(len(table)) == 1, np.nan, table["R@5"].to_numpy())
+            tables[side] = table.append_column("nDCG@10", pa.array(values))
     write_queries(folder / f"queries_{split}.parquet", tables, {"split": split, "manifest_sha256": manifest})
-    write_pool(folder / f"pool_{split}.safetensors", pool)
+    write_pool(folder / f"pool_{split}.safetensors", evaluate(split, pool))
     return pool
 
 
@@ -100,16 +103,16 @@ def runs(tmp_path: Path) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert compare.main([str(argument) for argument in arguments]) == 0
+    assert main(["compare", *(str(argument) for argument in arguments)]) == 0
     return capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def plain_scores(pool: JudgedPool) -> tuple[np.ndarray, np.ndarray]:
+def plain_scores(pool: EmbeddingPool) -> tuple[np.ndarray, np.ndarray]:
     """Ranks and AP@10 of each caption, counted, captions by recording and text."""
-    pool = in_order(pool)
+    pool = pool.in_order()
     scores = (pool.text @ pool.audio.T).numpy()
     own = scores[np.arange(len(scores)), pool.caption_audio]
     ranks = 1 + (scores > own[:, None]).sum(axis=1)
@@ -132,7 +135,7 @@ def test_an_experiment_has_all_its_runs_in_order(tmp_path: Path) -> None:
         np.testing.assert_allclose(side.scores["mAP@10"][row], ap)
         np.testing.assert_allclose(side.scores["R@5"][row], ranks <= 5)
         np.testing.assert_allclose(side.first_rank[row], ranks)
-    assert side.queries == tuple(in_order(pools[0]).captions)
+    assert side.queries == tuple(pools[0].in_order().captions)
     recordings = [sorted(NAMES)[clip] for clip in side.clip_ids]
     assert all(f" {name}," in text for name, text in zip(recordings, side.queries, strict=True))
     assert side.relevant == tuple((int(clip),) for clip in side.clip_ids)
@@ -203,7 +206,9 @@ def test_holm_takes_all_pairs_and_metrics_together(runs: Path) -> None:
     pairs = [("base_line", "better"), ("base_line", "third"), ("better", "third")]
     assert [(test.baseline, test.method, test.metric) for test in tests] == [(*p, m) for p in pairs for m in metrics]
     alone = [
-        compare_pair(*(e for e in experiments if e.name in pair), metric, 99) for pair in pairs for metric in metrics
+        compare_pair(first, second, metric, 99)
+        for first, second in itertools.combinations(experiments, 2)
+        for metric in metrics
     ]
     assert [test.over_clips for test in tests] == [test.over_clips for test in alone]
     ascending = sorted(tests, key=lambda test: test.over_clips.p)
@@ -226,7 +231,7 @@ def test_queries_without_any_gain_are_left_out_of_ndcg(tmp_path: Path) -> None:
         pytest.approx(np.nan, nan_ok=True),
         1,
     )
-    test = compare_pair(*experiments, graded)
+    test = compare_pair(experiments[0], experiments[1], graded)
     keep = ~np.isnan(scores[0])
     assert test.over_queries.df == 76
     assert test.over_queries.t == pytest.approx(stats.ttest_rel(scores[1][keep], scores[0][keep]).statistic)
@@ -345,11 +350,11 @@ def test_files_are_written_together(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("experiments.comparison.report.save_figure", fail)
-    assert compare.main([str(runs / "base_line"), "--output", str(runs / "alone")]) == 0
+    assert main(["compare", str(runs / "base_line"), "--output", str(runs / "alone")]) == 0
     capsys.readouterr()
     assert sorted(file.name for file in (runs / "alone").iterdir()) == [name for name in FILES if name[0] == "t"]
-    assert compare.main([str(argument) for argument in [runs / "better", *command[:1], *command[-2:]]]) == 1
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+    assert main(["compare", *(str(argument) for argument in [runs / "better", *command[:1], *command[-2:]])]) == 1
+    assert capsys.readouterr().err == "error: No space left on device (TRACEBACK=1 shows where)\n"
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
@@ -367,22 +372,22 @@ def test_one_run_has_no_standard_deviation(runs: Path, capsys: pytest.CaptureFix
 
 def test_one_method_has_nothing_to_test(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "better" / "4").mkdir()
-    assert compare.main([str(runs / "better")]) == 0
+    assert main(["compare", str(runs / "better")]) == 0
     printed = capsys.readouterr()
     assert printed.out.endswith("One method: nothing to test.\n")
     assert "bold" not in printed.out
-    assert printed.err == "warning: better: left out for lack of queries_test.parquet: 4\n"
+    assert printed.err == "warning: better: left out, queries_test.parquet is missing: 4\n"
 
 
 def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, tau in ((0, 0.05), (2, 0.05), (10, 0.1)):
         settings = {"model": {"objective": {"tau": tau}}, "data": {"init_args": {"seed": seed, "root": f"/{seed}"}}}
         (runs / "better" / str(seed) / "config_fit.yaml").write_text(yaml.safe_dump(settings))
-    assert compare.main([str(runs / "better")]) == 0
+    assert main(["compare", str(runs / "better")]) == 0
     error = capsys.readouterr().err
     assert (
-        "warning: better: runs 0 and 10 are of different settings (model.objective.tau: 0.05 before, 0.1 now), yet are "
-        "taken for one experiment" in error
+        "warning: better: runs 0 and 10 have different settings (model.objective.tau: 0.05 before, 0.1 now), yet "
+        "count as one experiment" in error
     )
 
 
@@ -430,7 +435,9 @@ def test_the_figure_shows_what_changed_most(runs: Path) -> None:
     assert shown[1:16] == cells
     cells = [c for row in order[:-6:-1] for c in shown_row(first.queries[row], change[row], before[row], after[row])]
     assert shown[17:] == cells
-    labels = [item.get_text() for item in curve.get_legend().get_texts()]
+    legend = curve.get_legend()
+    assert legend is not None
+    labels = [item.get_text() for item in legend.get_texts()]
     assert labels == [f"better: {100 * (change > 0).mean():.0f} %", f"worse: {100 * (change < 0).mean():.0f} %"]
     assert [label.get_text() for label in means.get_yticklabels()] == ["queries", "recordings", "runs"]
     figure.savefig(runs / "figure.png")  # dollar signs and brackets in captions are no markup
@@ -449,7 +456,7 @@ def test_the_figure_shows_what_changed_most(runs: Path) -> None:
 # ------------------------------------------------------------------------------------------------- pools that differ
 
 
-def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
+def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pools = {
@@ -460,8 +467,8 @@ def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
     with pytest.raises(RunError) as caught:
         read_experiments([folders[0], folders[1]])
     assert str(caught.value) == (
-        f"{tmp_path / 'a' / '0'} and {tmp_path / 'b' / '5'} were judged on different pools: query 0 is another text "
-        "(18 such queries), text to audio; judge all anew on the recordings they share with --intersect"
+        f"{tmp_path / 'a' / '0'} and {tmp_path / 'b' / '5'} were evaluated on different pools: query 0 is another text "
+        "(18 such queries), text to audio; evaluate all again on the recordings they share with --intersect"
     )
     experiments = read_experiments(folders, intersect=True)
     shared = set(NAMES[6:20])
@@ -473,18 +480,23 @@ def test_runs_of_other_pools_are_judged_anew_on_what_they_share(
             ranks, ap = plain_scores(pool.only(shared))
             np.testing.assert_allclose(side.scores["mAP@10"][row], ap)
             np.testing.assert_allclose(side.first_rank[row], ranks)
-            summary = pool.only(shared).judge()["audio_to_text"].summary()
+            summary = evaluate("test", pool.only(shared)).rankings["audio_to_text"].summary()
             assert back.scores["mAP@10"][row].mean() == pytest.approx(summary["mAP@10"])
     check_same_pool(experiments)
     out = said(capsys, *folders, "--intersect")
-    assert "Judged anew on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
+    assert (
+        "Evaluated again on the 14 recordings and 42 captions that all runs share; the runs' own pools have 20" in out
+    )
     assert "text to audio 42 queries in a pool of 14" in out
     (tmp_path / "b" / "5" / "pool_test.safetensors").unlink()
-    assert compare.main([str(folder) for folder in [*folders, "--intersect"]]) == 1
+    assert main(["compare", *(str(folder) for folder in [*folders, "--intersect"])]) == 1
     assert "pool_test.safetensors: no such file; run `python train.py test`" in capsys.readouterr().err
+    (tmp_path / "b" / "5" / "pool_test.safetensors").write_bytes(b"rubbish that is no table")
+    assert main(["compare", *(str(folder) for folder in [*folders, "--intersect"])]) == 1
+    assert "pool_test.safetensors: cannot be read" in capsys.readouterr().err
 
 
-def test_judging_anew_on_all_recordings_changes_nothing(runs: Path) -> None:
+def test_evaluating_again_on_all_recordings_changes_nothing(runs: Path) -> None:
     paths = [runs / "base_line", runs / "better"]
     for before, after in zip(read_experiments(paths), read_experiments(paths, intersect=True), strict=True):
         for direction, side in before.directions.items():
@@ -518,11 +530,11 @@ def test_what_differs_between_pools_is_said(
 ) -> None:
     rewrite(runs / "better" / "2" / "queries_test.parquet", change)
     for arguments in ([runs / "base_line", runs / "better"], [runs / "better"]):  # also among runs of one experiment
-        assert compare.main([str(argument) for argument in arguments]) == 1
+        assert main(["compare", *(str(argument) for argument in arguments)]) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1
-        assert f"{runs / 'better' / '2'} were judged on different pools: {differs}" in error
-        assert error.endswith("judge all anew on the recordings they share with --intersect\n")
+        assert f"{runs / 'better' / '2'} were evaluated on different pools: {differs}" in error
+        assert error.endswith("evaluate all again on the recordings they share with --intersect\n")
 
 
 def test_relevant_items_may_be_listed_in_any_order(runs: Path) -> None:
@@ -590,7 +602,7 @@ REFUSED = {
     "gone": r"gone: no such folder; give an experiment's, such as runs/clotho_listnet, or a run's, such as runs/clotho",
     "empty": rf"empty: {NO_RESULTS}$",
     "trained": rf"trained/0: {NO_RESULTS}$",
-    "validated": rf"validated: {NO_RESULTS}, or judge what is there with --split validation$",
+    "validated": rf"validated: {NO_RESULTS}, or compare what is there with --split validation$",
     "not validated": r"better: no per-query results of the validation .*`python train.py validate` .* --split test$",
     "corrupt": r"corrupt/0/queries_test.parquet: cannot be read \(.*\); run `python train.py test` again$",
     "renamed": r"queries_test.parquet: holds results of the validation split, not of test; run `python train.py test`",
@@ -611,7 +623,7 @@ def test_bad_input_ends_in_one_line(runs: Path, capsys: pytest.CaptureFixture[st
     mistakes = spoil(runs)
     assert mistakes.keys() == REFUSED.keys()
     for name, arguments in mistakes.items():
-        assert compare.main([str(argument) for argument in arguments]) == 1, name
+        assert main(["compare", *(str(argument) for argument in arguments)]) == 1, name
         error = capsys.readouterr().err
         assert error.count("\n") == 1, error
         assert re.search(f"^error: .*{REFUSED[name]}", error), error

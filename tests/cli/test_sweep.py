@@ -22,13 +22,16 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from cli.commands import sweep as door
+from cli.__main__ import main
+from cli.config_files import CONFIGS, ROOT
+from cli.sweep_checks import check_trials
 from common.errors import RunError
 from experiments.run_folder import RunFolder
 from experiments.sweeps.results import over_seeds, rows_of_trials
 from experiments.sweeps.run_trial import run_trial
 from experiments.sweeps.sweep_file import SweepFile, read_sweep, sweep_of
 from experiments.sweeps.trials import Trials
+from tests.support.waiting import until
 
 COMMAND = ["${env}", "${interpreter}", "${program}", "fit", "--config", "demo_listnet.yaml", "${args}"]
 NAMED = [*COMMAND, "--run.experiment", "tau={model.objective.tau}"]
@@ -39,7 +42,7 @@ CONTENT: dict[str, Any] = {
     "command": NAMED,
     "parameters": {"model.objective.tau": {"values": [0.1, 0.2]}, "seed_everything": {"values": [0, 1, 2]}},
 }
-FILES = sorted(door.SWEEPS.glob("*.yaml"))
+FILES = sorted((CONFIGS / "sweeps").glob("*.yaml"))
 
 # Stands for train.py: logs the value that it is given, an epoch at a time, into the run's folder.
 STUB = """
@@ -85,10 +88,11 @@ def open_trials(folder: Path, sweep: SweepFile, extra: list[str] | None = None) 
 # ---------------------------------------------------------------------------------------------------- the file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_sweep_of_the_project_can_be_carried_out(path: Path) -> None:
     sweep = read_sweep(path)
-    door.check_trials(sweep, [])
+    check_trials(sweep, [])
     assert sweep.method == "bayes" or sweep.planned()
 
 
@@ -186,7 +190,7 @@ def test_a_bayesian_search_runs_no_settings_twice(tmp_path: Path) -> None:
         ({"method": "random"}, "method random has no end of its own: give run_cap"),
         ({"method": "bayes", "run_cap": "many"}, "run_cap is 'many': give a whole number"),
         ({"method": "bayes", "run_cap": 0}, "run_cap is 0: give at least 1"),
-        ({"command": None}, "command is missing, and W&B's default lacks `fit`"),
+        ({"command": None}, "command is missing, and W&B's default has no `fit`"),
         ({"command": ["${program}", "${args}"]}, "command must hold .* once each"),
         ({"command": [*COMMAND, "${args_json}"]}, r"\$\{args_json\} is not supported"),
         ({"command": [*COMMAND, "--x=${args}"]}, r"--x=\$\{args\} is not supported; there are, alone in a text"),
@@ -227,6 +231,7 @@ def test_a_range_that_makes_no_sense_is_refused(parameter: dict[str, Any], messa
         sweep_of(with_({"method": "random", "run_cap": 2, "parameters": {"a": parameter}}), "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -247,7 +252,7 @@ def test_a_range_that_makes_no_sense_is_refused(parameter: dict[str, Any], messa
 def test_settings_that_training_would_refuse_end_the_sweep_before_it_begins(
     stub: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
 ) -> None:
-    assert door.main([str(write_sweep(stub, **changes))]) == 1
+    assert main(["sweep", str(write_sweep(stub, **changes))]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert re.search(message, line)
     assert not (stub / "runs").exists()
@@ -262,7 +267,7 @@ def test_a_file_that_is_none_is_refused(
     path = tmp_path / "sweep.yaml"
     if text is not None:
         path.write_text(text)
-    assert door.main([str(path)]) == 1
+    assert main(["sweep", str(path)]) == 1
     assert re.search(f"^error: .*{message}", capsys.readouterr().err)
 
 
@@ -280,15 +285,19 @@ def _claim_all(folder: Path, start: Any, taken: Any) -> None:
 CONTENT_OF_30 = with_({"parameters": {"seed_everything": {"values": list(range(30))}}})
 
 
+@pytest.mark.slow
 def test_two_workers_never_run_the_same_trial(tmp_path: Path) -> None:
     context = mp.get_context("spawn")
     start, taken = context.Barrier(2), context.Queue()
     workers = [context.Process(target=_claim_all, args=(tmp_path, start, taken)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    claims = [taken.get(timeout=60) for _ in range(30)]
+    claims = []
+    for _ in range(30):
+        until(lambda: not taken.empty(), *workers)
+        claims.append(taken.get())
     for worker in workers:
-        worker.join(60)
+        worker.join()
         assert worker.exitcode == 0
     assert sorted(seed for _, seed in claims) == list(range(30))
     assert taken.empty()
@@ -301,12 +310,14 @@ def _claim_and_wait(folder: Path, claimed: Any) -> None:
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_was_killed_is_run_again_and_no_other(tmp_path: Path) -> None:
     context = mp.get_context("spawn")
     claimed = context.Queue()
     worker = context.Process(target=_claim_and_wait, args=(tmp_path, claimed))
     worker.start()
-    lost = claimed.get(timeout=60)
+    until(lambda: not claimed.empty(), worker)
+    lost = claimed.get()
     trials = open_trials(tmp_path, sweep_of(CONTENT, "x"))
     others = [trials.claim() for _ in range(5)]
     assert trials.claim() is None  # the first one is still being run
@@ -355,6 +366,7 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         open_trials(tmp_path, sweep_of(CONTENT, "x"))
 
 
+@pytest.mark.slow
 def test_a_bayesian_search_ends_at_its_cap_and_learns(tmp_path: Path) -> None:
     parameters = {"x": {"min": 0.0, "max": 1.0}, "kind": {"values": ["a", "b"]}, "n": {"min": 1, "max": 3}}
     content = with_({"method": "bayes", "run_cap": 40, "parameters": parameters})
@@ -386,9 +398,10 @@ def test_hopeless_trials_are_noticed(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- a whole sweep
 
 
+@pytest.mark.slow
 def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_sweep(stub)
-    assert door.main([str(path), "--folder", "sweeps"]) == 1  # since trials failed
+    assert main(["sweep", str(path), "--folder", "sweeps"]) == 1  # since trials failed
     said = capsys.readouterr().out
     assert "failed: no such seed" in said
     assert "over seeds" in said
@@ -400,15 +413,16 @@ def test_a_sweep_from_its_file_to_its_table(stub: Path, capsys: pytest.CaptureFi
     assert rows[4]["reason"] == "no such seed"
     assert (stub / "sweeps" / "tiny" / "figure.png").stat().st_size > 1000
 
-    assert door.main([str(path), "--folder", "sweeps"]) == 1
+    assert main(["sweep", str(path), "--folder", "sweeps"]) == 1
     assert "trial 0" not in capsys.readouterr().out  # nothing was left to do
 
 
+@pytest.mark.slow
 def test_earlier_runs_are_noticed_before_the_first_trial(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     former = stub / "runs" / "tau=0.2" / "1"
     former.mkdir(parents=True)
     (former / "queries_test.parquet").write_bytes(b"")
-    assert door.main([str(write_sweep(stub))]) == 1
+    assert main(["sweep", str(write_sweep(stub))]) == 1
     assert (
         "runs/tau=0.2/1 holds an earlier run (1 of 6 trials would meet one); move them away" in capsys.readouterr().err
     )
@@ -426,6 +440,7 @@ def one_trial(stub: Path, program: str) -> tuple[str, Trials]:
     return run_trial(sweep, trials, claim, [], run, stub / "log"), trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "ending"),
     [
@@ -439,6 +454,7 @@ def test_a_value_that_is_not_finite_does_not_count(stub: Path, rows: str, ending
     assert rows_of_trials(read_sweep(stub / "tiny.yaml"), trials.all())
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_says_so(stub: Path) -> None:
     said, _ = one_trial(stub, "print('Epoch 1 loss=0.3', flush=True)\nos.kill(os.getpid(), 9)")
     assert said == "failed: killed by signal 9 (out of memory?)"
@@ -465,16 +481,18 @@ def test_a_worker_that_was_given_up_says_so(tmp_path: Path) -> None:
         trials.succeed(claim, 1.0, {"minutes": 1.0})
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_nothing_works_stops(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_sweep(
         stub, parameters={"model.objective.tau": {"values": [1, 2, 3, 4]}, "seed_everything": {"value": 2}}
     )
-    assert door.main([str(path)]) == 1
+    assert main(["sweep", str(path)]) == 1
     captured = capsys.readouterr()
-    assert "error: the first 3 trials failed, the last one: no such seed; mend this, then" in captured.err
+    assert "error: the first 3 trials failed, the last one: no such seed; fix this, then" in captured.err
     assert "trial 3 of" not in captured.out
 
 
+@pytest.mark.slow
 def test_hopeless_trials_are_ended(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.sweeps.run_trial.LOOK_SECONDS", 0.05)
     monkeypatch.setenv("SLEEP", "0.5")
@@ -491,6 +509,7 @@ def test_hopeless_trials_are_ended(stub: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [trial.state for trial in trials.all()] == [TrialState.COMPLETE, TrialState.PRUNED]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_killed_sweep_takes_its_run_along_and_goes_on_with_it(stub: Path) -> None:
     path = write_sweep(
@@ -499,18 +518,17 @@ def test_killed_sweep_takes_its_run_along_and_goes_on_with_it(stub: Path) -> Non
     begin = textwrap.dedent(
         """
         import sys
-        from cli.commands import sweep
-        sweep.check_trials = lambda *_: None
-        sys.exit(sweep.main(sys.argv[1:]))
+        from cli import sweep_checks
+        from cli.__main__ import main
+        sweep_checks.check_trials = lambda *_: None
+        sys.exit(main(["sweep", *sys.argv[1:]]))
         """
     )
-    environment = {**os.environ, "SLEEP": "100", "PYTHONPATH": str(Path(door.__file__).parents[2])}
+    environment = {**os.environ, "SLEEP": "100", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", begin, str(path)]
     worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     logged = stub / "runs" / "tau=0.1" / "0" / "metrics.csv"
-    while not logged.exists():
-        assert worker.poll() is None
-        time.sleep(0.05)
+    until(logged.exists, worker)
     worker.kill()
     worker.wait()
     study = optuna.load_study(study_name="tiny", storage="sqlite:///runs/sweeps/tiny/study.db")

@@ -46,7 +46,7 @@ def test_another_checksum_leaves_nothing(url: str, hub_folder: Path) -> None:
 
 @pytest.mark.parametrize("fragment", ["", "#sha256=", "#sha256=xyz12345", "#md5=0123456789"])
 def test_a_url_needs_a_checksum(url: str, fragment: str) -> None:
-    with pytest.raises(ModelError, match="a URL needs its checksum; write #sha256=HEX behind it"):
+    with pytest.raises(ModelError, match="a URL needs its checksum; write #sha256=HEX after it"):
         find_weights(url + fragment)
 
 

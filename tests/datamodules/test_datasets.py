@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli.commands.leaks import main as leak_report
+from cli.__main__ import main
 from common.errors import DataError
 from datamodules.audiocaps import AudioCaps
 from datamodules.clotho import SPLITS, Clotho
 from datamodules.leaks import find_leaks
 from datamodules.mixture import Mixture
 from datamodules.wavcaps import WavCaps
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 from tests.support.layouts import write_audio, write_audiocaps, write_wavcaps
 
 Refused = Callable[[Callable[[], object]], str]
@@ -85,8 +85,8 @@ def damaged(audiocaps: Path, old: str, new: str) -> AudioCaps:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("12,-bb_b", "11,-bb_b", "train.csv, line 3: audiocap_id 11 stands in line 2 already; delete one of the rows"),
-        ("A bell rings", "", "train.csv, line 4: a cell is empty; mend or delete the row"),
+        ("12,-bb_b", "11,-bb_b", "train.csv, line 3: audiocap_id 11 is in line 2 already; delete one of the rows"),
+        ("A bell rings", "", "train.csv, line 4: a cell is empty; fix or delete the row"),
         ("youtube_id", "video", "train.csv: column 'youtube_id' is missing (found: audiocap_id, video, start_time"),
     ],
 )
@@ -143,16 +143,16 @@ def test_a_share_is_held_out_by_name(wavcaps: Path) -> None:
     assert not train & held_out
 
 
-def test_wavcaps_alone_cannot_be_judged_on(wavcaps: Path, refused: Refused) -> None:
+def test_wavcaps_alone_cannot_be_evaluated_on(wavcaps: Path, refused: Refused) -> None:
     message = refused(lambda: WavCaps(str(wavcaps), SOURCES).setup("fit"))
-    assert message.endswith("no validation recordings; judge on another with Mixture, or set data.validation_share")
+    assert message.endswith("no validation recordings; evaluate on another with Mixture, or set data.validation_share")
     assert "has no test recordings" in refused(lambda: WavCaps(str(wavcaps), SOURCES).setup("test"))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", 'is not of the shape {"data": [{"id", "caption", ...}, ...]}; get the file anew'),
+        ("[1, 2]", 'is not of the shape {"data": [{"id", "caption", ...}, ...]}; get the file again'),
         ('{"data": []}', "is not of the shape"),
         ('{"data": [{"id": "1", "caption": "A."}, {"id": "1", "caption": "B."}]}', "entry 2: id '1' comes twice"),
         ('{"data": [{"id": "1"}]}', "entry 1 has no id or no caption"),
@@ -217,7 +217,7 @@ def test_leaks_are_found_within_a_data_set_and_between_two(audiocaps: Path, wavc
         file.write("998,xxx,1,A video of AudioSet\n")
     write_audio(audiocaps / "audio/test/aaa_90.wav")
     leaks = find_leaks([("AudioCaps", AudioCaps(str(audiocaps))), ("WavCaps", WavCaps(str(wavcaps), SOURCES))])
-    assert [(leak.origin, leak.seen, leak.seen_names, leak.judged, leak.judged_names) for leak in leaks] == [
+    assert [(leak.origin, leak.seen, leak.seen_names, leak.evaluated, leak.evaluated_names) for leak in leaks] == [
         ("youtube:aaa", "AudioCaps train", ["aaa_30"], "AudioCaps test", ["aaa_90"]),
         ("youtube:xxx", "WavCaps train", ["AudioSet/Yxxx"], "AudioCaps test", ["xxx_1"]),
     ]
@@ -236,11 +236,11 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     with (audiocaps / "dataset/test.csv").open("a") as file:
         file.write("999,aaa,90,The same video as a training clip\n")
     roots = ["--audiocaps", str(audiocaps), "--wavcaps", str(wavcaps), "--sources", *SOURCES]
-    assert leak_report([*roots, "--exclude", "clotho_audiocaps"]) == 0
+    assert main(["leaks", *roots, "--exclude", "clotho_audiocaps"]) == 0
     assert "1 origins are on both sides" in capsys.readouterr().out  # WavCaps' clip of it is excluded
-    assert leak_report([*roots, "--exclude", "nothing"]) == 0
+    assert main(["leaks", *roots, "--exclude", "nothing"]) == 0
     assert "2 origins are on both sides" in capsys.readouterr().out
-    assert leak_report(["--clotho", "nowhere"]) == 1
+    assert main(["leaks", "--clotho", "nowhere"]) == 1
     assert capsys.readouterr().err.startswith(
         "error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such"
     )

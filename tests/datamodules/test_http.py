@@ -1,7 +1,6 @@
 import hashlib
 import multiprocessing
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from common.errors import DataError
 from datamodules.downloads.http import CHUNK, download, read_json
 from tests.support.local_server import Server, serve
+from tests.support.waiting import until
 
 DATA = np.random.default_rng(0).bytes(20 * CHUNK + 123)
 SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -37,7 +37,7 @@ def test_a_file_is_fetched_once_and_checked(server: Server, tmp_path: Path) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_is_there_but_wrong_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_there_but_wrong_is_fetched_again(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "a.7z"
     path.write_bytes(DATA[:-1])
     download(f"{server.url}/a.7z", path, SHA256)
@@ -75,9 +75,7 @@ def test_a_killed_process_leaves_what_it_fetched(server: Server, tmp_path: Path)
     server.stall_after = 12 * CHUNK
     process = multiprocessing.get_context("fork").Process(target=download, args=(f"{server.url}/a.7z", path, SHA256))
     process.start()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not (part.exists() and part.stat().st_size >= 8 * CHUNK):
-        time.sleep(0.01)
+    until(lambda: part.exists() and part.stat().st_size >= 8 * CHUNK, process)
     process.kill()
     process.join()
     assert process.exitcode == -9

@@ -16,7 +16,7 @@ from datamodules.csv_files import read_csv
 from datamodules.table import split_table
 from datamodules.wavcaps import WavCaps, read_wavcaps_json
 from experiments.provenance import check_same_training
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 from tests.support.layouts import write_audio, write_audiocaps, write_wavcaps
 
 Refused = Callable[[Callable[[], object]], str]
@@ -68,7 +68,7 @@ def test_a_caption_may_have_lines(tmp_path: Path) -> None:
 def test_a_column_is_there_once(tmp_path: Path, refused: Refused, column: str) -> None:
     path = clotho_csv(tmp_path, f"{HEADER},{column}\na.wav,A dog,b,c,d,e,f\n")
     assert refused(lambda: read_caption_csv(path)) == (
-        f"{path}: column '{column}' stands twice in the first line; rename or delete one of them"
+        f"{path}: column '{column}' is there twice in the first line; rename or delete one of them"
     )
 
 
@@ -76,7 +76,7 @@ def test_a_last_row_that_was_cut_off_is_refused(tmp_path: Path, refused: Refused
     text = rows("a.wav,A dog,b,c,d,e", "b.wav,A cat,b,c,d,e")
     path = clotho_csv(tmp_path, text[:-5])
     assert refused(lambda: read_caption_csv(path)) == (
-        f"{path}, line 3: the file ends in the middle of this row; get it anew, whole"
+        f"{path}, line 3: the file ends in the middle of this row; get it again, whole"
     )
     clotho_csv(tmp_path, text[:-1])  # an editor's habit
     assert len(read_caption_csv(path)) == 2

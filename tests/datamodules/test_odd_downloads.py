@@ -10,14 +10,14 @@ from typing import ClassVar
 import pytest
 import torch
 
-from cli.commands import download as get_data
+from cli.__main__ import main
 from common.errors import DataError
 from datamodules.downloads import sources
 from datamodules.downloads.datasets import hub_files
 from datamodules.downloads.http import download, read_json
 from tests.support.local_server import Server, serve
 
-PAGE = b"<!DOCTYPE html><html><body>Please log in to go on</body>"
+PAGE = b"<!DOCTYPE html><html><body>Please log in to continue</body>"
 PASST = sources.PASST_PATH.format(name=sources.PASST)
 BLACKLIST = "/api/datasets/cvssp/WavCaps/tree/main/json_files/blacklist"
 
@@ -49,10 +49,10 @@ def checkpoint(**options: bool) -> bytes:
 def test_a_page_is_no_checkpoint(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, fault: str
 ) -> None:
-    command = ["passt", "--root", str(tmp_path), "--mirror", server.url]
+    command = ["download", "passt", "--root", str(tmp_path), "--mirror", server.url]
     server.files[PASST] = content
     for _ in range(2):
-        assert get_data.main(command) == 1
+        assert main(command) == 1
         message = capsys.readouterr().err
         assert message.endswith(
             f"what came from {server.url}{PASST} {fault}; is that the right server? (nothing was kept)\n"
@@ -61,15 +61,15 @@ def test_a_page_is_no_checkpoint(
         assert not list(tmp_path.iterdir())
     (tmp_path / sources.PASST).write_bytes(content)  # as an earlier version kept it
     server.files[PASST] = checkpoint()
-    assert get_data.main(command) == 0
+    assert main(command) == 0
     assert (tmp_path / sources.PASST).read_bytes() == checkpoint()
 
 
 @pytest.mark.parametrize("new", [True, False])
 def test_checkpoints_of_both_formats_are_kept(server: Server, tmp_path: Path, new: bool) -> None:
     server.files[PASST] = checkpoint(_use_new_zipfile_serialization=new)
-    command = ["passt", "--root", str(tmp_path), "--mirror", server.url]
-    assert get_data.main(command) == get_data.main(command) == 0
+    command = ["download", "passt", "--root", str(tmp_path), "--mirror", server.url]
+    assert main(command) == main(command) == 0
     assert len(server.asked) == 1
 
 
@@ -80,7 +80,7 @@ def test_a_page_is_no_exclusion_list(
     entry = {"type": "file", "path": "json_files/blacklist/x.json", "size": len(content), "oid": "2"}
     server.listings[BLACKLIST] = [[dict(entry)]]
     server.files["/datasets/cvssp/WavCaps/resolve/main/json_files/blacklist/x.json"] = content
-    assert get_data.main(["wavcaps", "--root", str(tmp_path), "--mirror", server.url]) == 1
+    assert main(["download", "wavcaps", "--root", str(tmp_path), "--mirror", server.url]) == 1
     assert "x.json: what came from " in capsys.readouterr().err
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

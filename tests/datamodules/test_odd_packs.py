@@ -1,9 +1,7 @@
-"""Packing of what is odd, and packs that are damaged; loaders whose processes are killed."""
+"""Packing of what is odd, and packs that are damaged."""
 
 import io
 import json
-import os
-import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,18 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from torch.utils.data import DataLoader, Dataset
 
-import train
-from cli.commands import pack as pack_command
+from cli.__main__ import main
 from common.errors import DataError
 from datamodules.audio import read_audio, read_info
 from datamodules.batch import Batch
 from datamodules.clotho import Clotho
-from datamodules.killed_workers import explain_killed_worker
 from datamodules.shards.checks import other_recording
 from datamodules.streamed_shards import StreamedShards
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 
 Refused = Callable[[Callable[[], object]], str]
 RATE = 16_000
@@ -31,7 +26,7 @@ RATE = 16_000
 
 def pack(corpus: Corpus, folder: Path, *options: str) -> int:
     arguments = [str(folder), "--data", "Clotho", "--data.root", str(corpus.root), "--sample_rate", str(RATE)]
-    return pack_command.main([*arguments, "--workers", "1", "--shard_size", "3", *options])
+    return main(["pack", *arguments, "--workers", "1", "--shard_size", "3", *options])
 
 
 @pytest.mark.parametrize("peak", [1.2, 3.0, 31.0])
@@ -112,59 +107,14 @@ def test_a_rate_that_would_fill_the_disk_is_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         pack(corpus, tmp_path / "shards", "--sample_rate", str(rate))
-    assert f"sample_rate is {rate}: give at most 1000000 (Hz)" in capsys.readouterr().err
+    assert f"sample_rate is {rate}; give at most 1000000 (Hz)" in capsys.readouterr().err
     assert not (tmp_path / "shards").exists()
     message = refused(lambda: Clotho(str(corpus.root), sample_rate=rate))
     assert message == f"data.sample_rate is {rate} Hz; give at most 1000000"
 
 
 def test_what_a_shard_says_of_itself_may_be_anything() -> None:
-    assert other_recording(b"[" * 100_000, "train", "a") == "it holds something else in place of 'a' (train)"
-
-
-class Killed(Dataset[int]):
-    """Ends the process that reads it."""
-
-    def __len__(self) -> int:
-        return 4
-
-    def __getitem__(self, row: int) -> int:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return row
-
-
-def test_a_killed_worker_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError) as caught:
-        list(DataLoader(Killed(), num_workers=1))
-    message = explain_killed_worker(caught.value)
-    assert message is not None
-    assert message.startswith("a process that reads audio was ended from outside (")
-
-    def fail(arguments: list[str]) -> None:
-        raise caught.value
-
-    monkeypatch.setattr(train, "RetrievalCLI", fail)
-    assert train.main([]) == 1
-    assert capsys.readouterr().err == f"error: {message}\n"
-
-
-def test_other_errors_of_a_loader_are_not_explained_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(arguments: list[str]) -> None:
-        raise RuntimeError("a mistake of ours")
-
-    monkeypatch.setattr(train, "RetrievalCLI", fail)
-    with pytest.raises(RuntimeError, match="a mistake of ours"):
-        train.main([])
-
-
-def test_a_full_shared_memory_has_its_own_remedy() -> None:
-    error = RuntimeError(
-        "DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that dataloader's workers are out "
-        "of shared memory. Please try to raise your shared memory limit."
-    )
-    assert "make /dev/shm larger" in str(explain_killed_worker(error))
-    exited = RuntimeError("DataLoader worker (pid(s) 71, 72) exited unexpectedly")
-    assert "lower data.num_workers" in str(explain_killed_worker(exited))
+    assert other_recording(b"[" * 100_000, "train", "a") == "it holds something else instead of 'a' (train)"
 
 
 def test_clips_that_are_no_numbers_are_named_before_training_goes_wrong(corpus: Corpus, refused: Refused) -> None:

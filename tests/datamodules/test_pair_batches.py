@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from common.errors import DataError
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler, epoch_batches, rank_share
@@ -194,7 +194,7 @@ def test_an_epoch_that_is_under_way_keeps_its_shuffle() -> None:
 @settings(deadline=None)
 def test_an_epoch_goes_on_after_the_batches_that_are_done(done: int, epoch: int, rank: int) -> None:
     whole, resumed = (PairBatchSampler(np.repeat(np.arange(11), 5), 2, 0, rank=rank, world_size=2) for _ in range(2))
-    resumed.go_on(epoch, done)
+    resumed.resume(epoch, done)
     whole.set_epoch(epoch)
     assert list(resumed) == list(whole)[done:]
     assert len(resumed) == 13
@@ -259,12 +259,12 @@ def fit(epochs: int, folder: Any, resume: Any = None) -> Recorder:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(model, loader, DataLoader(torch.zeros(1)), ckpt_path=resume, weights_only=True)
+    trainer.fit(model, loader, DataLoader(TensorDataset(torch.zeros(1))), ckpt_path=resume, weights_only=True)
     return model
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_epoch_of_a_training_run_is_shuffled_anew_also_after_a_restart(tmp_path: Any) -> None:
+def test_every_epoch_of_a_training_run_is_shuffled_again_also_after_a_restart(tmp_path: Any) -> None:
     audio = np.repeat(np.arange(10), 3)
     expected = {
         epoch: [[Draw(row, epoch) for row in batch] for batch in rows.tolist()]

@@ -1,4 +1,4 @@
-"""Groups of pairs that are alike: properties of an epoch, what a data module does with a file of neighbours."""
+"""Groups of pairs with similar captions: properties of an epoch, what a data module does with a file of neighbours."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cli.commands import neighbours as command
+from cli.__main__ import main
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
 from datamodules.sampling.neighbours_file import read_neighbours, write_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, epoch_batches
 from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 
 Refused = Callable[[Callable[[], object]], str]
 Ints = npt.NDArray[np.int64]
@@ -93,9 +93,9 @@ def test_every_pair_comes_once_and_groups_are_those_of_a_loop(epoch: Epoch, seed
     whole = len(order) // epoch.group * epoch.group
     chunks = found[:whole].reshape(-1, epoch.group).tolist()
     as_they_come = [rest[i : i + epoch.group] for i in range(0, len(rest), epoch.group)]
-    lacking = as_they_come.pop() if len(rest) % epoch.group else []
+    left_over = as_they_come.pop() if len(rest) % epoch.group else []
     assert sorted(chunks) == sorted(groups + as_they_come)
-    assert found[whole:].tolist() == lacking
+    assert found[whole:].tolist() == left_over
     for chunk in as_they_come:
         chunks.remove(chunk)
     for members in chunks:
@@ -135,7 +135,7 @@ def test_global_batches_are_the_same_on_any_number_of_ranks(
     joined = [[draw.row for part in parts for draw in part] for parts in zip(*shares, strict=True)]
     assert joined == batches.tolist()
     done = batches_there // 2
-    samplers[0].go_on(number, done)
+    samplers[0].resume(number, done)
     assert list(samplers[0]) == shares[0][done:]
 
 
@@ -234,10 +234,12 @@ def test_a_file_that_does_not_fit_is_refused(corpus: Corpus, file: Path, tmp_pat
     assert "is of 65 captions of Clotho, not of the 64 at hand" in refused(
         lambda: read_neighbours(file, captions[:-1], ids)
     )
-    assert "or of other words; write it with `python neighbours.py --save" in refused(
+    assert "or of other words; write it with `audio-relevance neighbours --save" in refused(
         lambda: read_neighbours(file, [*captions[:-1], "other"], ids)
     )
-    assert "lacks captions that are trained on" in refused(lambda: read_neighbours(file, captions, np.array([64])))
+    assert "captions that are trained on are missing" in refused(
+        lambda: read_neighbours(file, captions, np.array([64]))
+    )
     assert "nothing.npz: no such file" in refused(lambda: read_neighbours(tmp_path / "nothing.npz", captions, ids))
     file.write_bytes(file.read_bytes()[:200])
     assert "is no file of neighbours, or damaged" in refused(lambda: read_neighbours(file, captions, ids))
@@ -260,7 +262,7 @@ def test_from_the_command_to_batches(
     monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "saved.npz"
     data = ["--data", "Clotho", "--data.root", str(corpus.root), "--sentence_bert", MINILM]
-    assert command.main([*data, "--data.batch_size", "4", "--k", "3", "--save", str(path)]) == 0
+    assert main(["neighbours", *data, "--data.batch_size", "4", "--k", "3", "--save", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "3 neighbours of each of 30 captions (exact search)" in printed
     assert "groups of 2:" in printed
@@ -270,7 +272,7 @@ def test_from_the_command_to_batches(
     related = Clotho(str(corpus.root), batch_size=4, num_workers=0, sample_rate=8000, related=Related(str(path), 2))
     related.setup("fit")
     capsys.readouterr()
-    assert command.main([*data, "--query", "rain", "--query", "a dog", "--k", "2"]) == 0
+    assert main(["neighbours", *data, "--query", "rain", "--query", "a dog", "--k", "2"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("rain\n")
     assert printed.count("[") == 4
@@ -292,7 +294,7 @@ def test_mistakes_end_in_one_line(
 ) -> None:
     data = ["--data", "Clotho", "--data.root", str(corpus.root), "--sentence_bert", MINILM]
     try:
-        returned: object = command.main([*data, *arguments])
+        returned: object = main(["neighbours", *data, *arguments])
     except SystemExit as end:
         returned = end.code
     error = capsys.readouterr().err

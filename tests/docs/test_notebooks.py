@@ -17,6 +17,7 @@ def test_notebook_is_kept_without_outputs(path: Path) -> None:
     assert [cell.source for cell in code_cells(nbformat.read(path, as_version=4)) if cell.outputs] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem not in OWN_TESTS], ids=lambda path: path.stem)
 def test_notebook_runs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)

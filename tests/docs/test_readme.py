@@ -1,47 +1,61 @@
-"""What the README shows is what works: its files, run as they stand there, and the files it names."""
+"""The parts of one's own that the documents show work as they stand there."""
 
-import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cli.lightning_cli import RetrievalCLI
+from tests.docs.documents import shown_files
+from tests.support.layouts import write_audio
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"```(?:python|yaml)\n# (my_\w+\.(?:py|yaml))\n(.*?)```", README, flags=re.S))
+TEXT_TO_AUDIO = "text_to_audio"
 
 
-def test_own_parts_can_be_named_in_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sorted(FILES) == ["my_encoder.py", "my_idea.yaml", "my_objective.py", "my_relevance.py"]
-    for name, content in FILES.items():
+@pytest.fixture(autouse=True)
+def _shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in shown_files().items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(RetrievalCLI, "_run_subcommand", lambda self, subcommand: None)
 
-    model = RetrievalCLI(["fit", "--config", "my_idea.yaml", "--trainer.logger", "false"]).model
 
-    relevance = model.relevance
+def built(*options: str, config: str = "demo_listnet.yaml") -> Any:
+    """What train.py builds."""
+    return RetrievalCLI(["fit", "--config", config, "--trainer.logger", "false", *options])
+
+
+def test_a_relevance() -> None:
+    relevance = built(config="my_idea.yaml").model.relevance
     relevance.prepare(["a", "b", "c"], torch.tensor([5, 5, 6]).numpy())
-    ids = torch.arange(3)
     expected = torch.tensor([[1, 1, 0.2], [1, 1, 0.2], [0.2, 0.2, 1]])
-    torch.testing.assert_close(relevance(ids, ids), expected)
-    assert float(model.objective(expected, expected)) == 0
+    torch.testing.assert_close(relevance(torch.arange(3), torch.arange(3), TEXT_TO_AUDIO), expected)
+
+
+def test_a_scoring_function() -> None:
+    name = "--model.relevance.scoring"
+    scoring = built(name, "my_scoring.Power", f"{name}.exponent", "3").model.relevance.scoring
+    torch.testing.assert_close(scoring(torch.tensor([-0.5, 0.5, 1.0])), torch.tensor([0, 0.125, 1]))
+
+
+def test_an_objective() -> None:
+    objective = built("--model.objective", "my_objective.Regression").model.objective
+    assert float(objective(torch.eye(3), torch.eye(3))) == 0
+    assert float(objective(torch.eye(3), torch.zeros(3, 3))) == pytest.approx(1 / 3)
+
+
+def test_an_audio_encoder() -> None:
+    model = built("--model.audio_encoder", "my_encoder.Loudness").model
     embeddings = model.embed_audio(torch.rand(2, 800), torch.tensor([800, 500]))
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w./]+)\)|`(\w+/)`", README))))
-def test_what_it_names_is_there(path: tuple[str, str]) -> None:
-    name = "".join(path)
-    if name == "weights/":  # the user makes this one
-        return
-    assert (Path(__file__).parents[2] / name).exists()
-
-
-@pytest.mark.parametrize(
-    "name", sorted(set(re.findall(r"--config (\w+(?:\.yaml)?)\b(?!/)", README)) - {"my_idea.yaml"})
-)
-def test_the_configs_it_names_are_there(name: str) -> None:
-    assert (Path(__file__).parents[2] / "configs" / name).is_file()
+def test_a_data_set(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"file,caption\n{split}.wav,a dog\nnone.wav,a cat\n", encoding="utf-8")
+        write_audio(tmp_path / split / f"{split}.wav")
+    data = built("--data", "my_data.MyData", "--data.root", str(tmp_path)).datamodule
+    assert data.read_captions()[0] == ["a dog", "a cat"] * 3
+    assert data.read_split("test").audio["name"].to_pylist() == ["test.wav"]

@@ -15,8 +15,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from experiments.loggers.csv_logger import read_rows
 from tests.docs.test_notebooks import NOTEBOOKS, check_shown, execute
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from train import main
+
+pytestmark = pytest.mark.slow  # runs the notebook several times
 
 MAP = "test/text_to_audio/mAP@10"
 RUNS = [("demo_infonce", "0"), ("demo_infonce", "1"), ("demo_listnet", "0")]
@@ -126,5 +128,5 @@ def test_one_run_without_its_audio_files(shown: dict[str, Any]) -> None:
 
 def test_without_runs_it_says_in_one_line_how_to_make_them(shown: dict[str, Any]) -> None:
     assert printed(shown["none"], "stderr").splitlines() == [
-        "error: runs/not made: no such folder; make it with `python sweep.py demo_methods`, or name yours in RUNS"
+        "error: runs/not made: no such folder; make it with `audio-relevance sweep demo_methods`, or name yours in RUNS"
     ]

@@ -1,4 +1,4 @@
-"""People as judges: metrics against loops, scipy, scikit-learn and ranx; reading their files; the command."""
+"""Human judgements: metrics against loops, scipy, scikit-learn and ranx; reading their files; the command."""
 
 import csv
 import hashlib
@@ -18,8 +18,9 @@ from sklearn.metrics import ndcg_score
 from common.errors import RelevanceError
 from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import read_rated_clips
-from evaluation.human_judgements import judge_by_lists, judge_by_ratings, match, rank_correlations
-from tests.conftest import Corpus, write_corpus
+from evaluation.human_judgements import agreement_with_lists, agreement_with_ratings, match, rank_correlations
+from evaluation.scores import EmbeddingScores, MatrixScores
+from tests.support.corpus import Corpus, write_corpus
 from train import main
 
 Refused = Callable[[Callable[[], object]], str]
@@ -46,15 +47,15 @@ def test_lists_agree_with_ranx_and_with_a_loop(monkeypatch: pytest.MonkeyPatch) 
 
     queries, items = embeddings(30, 50, seed=1)
     query, item = drawn_pairs(30, 50, most=20, seed=2)
-    verdict = judge_by_lists(queries, items, query, item)
+    agreement = agreement_with_lists(EmbeddingScores(queries, items), query, item)
 
     scores = (queries.double() @ items.double().T).numpy()
     relevant = [set(item[query == q].tolist()) for q in range(30)]
     qrels = Qrels({f"q{q}": {f"i{i}": 1 for i in relevant[q]} for q in range(30)})
     run = Run({f"q{q}": {f"i{i}": float(s) for i, s in enumerate(row)} for q, row in enumerate(scores)})
     theirs = evaluate(qrels, run, ["map@16", "recall@10"])
-    assert verdict.means["mAP@16_all"] == pytest.approx(theirs["map@16"])
-    assert verdict.means["R@10"] == pytest.approx(theirs["recall@10"])
+    assert agreement.means["mAP@16_all"] == pytest.approx(theirs["map@16"])
+    assert agreement.means["R@10"] == pytest.approx(theirs["recall@10"])
 
     for q, row in enumerate(scores):
         found, precisions = 0, []
@@ -63,14 +64,14 @@ def test_lists_agree_with_ranx_and_with_a_loop(monkeypatch: pytest.MonkeyPatch) 
                 found += 1
                 precisions.append((place, found / place))
         first_ten = [precision for place, precision in precisions if place <= 10]
-        assert verdict.per_query["AP@16_all"][q] == pytest.approx(sum(p for _, p in precisions) / len(relevant[q]))
-        assert verdict.per_query["AP@10"][q] == pytest.approx(sum(first_ten) / max(len(first_ten), 1))
+        assert agreement.per_query["AP@16_all"][q] == pytest.approx(sum(p for _, p in precisions) / len(relevant[q]))
+        assert agreement.per_query["AP@10"][q] == pytest.approx(sum(first_ten) / max(len(first_ten), 1))
 
 
 def test_a_constant_scorer_gets_the_chance_of_lists_which_is_that_of_random_orders() -> None:
     query, item = drawn_pairs(4, 40, most=8, seed=3)
-    verdict = judge_by_lists(torch.ones(4, 2), torch.ones(40, 2), query, item)
-    assert verdict.means == pytest.approx(verdict.chance)
+    agreement = agreement_with_lists(MatrixScores(torch.ones(4, 40)), query, item)
+    assert agreement.means == pytest.approx(agreement.chance)
 
     rng = np.random.default_rng(4)
     sums = np.zeros(4)
@@ -79,8 +80,8 @@ def test_a_constant_scorer_gets_the_chance_of_lists_which_is_that_of_random_orde
         for q in range(4):
             ranks = np.sort(places[item[query == q]]) + 1
             sums[q] += sum((n + 1) / rank for n, rank in enumerate(ranks) if rank <= 16) / len(ranks)
-    assert verdict.per_query_chance["AP@16_all"] == pytest.approx(sums / 3000, abs=0.01)
-    assert verdict.chance["R@10"] == pytest.approx(10 / 40)
+    assert agreement.per_query_chance["AP@16_all"] == pytest.approx(sums / 3000, abs=0.01)
+    assert agreement.chance["R@10"] == pytest.approx(10 / 40)
 
 
 # ---- ratings
@@ -98,29 +99,29 @@ def test_ratings_agree_with_scipy_and_scikit_learn() -> None:
     queries, items = embeddings(25, 40, seed=5)
     items[1::2] = items[::2]  # every item has a twin that scores the same
     query, item, rating = rated(25, 40, seed=6)
-    verdict = judge_by_ratings(queries, items, query, item, rating)
+    agreement = agreement_with_ratings(EmbeddingScores(queries, items), query, item, rating)
     for q in range(25):
         mine = query == q
         scores, given = (queries[q] @ items[item[mine] // 2 * 2].T).double().numpy(), rating[mine]
         scores = scores.round(4)  # twins scored apart differ in their last bits
         if len(set(scores)) > 1:
-            assert verdict.per_query["spearman"][q] == pytest.approx(stats.spearmanr(scores, given).statistic)
-            assert verdict.per_query["kendall_tau_b"][q] == pytest.approx(stats.kendalltau(scores, given).statistic)
-        assert verdict.per_query["nDCG@10"][q] == pytest.approx(ndcg_score([given], [scores], k=10))
+            assert agreement.per_query["spearman"][q] == pytest.approx(stats.spearmanr(scores, given).statistic)
+            assert agreement.per_query["kendall_tau_b"][q] == pytest.approx(stats.kendalltau(scores, given).statistic)
+        assert agreement.per_query["nDCG@10"][q] == pytest.approx(ndcg_score([given], [scores], k=10))
         blind = ndcg_score([given], [np.zeros(len(given))], k=10)
-        assert verdict.per_query_chance["nDCG@10"][q] == pytest.approx(blind)
-    assert verdict.chance["spearman"] == verdict.chance["kendall_tau_b"] == 0
+        assert agreement.per_query_chance["nDCG@10"][q] == pytest.approx(blind)
+    assert agreement.chance["spearman"] == agreement.chance["kendall_tau_b"] == 0
 
 
-def test_people_themselves_have_the_best_verdict_and_a_constant_scorer_chance() -> None:
+def test_the_ratings_themselves_agree_best_and_a_constant_scorer_is_at_chance() -> None:
     query, item, rating = rated(6, 20, seed=7)
     truth = torch.zeros(6, 20)
     truth[query, item] = torch.from_numpy(rating).float()
-    best = judge_by_ratings(truth, torch.eye(20), query, item, rating)
+    best = agreement_with_ratings(MatrixScores(truth), query, item, rating)
     assert list(best.means.values()) == pytest.approx([1, 1, 1])
-    worst = judge_by_ratings(-truth, torch.eye(20), query, item, rating)
+    worst = agreement_with_ratings(MatrixScores(-truth), query, item, rating)
     assert [worst.means["spearman"], worst.means["kendall_tau_b"]] == pytest.approx([-1, -1])
-    constant = judge_by_ratings(torch.ones(6, 2), torch.ones(20, 2), query, item, rating)
+    constant = agreement_with_ratings(MatrixScores(torch.ones(6, 20)), query, item, rating)
     assert constant.means == pytest.approx(constant.chance)
 
 
@@ -138,7 +139,7 @@ def test_rank_correlations_agree_with_scipy(pairs: list[tuple[int, int]]) -> Non
 @pytest.mark.parametrize(
     ("item", "rating", "message"),
     [
-        ([0, 1, 2, 0], [0.1, 0.2, 0.5, 0.5], "query 1: its ratings are all alike"),
+        ([0, 1, 2, 0], [0.1, 0.2, 0.5, 0.5], "query 1: its ratings are all equal"),
         ([0, 1, 2, 0], [0.1, np.nan, 0.5, 0.7], "finite and >= 0"),
         ([0, 1, 2, 0], [0.1, -0.2, 0.5, 0.7], "finite and >= 0"),
         ([0, 1, 2, 0], [0.1, 0.2], r"ratings \(2,\) for 4 pairs"),
@@ -149,7 +150,7 @@ def test_rank_correlations_agree_with_scipy(pairs: list[tuple[int, int]]) -> Non
 def test_bad_ratings_are_refused(item: list[int], rating: list[float], message: str) -> None:
     query = np.array([0, 0, 1, 1])
     with pytest.raises(RelevanceError, match=message) as caught:
-        judge_by_ratings(*embeddings(2, 3, seed=8), query, np.array(item), np.array(rating))
+        agreement_with_ratings(EmbeddingScores(*embeddings(2, 3, seed=8)), query, np.array(item), np.array(rating))
     assert "\n" not in str(caught.value)
 
 
@@ -208,7 +209,7 @@ def test_lists_are_read_as_written(tmp_path: Path) -> None:
         (("wind", "('a.wav',)"), "give a list"),
         (("wind", "[1, 2]"), "give a list"),
         (("wind", ""), "audio_filenames is ''; give a list"),
-        (("wind", "['a.wav' 'b.wav']"), "audio_filenames lacks a comma between two names; put one there"),
+        (("wind", "['a.wav' 'b.wav']"), "audio_filenames has no comma between two names; put one there"),
         (("wind", "[]"), "an empty list"),
         (("wind", "['a.wav', 'b.wav', 'a.wav']"), "names 'a.wav' twice"),
         ((" ", "['a.wav']"), "the query is empty"),
@@ -296,7 +297,7 @@ def test_ratings_without_clip_names_are_refused(tmp_path: Path, refused: Refused
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Corpus, Path]:
     """Options of a run that was trained on a tiny corpus, the corpus, and the run's folder."""
-    folder = tmp_path_factory.mktemp("people")
+    folder = tmp_path_factory.mktemp("judgements")
     corpus = write_corpus(folder / "clotho")
     options = {
         "config": "clotho_listnet.yaml",
@@ -318,7 +319,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Corpus
     return arguments, corpus, folder / "runs" / "tiny" / "0"
 
 
-def test_a_test_is_judged_by_lists(
+def test_a_test_is_compared_with_lists(
     trained: tuple[list[str], Corpus, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, corpus, run = trained
@@ -328,7 +329,7 @@ def test_a_test_is_judged_by_lists(
     capsys.readouterr()
     assert main(["test", *arguments, "--run.relevant_clips", str(path)]) == 0
 
-    written = json.loads((run / "people_test.json").read_text())
+    written = json.loads((run / "human_judgements_test.json").read_text())
     assert written["judged_by"] == "relevant_clips"
     assert Path(written["checkpoint"]) == run / "checkpoints" / "best.ckpt"
     assert written["sha256"] == {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -345,13 +346,13 @@ def test_a_test_is_judged_by_lists(
     assert not list(run.glob(".*"))
 
 
-def test_a_validation_is_judged_by_ratings(
+def test_a_validation_is_compared_with_ratings(
     trained: tuple[list[str], Corpus, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, corpus, run = trained
     root = write_ratings(tmp_path / "tau", corpus.captions["validation"])
     assert main(["validate", *arguments, "--run.ratings", str(root)]) == 0
-    written = json.loads((run / "people_validation.json").read_text())
+    written = json.loads((run / "human_judgements_validation.json").read_text())
     assert (written["judged_by"], written["split"]) == ("ratings", "validation")
     assert sorted(Path(name).parent.name for name in written["sha256"]) == [
         "audio_metadata",
@@ -376,7 +377,12 @@ def test_mistakes_end_in_one_line(
         ("test", "ratings", tmp_path, "run.ratings goes with `validate`, not with `test`"),
         ("test", "relevant_clips", tmp_path / "nowhere.csv", "nowhere.csv: no such file"),
         ("validate", "ratings", tmp_path, "validation_relevances.csv: no such file"),
-        ("test", "relevant_clips", foreign, "lists.csv: no query of 1 can be judged on the test split, 1 are none of"),
+        (
+            "test",
+            "relevant_clips",
+            foreign,
+            "lists.csv: no query of 1 can be evaluated on the test split, 1 are",
+        ),
     ):
         capsys.readouterr()
         assert main([command, *arguments, f"--run.{option}", str(value)]) == 1

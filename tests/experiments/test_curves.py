@@ -76,12 +76,18 @@ def test_each_run_and_the_mean_are_drawn(tmp_path: Path) -> None:
     figure = draw_learning_curves(experiments)
     figure.canvas.draw()
     train, loss, precision = figure.axes
-    assert [list(line.get_ydata()) for line in train.get_lines()] == [
+    assert [np.asarray(line.get_ydata()).tolist() for line in train.get_lines()] == [
         *([3.0, 2.0], [3.0, 3.0], [3.0, 2.5]),  # two runs of the first experiment and their mean
         *([3.0, 2.0], [3.0, 2.0]),
         [0.5, 0.5],  # only learned targets have entropy
     ]
-    assert [list(line.get_ydata()) for line in precision.get_lines()] == [[25.0], [50.0], [37.5], [25.0], [25.0]]
+    assert [np.asarray(line.get_ydata()).tolist() for line in precision.get_lines()] == [
+        [25.0],
+        [50.0],
+        [37.5],
+        [25.0],
+        [25.0],
+    ]
     assert len(loss.get_lines()) == 5
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["binary (2 runs)", "$learned$ (1 run)"]
 

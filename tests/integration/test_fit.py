@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from lightning.pytorch.cli import LightningArgumentParser
 
 from cli.config_checks import warn_of_other_schedule
 from cli.lightning_cli import RetrievalCLI
@@ -22,7 +21,10 @@ from experiments.loggers.csv_logger import read_rows
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.training.schedules import Constant, Schedule, WarmupCosine
+from tests.support.runs import arguments, fit_killed
 from train import main
+
+pytestmark = pytest.mark.slow
 
 FILES = [
     "checkpoints/best.ckpt",
@@ -42,25 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fit")
     assert main(["fit", *arguments(folder)]) == 0
     return folder
-
-
-def arguments(folder: Path, epochs: int = 1) -> list[str]:
-    options = {
-        "config": "demo_listnet",
-        "data.root": folder / "corpus",
-        "data.train_clips": 12,
-        "data.validation_clips": 4,
-        "data.test_clips": 6,
-        "data.batch_size": 6,
-        "data.num_workers": 0,
-        "run.root": folder / "runs",
-        "trainer.max_epochs": epochs,
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        "trainer.enable_model_summary": "false",
-        "trainer.log_every_n_steps": 1,
-    }
-    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
 
 
 def test_a_run_leaves_its_folder(folder: Path) -> None:
@@ -84,7 +67,7 @@ def test_an_earlier_run_is_not_lost(folder: Path, capsys: pytest.CaptureFixture[
     best = folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt"
     before = best.read_bytes()
     assert main(["fit", *arguments(folder)]) == 1
-    assert "holds an earlier run; go on with --run.resume true, replace it" in capsys.readouterr().err
+    assert "holds an earlier run; continue it with --run.resume true, replace it" in capsys.readouterr().err
     mistaken = [*arguments(folder), "--run.overwrite", "true", "--data.batch_size", "100"]
     assert main(["fit", *mistaken]) == 1
     assert best.read_bytes() == before
@@ -110,7 +93,7 @@ def test_a_resumed_run_keeps_its_settings(folder: Path, capsys: pytest.CaptureFi
 
 
 def skip_missing(data: Synthetic) -> None:
-    """Like Clotho, which goes on without recordings that are not there."""
+    """Like Clotho, which continues without recordings that are not there."""
     data.missing_audio = "skip"
 
 
@@ -127,12 +110,12 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
     for path in sorted((fewer / "clotho_audio_files" / "development").iterdir())[:5]:
         path.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datamodules.synthetic.Synthetic.prepare_data", skip_missing)  # it would render them anew
+        patch.setattr("datamodules.synthetic.Synthetic.prepare_data", skip_missing)  # it would render them again
         assert main(["fit", *arguments(folder, 3), *resume, "--data.root", str(fewer)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.search(
         r"runs/demo_listnet/0: cannot be resumed with other recordings \(train: 12 with 60 captions, sha256 \w{12} "
-        r"before, 7 with 35 captions, sha256 \w{12} now\); bring back those it began with, or ",
+        r"before, 7 with 35 captions, sha256 \w{12} now\); restore those it began with, or ",
         error,
     )
     assert before == {path: path.read_bytes() for path in before}
@@ -218,38 +201,7 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path, capsys: pytest.C
     assert "best.ckpt: weights of another model: 4 of another shape (e.g. audio_head.bias)" in error
 
 
-class Killed(BaseException):
-    """Raised in place of a SIGKILL."""
-
-
-def fit_killed(run: Path, moment: str, arguments: list[str], *, call: int = 1) -> None:
-    """Run `fit` until the n-th call of something; the folder is left as it was then, half-written files included."""
-    owner, name = {
-        "config": (LightningArgumentParser, "save"),
-        "training": (DualEncoder, "training_step"),
-        "test": (DualEncoder, "test_step"),
-    }[moment]
-    left, calls = run.with_name("left"), []
-
-    def stop(*positional: Any, **named: Any) -> Any:
-        calls.append(name)
-        if len(calls) < call:
-            return original(*positional, **named)
-        if moment == "config":
-            Path(positional[2]).write_text("seed_everything: 0\nmodel:")
-        shutil.copytree(run, left)
-        raise Killed
-
-    original = getattr(owner, name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, stop)
-        with pytest.raises(Killed):
-            main(["fit", *arguments])
-    shutil.rmtree(run)
-    left.rename(run)
-
-
-def test_one_flag_goes_on_with_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     begin = folder / "begin.ckpt"
     begin.write_bytes((folder / "runs" / "demo_listnet" / "0" / "checkpoints" / "best.ckpt").read_bytes())
     runs = folder / "runs"
@@ -260,9 +212,9 @@ def test_one_flag_goes_on_with_a_run_wherever_it_was_killed(folder: Path, caplog
         return [*arguments(folder), *resume, "--model.init_from", str(begin), "--run.test_after_fit", "true"]
 
     assert main(["fit", *options("whole")]) == 0  # there is nothing to resume yet
-    assert "no last.ckpt to go on from, so the run begins from the beginning" in caplog.text
+    assert "no last.ckpt to continue from, so the run starts from the beginning" in caplog.text
     fit_killed(run, "config", options("killed"))
-    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.yaml"]
+    assert [path.name for path in run.iterdir()] == [f".config_fit.{os.getpid()}.part.yaml"]
     (run / "metrics.csv").write_text("step,train/loss\n99,1.0\n")  # stale
     fit_killed(run, "training", options("killed"), call=5)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
@@ -287,7 +239,9 @@ def test_a_run_whose_last_checkpoint_was_deleted_is_not_replaced(
     shutil.copytree(folder / "runs" / "demo_listnet" / "0", folder / "runs" / "pruned" / "0")
     (folder / "runs" / "pruned" / "0" / "checkpoints" / "last.ckpt").unlink()
     assert main(["fit", *arguments(folder), "--run.experiment", "pruned", "--run.resume", "true"]) == 1
-    assert "holds results, but no last.ckpt to go on from; replace them with --run.overwrite" in capsys.readouterr().err
+    assert (
+        "holds results, but no last.ckpt to continue from; replace them with --run.overwrite" in capsys.readouterr().err
+    )
 
 
 # ------------------------------------------------------------------------------------- two processes in the same folder
@@ -314,12 +268,12 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
         meanwhile(patch, lambda: shutil.copytree(finished, run))
         patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
         assert main(["fit", *options]) == (0 if resume == "true" else 1)
-    assert ("holds an earlier run; go on with" in capsys.readouterr().err) == (resume == "false")
+    assert ("holds an earlier run; continue it with" in capsys.readouterr().err) == (resume == "false")
     for name in ("metrics.csv", "queries_test.parquet", "checkpoints/last.ckpt"):
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_what_a_killed_process_wrote_while_it_ended_is_taken_up(folder: Path) -> None:
+def test_what_a_killed_process_wrote_while_it_ended_is_used(folder: Path) -> None:
     runs = folder / "runs"
     whole, run, later = (runs / name / "0" for name in ("whole", "ending", "later"))
 

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-import soxr
 import torch
-import yaml
 from filelock import FileLock
 from lightning.pytorch.callbacks import Callback
 
@@ -25,58 +22,29 @@ from datamodules.audio_folder import AudioFolder, audio_by_path
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.results.embeddings_file import Embeddings, audio_weights_sha256, parts_folder, read_embeddings
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.weights import load_weights
-from tests.conftest import CLIPS, write_corpus
-from tests.support.tiny import TinyAudio, on_two_ranks, tiny_model, tiny_trainer
+from tests.support.corpus import CLIPS
+from tests.support.ranks import on_ranks
+from tests.support.recordings import (
+    NAMES,
+    RECORDINGS,
+    damage,
+    embedded,
+    model_of,
+    other_weights,
+    tiny_run,
+    write_recordings,
+)
+from tests.support.runs import Killed
+from tests.support.tiny import tiny_model, tiny_trainer
 from train import main
 
-# Name, sample rate in Hz, channels, seconds, and what to call libsndfile's format where the ending does not tell.
-RECORDINGS: list[tuple[str, int, int, float, dict[str, str]]] = [
-    ("a.wav", 44100, 2, 0.5, {}),
-    ("b.FLAC", 22050, 1, 0.8, {}),
-    ("deep/c.ogg", 48000, 2, 0.7, {}),
-    ("deep/er/a.wav", 8000, 1, 0.6, {}),
-    ("deep/é 100%.mp3", 44100, 1, 0.9, {}),
-    ("f.opus", 48000, 1, 0.4, {"format": "OGG", "subtype": "OPUS"}),
-    ("long.wav", 16000, 1, 3.0, {}),
-]
-NAMES = [name for name, *_ in RECORDINGS]
 FACTS = {"checkpoint": "x.ckpt", "audio_weights_sha256": "0", "audio_encoder": "{}"}
-
-
-def write_recordings(root: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for name, rate, channels, seconds, kind in RECORDINGS:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(root / name, 0.1 * rng.standard_normal((round(rate * seconds), channels)), rate, **kind)
-    return root
 
 
 @pytest.fixture
 def audio(tmp_path: Path) -> Path:
     """A folder of recordings that a test may damage."""
     return write_recordings(tmp_path / "audio")
-
-
-def tiny_run(folder: Path) -> Path:
-    """The folder of a run of stand-ins on a tiny corpus in Clotho's layout."""
-    corpus = write_corpus(folder / "clotho")
-    config = folder / "tiny.yaml"
-    model = {"audio_encoder": "tests.support.tiny.TinyAudio", "text_encoder": "tests.support.tiny.TinyText", "relevance": "tests.support.tiny.KindRelevance"}
-    data = {"root": str(corpus.root), "batch_size": 6, "num_workers": 0, "max_seconds": 2.0}
-    quiet = {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False}
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "model": {**{part: {"class_path": path} for part, path in model.items()}, "embedding_dim": 12},
-                "data": {"class_path": "Clotho", "init_args": data},
-                "trainer": quiet,
-                "run": {"root": str(folder / "runs")},
-            }
-        )
-    )
-    assert main(["fit", "--config", str(config)]) == 0
-    return folder / "runs" / "tiny" / "0"
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +64,6 @@ def arguments(run: Path, audio: Path, file: Path) -> list[str]:
         str(audio),
         *settings,
     ]
-
-
-def model_of(run: Path) -> DualEncoder:
-    model = tiny_model()
-    load_weights(model, run / "checkpoints" / "best.ckpt")
-    return model.eval()
-
-
-def embedded(model: DualEncoder, path: Path, max_seconds: float = 2.0) -> npt.NDArray[np.float32]:
-    """The embedding of one file, (D,), read by the libraries alone."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    needed = round(max_seconds * rate) + (rate != TinyAudio.sample_rate)
-    mono = soxr.resample(samples[:needed].mean(axis=1), rate, TinyAudio.sample_rate)
-    mono = mono[: round(max_seconds * TinyAudio.sample_rate)]
-    with torch.inference_mode():
-        return model.embed_audio(torch.tensor(mono)[None], torch.tensor([len(mono)]))[0].numpy()
 
 
 def predict(
@@ -146,12 +98,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_any_folder_is_embedded(run: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (audio / "notes.txt").write_text("no audio")
     file = tmp_path / "new" / "embeddings.parquet"
     assert main(arguments(run, audio, file)) == 0
     out = capsys.readouterr().out
-    assert f"embeddings: {file}: 7 recordings, 1 longer than 2 s and judged by their beginning" in out
+    assert f"embeddings: {file}: 7 recordings, 1 longer than 2 s and embedded by their beginning" in out
 
     found = read_embeddings(file)
     assert found.table["name"].to_pylist() == NAMES
@@ -172,6 +125,7 @@ def test_any_folder_is_embedded(run: Path, audio: Path, tmp_path: Path, capsys: 
     assert [path.name for path in file.parent.iterdir() if path.suffix != ".lock"] == [file.name]
 
 
+@pytest.mark.slow
 def test_without_another_folder_the_test_split_is_embedded(run: Path) -> None:
     assert main(["predict", "--config", str(run / "config_fit.yaml")]) == 0
     found = read_embeddings(run / "embeddings.parquet")
@@ -184,22 +138,18 @@ def test_without_another_folder_the_test_split_is_embedded(run: Path) -> None:
     assert (run / "embeddings.parquet").stat().st_mtime_ns == first
 
 
-class Killed(BaseException):
-    """What no one catches."""
-
-
 class Killer(Callback):
     """Ends the process at a batch, before anyone can write anything more."""
 
     def __init__(self, at: int = 2) -> None:
         self.at = at
 
-    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, _: int = 0) -> None:
         if batch_idx == self.at:
             raise Killed
 
 
-def test_what_was_killed_goes_on_where_it_was(
+def test_a_killed_prediction_resumes_where_it_was(
     audio: Path, tmp_path: Path, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, file = tiny_model(), tmp_path / "killed.parquet"
@@ -251,7 +201,7 @@ def test_only_what_is_new_or_was_changed_is_embedded(audio: Path, tmp_path: Path
     assert (
         predict(model, audio, file)
         .summary()
-        .endswith("7 of them embedded before, 1 longer than 2 s and judged by their beginning")
+        .endswith("7 of them embedded before, 1 longer than 2 s and embedded by their beginning")
     )
     assert seen == []
 
@@ -263,7 +213,7 @@ def test_only_what_is_new_or_was_changed_is_embedded(audio: Path, tmp_path: Path
     assert seen == ["new.wav"]
 
 
-def test_other_weights_or_crops_embed_everything_anew(audio: Path, tmp_path: Path, seen: list[str]) -> None:
+def test_other_weights_or_crops_embed_everything_again(audio: Path, tmp_path: Path, seen: list[str]) -> None:
     file = tmp_path / "e.parquet"
     predict(tiny_model(seed=0), audio, file)
     for options in ({"seed": 1}, {"seed": 1, "max_seconds": 1.0}):
@@ -313,6 +263,7 @@ def test_a_like_file_elsewhere_is_another_recording(tmp_path: Path, seen: list[s
         np.testing.assert_allclose(result.vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_source_are_not_written_over(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,13 +290,6 @@ def test_embeddings_of_another_source_are_not_written_over(
     shutil.move(one, tmp_path / "moved")  # as a disk that was taken out: none of what was embedded is there
     assert main(arguments(run, two, file)) == 1
     assert file.read_bytes() == before
-
-
-def other_weights(run: Path, folder: Path) -> Path:
-    """A checkpoint like the run's, of a model that was not trained."""
-    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    torch.save({**checkpoint, "state_dict": tiny_model(seed=5).state_dict()}, folder / "other.ckpt")
-    return folder / "other.ckpt"
 
 
 def test_a_folder_may_change_and_be_embedded_again(audio: Path, tmp_path: Path, seen: list[str]) -> None:
@@ -399,23 +343,18 @@ def on_rank(audio: Path, file: Path, rank: int) -> int:
     return len(data.tables["test"].audio)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_two_ranks_write_what_one_writes(audio: Path, tmp_path: Path) -> None:
     both, alone = tmp_path / "both.parquet", tmp_path / "alone.parquet"
     (audio / "broken.wav").touch()
-    assert on_two_ranks(partial(on_rank, audio, both), tmp_path) == [7, 7]
+    assert on_ranks(partial(on_rank, audio, both), tmp_path) == [7, 7]
     one = predict(tiny_model(), audio, alone).result
     two = read_embeddings(both)
     assert one is not None
     assert two.table.drop(["embedding"]) == one.table.drop(["embedding"])
     np.testing.assert_allclose(two.vectors, one.vectors, atol=1e-6)
     assert not parts_folder(both).exists()
-
-
-def damage(audio: Path) -> None:
-    (audio / "empty.wav").touch()
-    (audio / "text.mp3").write_text("no audio")
-    soundfile.write(audio / "nan.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")  # only decoding it tells
 
 
 def test_broken_files_are_named_and_left_out(audio: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -441,6 +380,7 @@ def test_a_name_that_is_not_utf8_is_left_out(audio: Path, tmp_path: Path, caplog
     assert "its name is not UTF-8; rename it" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["empty.wav", "nan.wav"])
 def test_broken_files_can_be_refused(
     run: Path, audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -470,6 +410,7 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
     assert list(audio_by_path(tmp_path)) == ["a/deep/y.opus", "a/x.WAV", "b/x.wav", "x.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -505,6 +446,7 @@ def test_bad_input_ends_in_one_line(
     assert (tmp_path / "other.parquet").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
 def test_a_folder_without_captions_is_only_embedded(
     run: Path, audio: Path, capsys: pytest.CaptureFixture[str], stage: str
@@ -515,6 +457,7 @@ def test_a_folder_without_captions_is_only_embedded(
     assert f"{audio}: AudioFolder has recordings without captions, for `predict` only" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_file_s_name_goes_with_predict_only(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "--config", str(run / "config_fit.yaml"), "--run.embeddings", "x.parquet"]) == 1
     assert "run.embeddings goes with `predict`, not with `test`; leave it out here" in capsys.readouterr().err
@@ -525,6 +468,7 @@ def test_a_file_without_a_limit_has_nothing_cut() -> None:
     assert [Embeddings(table, {"max_seconds": limit}).cut() for limit in ("None", "1.0", "0.5")] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_source_may_be_overwritten(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "e.parquet"
     for folder in two_alike(tmp_path):

@@ -6,9 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.conftest import write_corpus
+from tests.support.corpus import write_corpus
 from tests.support.layouts import write_audiocaps, write_wavcaps
 from train import main
+
+pytestmark = pytest.mark.slow
 
 SMALL = {
     "trainer.max_epochs": 1,

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import RunError
-from datamodules.base import batches_done
 from datamodules.batch import Example, collate
+from datamodules.lightning_progress import batches_done
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO, read_state_dict
 from experiments.callbacks.checkpoints import RunCheckpoint
@@ -27,6 +25,7 @@ from experiments.loggers.csv_logger import MetricsLogger
 from experiments.provenance import weights_sha256
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
+from tests.support.runs import Killed, python
 from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 
 BATCHES = 9  # of an epoch of `Cropped`
@@ -45,7 +44,7 @@ class Cropped(TinyData):
     def train_dataloader(self) -> Any:
         pairs = [i for i, audio in enumerate(self.audio_of) if audio in self.audio_ids["train"]]
         sampler = PairBatchSampler(np.array(self.audio_of)[pairs], self.batch_size, self.seed)
-        sampler.go_on(*batches_done(self.trainer))
+        sampler.resume(*batches_done(self.trainer))
         dataset = _Crops(self, pairs)
         return DataLoader(
             dataset,
@@ -68,12 +67,8 @@ class _Crops(Dataset[Example]):
         return example
 
 
-class Killed(BaseException):
-    """Raised in place of a SIGKILL."""
-
-
 class Kill(Callback):
-    """Ends the process, as it were, at a moment: what lies on the disk then is all that is left.
+    """Stops the training at a moment: what is on the disk then is all that is left.
 
     A moment is (hook, epoch, number of the batch in it, from 1).
     """
@@ -113,7 +108,7 @@ def fit(
     patience: int | None = None,
     **options: Any,
 ) -> tuple[DualEncoder, Cropped]:
-    """Train in `path`, going on with what is there."""
+    """Train in `path`, resuming what is there."""
     folder, data, model = RunFolder(path), Cropped(workers), tiny_model(dropout=0.3)
     path.mkdir(exist_ok=True)
     resume = folder.check_fit(overwrite=False, resume=True)
@@ -305,16 +300,10 @@ except test_resume.RunError as error:
 """
 
 
-def in_a_process(*arguments: Any) -> "subprocess.CompletedProcess[str]":
-    here = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(here)}
-    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-
+@pytest.mark.slow
 def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[..., Path]) -> None:
     run = RunFolder(tmp_path / "run")
-    assert in_a_process(run.path, "kill").returncode == -9
+    assert python(PROCESS, run.path, "kill").returncode == -9
     assert torch.load(run.last, weights_only=True)["global_step"] == 12
     run.last.with_name(".last.4711.ckpt").write_bytes(b"half")
     (run.path / ".metrics.4711.csv").write_bytes(b"half")
@@ -323,6 +312,7 @@ def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[.
     assert [path.name for path in run.path.rglob(".*")] == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
     tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
@@ -331,9 +321,9 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_says_what_to_do(
         fit(tmp_path / "run", ("batch end", 0, 3))
     before = run.last.read_bytes()
     limits = [len(before) - 1, len(before) // 2, 100]
-    done = in_a_process(run.path, "fill", *limits)
+    done = python(PROCESS, run.path, "fill", *limits)
     files = [run.last, run.last, run.path / "metrics.csv", run.last.with_name("large.ckpt")]
-    end = "cannot be written (File too large); free some space, then go on with --run.resume true"
+    end = "cannot be written (File too large); free some space, then continue with --run.resume true"
     told = [f"{file}: {end}" for file in files]
     assert done.stdout.splitlines() == [*told, "RuntimeError"], done.stderr  # of torch's zip writer
     assert run.last.read_bytes() == before

@@ -75,11 +75,11 @@ def test_silence_padding_equals_a_loop() -> None:
         ("PaSST", {"dim": 8, "depth": 1, "heads": 2, "mask_padding": True}, PaSST),
     ],
 )
-def test_encoders_are_built_from_a_config(class_path: str, init_args: dict[str, Any], kind: type) -> None:
+def test_encoders_are_built_from_a_config(class_path: str, init_args: dict[str, Any], kind: type[AudioEncoder]) -> None:
     parser = ArgumentParser()
     parser.add_argument("--encoder", type=AudioEncoder)
     config = {"encoder": {"class_path": f"lightning_modules.audio_encoders.{class_path}", "init_args": init_args}}
-    encoder = parser.instantiate_classes(parser.parse_object(config)).encoder
+    encoder = parser.instantiate(parser.parse_object(config)).encoder
     assert type(encoder) is kind
     assert encoder.dim == 8
 
@@ -242,7 +242,9 @@ def save_clap(folder: Path, fusion: bool = False) -> Path:
 
 def save_wav2vec2(folder: Path, masked: bool = True) -> Path:
     """`masked` models are told what is padding, the others hear it (`feat_extract_norm` "group")."""
+    counts: dict[str, Any] = {"num_feat_extract_layers": 2}  # not in the signature
     config = Wav2Vec2Config(
+        **counts,
         hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -250,7 +252,6 @@ def save_wav2vec2(folder: Path, masked: bool = True) -> Path:
         conv_dim=(8, 8),
         conv_stride=(10, 8),
         conv_kernel=(20, 16),
-        num_feat_extract_layers=2,
         num_conv_pos_embeddings=4,
         num_conv_pos_embedding_groups=2,
         feat_extract_norm="layer" if masked else "group",

@@ -35,12 +35,14 @@ def assert_compiled_is_the_same(encoder: nn.Module, *inputs: object) -> None:
     assert all(layer._compiled_call_impl is not None for layer in repeated_layers(compiled))
 
 
+@pytest.mark.slow
 def test_audio() -> None:
     torch.manual_seed(0)
     encoder = PaSST(dim=32, depth=2, heads=2)
     assert_compiled_is_the_same(encoder, torch.randn(2, 64_000) / 10, torch.tensor([64_000, 40_000]))
 
 
+@pytest.mark.slow
 def test_text() -> None:
     torch.manual_seed(0)
     config = {"model_type": "bert", "vocab_size": 30_522, "hidden_size": 16, "num_hidden_layers": 2}

@@ -3,32 +3,30 @@
 That one process is right by itself is tested in test_dual_encoder.py, against loops in float64.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from datamodules.batch import Batch
 from lightning_modules.distributed import gather_ids, gather_with_gradient
 from lightning_modules.dual_encoder import DualEncoder
 from relevance.objectives.base import Objective
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks, tiny_model
+from tests.support.gradients import BATCH, Outcome, Step, assert_same, outcome
+from tests.support.ranks import on_ranks
+from tests.support.tiny import KindRelevance, TinyData, tiny_model
 
-# Captions of recordings 0, 1, 2, 3 | 1, 4, 0, 5: two recordings are there on both ranks, with other captions.
-BATCH = [0, 2, 5, 9, 3, 11, 1, 15]
-OBJECTIVES: dict[str, tuple[type[Objective], str]] = {
+OBJECTIVES: dict[str, tuple[Callable[..., Objective], str]] = {
     "text_to_audio": (ListNet, "text_to_audio"),
     "audio_to_text": (ListNet, "audio_to_text"),
     "both": (ListNet, "both"),
     "infonce": (InfoNCE, "both"),
 }
-Outcome = dict[str, Tensor]
 
 
 def model_of(name: str) -> DualEncoder:
@@ -36,24 +34,6 @@ def model_of(name: str) -> DualEncoder:
     relevance = SameAudio() if objective is InfoNCE else KindRelevance()
     relevance.prepare(*TinyData().read_captions())
     return tiny_model(objective(direction, tau=0.2, learn_tau=True), relevance)
-
-
-def outcome(model: DualEncoder, loss: Tensor) -> Outcome:
-    """The loss and all parameters' gradients."""
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    assert all(gradient is not None for gradient in gradients.values())
-    return {"loss": loss.detach(), **gradients}  # type: ignore[dict-item]
-
-
-class Step(nn.Module):
-    """A training step as DDP wraps it."""
-
-    def __init__(self, model: DualEncoder) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.model.training_step(batch, 0)
 
 
 def work(rank: int) -> dict[str, Outcome]:
@@ -100,16 +80,7 @@ def gathering(rank: int) -> Outcome:
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
-    return on_two_ranks(work, tmp_path_factory.mktemp("ranks"))
-
-
-def assert_same(ours: Outcome, theirs: Outcome) -> None:
-    """Each entry to 1e-6 of the whole gradient's norm; a wrong factor on any one parameter would be far above that."""
-    assert ours.keys() == theirs.keys()
-    whole = torch.cat([gradient.flatten() for gradient in theirs.values()]).norm()
-    for name, expected in theirs.items():
-        assert expected.norm() > 1e-3 * whole, name  # else there is nothing to compare
-        assert (ours[name] - expected).norm() < 1e-6 * whole, name
+    return on_ranks(work, tmp_path_factory.mktemp("ranks"))
 
 
 def of_one_process(name: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from common.directions import DIRECTIONS, Direction
 from common.errors import ModelError, RelevanceError
 from datamodules.batch import Batch, collate
 from datamodules.sampling.pair_batches import rank_share
-from evaluation.embedding_pool import Pool
+from evaluation.evaluator import Evaluation
 from lightning_modules.dual_encoder import DualEncoder, cosine_scores
 from lightning_modules.training.schedules import Constant, WarmupCosine
 from relevance.objectives.base import Objective
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks, tiny_model, tiny_trainer
+from tests.support.ranks import on_ranks
+from tests.support.tiny import KindRelevance, TinyData, tiny_model, tiny_trainer
 
 TAU, OMEGA = 0.2, 0.3
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
@@ -62,7 +65,7 @@ def target_of(model: DualEncoder, query: int, items: list[int]) -> list[float]:
         audio_of = TinyData().audio_of
         weights = [float(audio_of[item] == audio_of[query]) for item in items]
     else:
-        table = model.relevance.table  # type: ignore[union-attr]
+        table: Any = model.relevance.table
         weights = [math.exp(float(table[query, item]) / OMEGA) for item in items]
     return [weight / sum(weights) for weight in weights]
 
@@ -109,7 +112,7 @@ def test_the_order_of_a_batch_s_recordings_does_not_matter() -> None:
 
 def test_bad_targets_are_refused_at_the_first_step() -> None:
     model, batch = model_of("both"), TinyData().pairs(PAIRS)
-    model.relevance.table *= 2  # type: ignore[operator]
+    model.relevance.table *= 2  # type: ignore[operator, assignment]
     with pytest.raises(RelevanceError, match=r"relevance must be in \[0, 1\] but spans"):
         model.training_step(batch, 0)
 
@@ -184,17 +187,17 @@ def test_it_learns(tmp_path: Path) -> None:
     model = tiny_model()
     trainer = tiny_trainer(tmp_path, max_epochs=8)
     trainer.fit(model, datamodule=TinyData(train=40, held_out=20))
-    for result in model.results.values():
+    assert model.evaluation is not None
+    for result in model.evaluation.rankings.values():
         assert result.summary()["mAP@10"] > 2 * result.chance()["mAP@10"]  # 3 times it is reached
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    for direction, result in model.results.items():
+    for direction, result in model.evaluation.rankings.items():
         assert logged[f"val/{direction}/mAP@10"] == pytest.approx(result.summary()["mAP@10"])
-    assert model.pool is not None
-    assert logged["val/loss"] == pytest.approx(model.pool_loss(model.pool).item())
+    assert logged["val/loss"] == pytest.approx(model.pool_loss(model.evaluation.pool).item())
 
 
 def test_a_data_module_without_captions_is_refused(tmp_path: Path) -> None:
-    loader = DataLoader([TinyData().example(0, [0])], collate_fn=collate)  # type: ignore[arg-type]
+    loader: DataLoader[Any] = DataLoader([TinyData().example(0, [0])], collate_fn=collate)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"needs a data module with read_captions\(\) to make its targets from"):
         tiny_trainer(tmp_path, max_epochs=1).fit(tiny_model(), loader)
 
@@ -205,13 +208,13 @@ def test_a_loss_batch_that_ranks_nothing_is_refused(loss_batch: int) -> None:
         tiny_model(loss_batch=loss_batch)
 
 
-# ----------------------------------------------------------------------------------------------------------- judging
+# ----------------------------------------------------------------------------------------------------------- evaluating
 
 
-def judged(model: DualEncoder, folder: Path, data: TinyData, how: str = "validate") -> Pool:
+def evaluated(model: DualEncoder, folder: Path, data: TinyData, how: str = "validate") -> Evaluation:
     getattr(tiny_trainer(folder), how)(model, datamodule=data, verbose=False)
-    assert model.pool is not None
-    return model.pool
+    assert model.evaluation is not None
+    return model.evaluation
 
 
 def naive_pool_loss(model: DualEncoder, data: TinyData, loss_batch: int) -> float:
@@ -235,7 +238,7 @@ def test_the_pool_s_loss_is_the_naive_one_however_it_was_computed(tmp_path: Path
     model.loss_batch = loss_batch
     for batch_size in (1, 4, 50):
         data = TinyData(held_out=12, batch_size=batch_size)
-        loss = model.pool_loss(judged(model, tmp_path, data))
+        loss = model.pool_loss(evaluated(model, tmp_path, data).pool)
         assert loss.item() == pytest.approx(naive_pool_loss(model, data, loss_batch), rel=1e-5)
 
 
@@ -267,10 +270,10 @@ def discounted(gains: Any) -> float:
     return sum(float(gain) / math.log2(place + 2) for place, gain in enumerate(gains[:10]))
 
 
-@pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])
-def test_the_test_split_is_judged_query_by_query(tmp_path: Path, direction: str) -> None:
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_test_split_is_evaluated_query_by_query(tmp_path: Path, direction: Direction) -> None:
     model, data = tiny_model(), Distinct()
-    judged(model, tmp_path, data, "test")
+    evaluation = evaluated(model, tmp_path, data, "test")
     audio_ids = list(data.audio_ids["test"])
     caption_ids = [i for i, audio in enumerate(data.audio_of) if audio in audio_ids]
     pairs = [raw(model, data.pairs([i])) for i in caption_ids]
@@ -285,24 +288,25 @@ def test_the_test_split_is_judged_query_by_query(tmp_path: Path, direction: str)
     if direction == "audio_to_text":
         scores, right, gains = scores.T, right.T, gains.T
 
-    result = model.results[direction]
-    columns = {**result.per_query, "nDCG@10": model.graded[direction].numpy()}
+    result = evaluation.rankings[direction]
+    columns = result.per_query
     for query in range(len(scores)):
         expected = naive_metrics(scores[query], right[query].tolist(), gains[query])
         assert {name: column[query] for name, column in columns.items()} == pytest.approx(expected, rel=1e-6)
         assert result.topk_scores[query] == pytest.approx(np.sort(scores[query])[::-1][:10], abs=1e-6)
     blind = [discounted([row.mean()] * len(row)) / discounted(np.sort(row)[::-1]) for row in gains]
-    assert model.graded_chance[direction] == pytest.approx(np.mean(blind), rel=1e-6)
+    assert result.chance()["nDCG@10"] == pytest.approx(np.mean(blind), rel=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"limit_test_batches": 1}, {}])
 def test_graded_relevance_is_used_only_where_it_is_known_of_all(tmp_path: Path, options: dict[str, Any]) -> None:
     model, data = tiny_model(), TinyData(graded=bool(options))
-    model.graded, model.graded_chance = {"text_to_audio": torch.ones(3)}, {"text_to_audio": 1.0}  # of an earlier split
     trainer = tiny_trainer(tmp_path, **options)
     trainer.test(model, datamodule=data, verbose=False)
-    assert (model.graded, model.graded_chance) == ({}, {})
-    assert model.results["text_to_audio"].items == (6 if options else 12)
+    assert model.evaluation is not None
+    for result in model.evaluation.rankings.values():
+        assert (result.graded, result.graded_chance) == ({}, {})
+    assert model.evaluation.rankings["text_to_audio"].items == (6 if options else 12)
     assert not [name for name in trainer.callback_metrics if "nDCG" in name]
 
 
@@ -311,17 +315,15 @@ def test_a_collapsed_model_scores_like_chance(tmp_path: Path) -> None:
     for head in (model.audio_head, model.text_head):
         for parameter in head.parameters():
             torch.nn.init.constant_(parameter, 0.0 if parameter.ndim == 2 else 1.0)
-    judged(model, tmp_path, data, "test")
-    for direction, result in model.results.items():
+    for result in evaluated(model, tmp_path, data, "test").rankings.values():
+        assert "nDCG@10" in result.summary()
         assert result.summary() == pytest.approx(result.chance())
-        assert model.graded[direction].mean().item() == pytest.approx(model.graded_chance[direction])
 
 
 def test_predictions_are_the_pool_s_embeddings_by_name(tmp_path: Path) -> None:
     model, data = tiny_model(), TinyData()
-    pool = judged(model, tmp_path, data, "test")
-    batches = tiny_trainer(tmp_path).predict(model, datamodule=data)
-    assert batches is not None
+    pool = evaluated(model, tmp_path, data, "test").pool
+    batches: Any = tiny_trainer(tmp_path).predict(model, datamodule=data)
     for batch in batches:
         assert batch["names"] == [f"{audio}.wav" for audio in batch["audio_ids"].tolist()]
         rows = torch.searchsorted(pool.audio_ids, batch["audio_ids"])
@@ -347,23 +349,23 @@ def evaluation(rank: int) -> dict[str, Tensor]:
     model = model_of("both")
     trainer = tiny_trainer(Path("unused"))
     trainer.validate(model, datamodule=Shared(), verbose=False)
-    assert model.pool is not None
-    left = {f"pool.{name}": value for name, value in vars(model.pool).items()}
+    assert model.evaluation is not None
+    left = {f"pool.{name}": value for name, value in vars(model.evaluation.pool).items() if len(value)}
     left |= {f"logged.{name}": torch.as_tensor(value) for name, value in trainer.callback_metrics.items()}
-    for direction, result in model.results.items():
-        columns = {**result.per_query, "best": result.topk_items, "nDCG": model.graded[direction].numpy()}
+    for direction, result in model.evaluation.rankings.items():
+        columns = {**result.per_query, "best": result.topk_items}
         left |= {f"{direction}.{name}": torch.from_numpy(column) for name, column in columns.items()}
     return left
 
 
-def test_two_ranks_judge_like_one(tmp_path: Path) -> None:
+def test_two_ranks_evaluate_like_one(tmp_path: Path) -> None:
     expected = evaluation(0)
     assert {"pool.audio", "logged.val/loss", "logged.val/text_to_audio/nDCG@10"} < expected.keys()
     assert len(expected["pool.audio"]) == 11
-    for left in on_two_ranks(evaluation, tmp_path):
+    for left in on_ranks(evaluation, tmp_path):
         assert left.keys() == expected.keys()
         for name, value in expected.items():
-            torch.testing.assert_close(left[name], value, msg=lambda message, name=name: f"{name}: {message}")
+            torch.testing.assert_close(left[name], value, msg=partial("{}: {}".format, name))
 
 
 # --------------------------------------------------------------------------------------------- weights and checkpoints
@@ -390,8 +392,10 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path
     whole = trained(tmp_path / "whole", dropout=dropout)
     resumed = trained(tmp_path / "resumed", resume=tmp_path / "whole" / f"epoch={epoch}.ckpt", dropout=dropout)
     assert_equal_weights(resumed, whole)
-    for direction, result in whole.results.items():
-        assert result.summary() == resumed.results[direction].summary()
+    assert whole.evaluation is not None
+    assert resumed.evaluation is not None
+    for direction, result in whole.evaluation.rankings.items():
+        assert result.summary() == resumed.evaluation.rankings[direction].summary()
 
 
 def test_a_checkpoint_holds_neither_the_pool_nor_the_targets(tmp_path: Path) -> None:

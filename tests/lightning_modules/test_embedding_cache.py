@@ -20,8 +20,8 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.embedding_cache import FrozenTowers, fingerprint
 from relevance.objectives.listnet import ListNet
-from tests.integration.test_fit import arguments
-from tests.lightning_modules.test_distributed import BATCH
+from tests.support.gradients import BATCH, assert_same
+from tests.support.runs import arguments
 from tests.support.tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_model
 from train import main
 
@@ -98,10 +98,8 @@ def test_loss_and_gradients_are_those_of_encoders_in_the_step(towers: tuple[str,
     for name in towers:  # not one call more
         getattr(quick, f"{name}_encoder").forward = None
     wanted, got = loss_and_gradients(slow), loss_and_gradients(quick)
-    assert wanted.keys() == got.keys()
     assert not [name for name in got if name.startswith(tuple(f"{tower}_encoder" for tower in towers))]
-    for name, value in wanted.items():
-        torch.testing.assert_close(got[name], value, rtol=1e-5, atol=1e-7)
+    assert_same(got, wanted)
 
 
 def test_the_second_start_runs_no_encoder() -> None:
@@ -167,7 +165,7 @@ def test_an_encoder_that_freezes_itself_is_in_evaluation_mode() -> None:
     towers = towers_of(model)
     assert towers.audio is not None
     wanted = model.audio_encoder(batch.waveforms, batch.lengths)
-    torch.testing.assert_close(towers.audio(batch.audio_ids), wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(towers.audio(batch.audio_ids), wanted)
     assert int(model.audio_encoder.get_buffer("norm.num_batches_tracked")) == 0
 
 
@@ -192,6 +190,7 @@ def test_cropped_recordings_are_refused() -> None:
         WholeRecordings([table], [dataset], 2.0, 0)
 
 
+@pytest.mark.slow
 def test_a_training_on_tables_is_the_same_training(corpus: Path, tmp_path: Path) -> None:
     losses = []
     for cached in ("false", "true"):
@@ -205,6 +204,7 @@ def test_a_training_on_tables_is_the_same_training(corpus: Path, tmp_path: Path)
         assert losses[1][name] == pytest.approx(values, rel=1e-3), name
 
 
+@pytest.mark.slow
 def test_wholly_frozen_towers_need_no_audio_in_training(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.utilities.model_summary import ModelSummary
+from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from torch import Tensor
 from transformers import (
     AlbertConfig,
@@ -35,8 +35,8 @@ from tests.lightning_modules.test_text_encoders import CAPTIONS, SIZES, save_tok
 from tests.support.tiny import KindRelevance, TinyAudio, TinyText
 
 SIZES3 = {**SIZES, "num_hidden_layers": 3}
-SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+SPECIAL: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
 
 TEXT: dict[str, Any] = {
     "bert": lambda: BertConfig(**SIZES3),
@@ -70,20 +70,41 @@ NO_WEIGHTS = {"clap": {"audio_encoder.avgpool"}, "passt": {""}}
 
 def wav2vec2(stable: bool) -> Wav2Vec2Config:
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
-    convolutions = {"conv_dim": (8,) * 3, "conv_stride": (10, 8, 2), "conv_kernel": (20, 16, 4)}
-    front = {"num_feat_extract_layers": 3, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
-    norms = {"do_stable_layer_norm": stable, "feat_extract_norm": "layer" if stable else "group"}
+    convolutions: dict[str, Any] = {"conv_dim": (8,) * 3, "conv_stride": (10, 8, 2), "conv_kernel": (20, 16, 4)}
+    front: dict[str, Any] = {
+        "num_feat_extract_layers": 3,
+        "num_conv_pos_embeddings": 4,
+        "num_conv_pos_embedding_groups": 2,
+    }
+    norms: dict[str, Any] = {"do_stable_layer_norm": stable, "feat_extract_norm": "layer" if stable else "group"}
     return Wav2Vec2Config(**sizes, intermediate_size=16, **convolutions, **front, **norms)
 
 
 def whisper() -> WhisperConfig:
-    decoder = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "decoder_start_token_id": 1}
-    encoder = {"encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
-    sizes = {"d_model": 16, "vocab_size": 9, "num_mel_bins": 8, "max_source_positions": 50, "dropout": 0.3}
+    decoder: dict[str, Any] = {
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 16,
+        "decoder_start_token_id": 1,
+    }
+    encoder: dict[str, Any] = {"encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
+    sizes: dict[str, Any] = {
+        "d_model": 16,
+        "vocab_size": 9,
+        "num_mel_bins": 8,
+        "max_source_positions": 50,
+        "dropout": 0.3,
+    }
     return WhisperConfig(**encoder, **decoder, **sizes, **SPECIAL)
 
 
-AST = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "max_length": 64, "num_mel_bins": 32}
+AST: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_length": 64,
+    "num_mel_bins": 32,
+}
 AUDIO: dict[str, tuple[Any, Any]] = {
     "ast": (lambda: ASTConfig(**AST, num_hidden_layers=3, **DROPOUT), None),
     "wav2vec2": (lambda: wav2vec2(stable=False), Wav2Vec2FeatureExtractor()),

@@ -9,7 +9,7 @@ from torch import Tensor
 from experiments.loggers.csv_logger import read_rows
 from lightning_modules.audio_encoders.passt_transformer import Attention
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
-from tests.integration.test_fit import arguments
+from tests.support.runs import arguments
 from train import main
 
 CONFIG = {"model_type": "roberta", "vocab_size": 30_522, "hidden_size": 24, "num_hidden_layers": 2}
@@ -64,6 +64,7 @@ def test_attention_of_passt(masked: bool) -> None:
     assert_same(of_fused, gradients(attention, plain))
 
 
+@pytest.mark.slow
 def test_the_fused_optimiser_takes_the_same_steps(tmp_path: Path) -> None:
     losses = []
     for fused in ("false", "true"):

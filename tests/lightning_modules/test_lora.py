@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.model_summary import ModelSummary
+from lightning.pytorch.utilities.model_summary.model_summary import ModelSummary
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cli.commands import search
+from cli.__main__ import main
 from common.errors import ModelError
 from lightning_modules.audio_encoders import PaSST
 from lightning_modules.dual_encoder import DualEncoder
@@ -22,12 +22,12 @@ from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.weights import load_weights
 from relevance.objectives.listnet import ListNet
 from tests.cli.test_command_line import parsed
-from tests.integration.test_fit import arguments, fit_killed
-from tests.integration.test_predict import write_recordings
-from tests.lightning_modules.test_distributed import BATCH, Outcome, Step
 from tests.lightning_modules.test_freezing import Encoders, embed, loss, model_of
-from tests.support.tiny import KindRelevance, TinyData, on_two_ranks
-from train import main
+from tests.support.gradients import BATCH, Outcome, Step
+from tests.support.ranks import on_ranks
+from tests.support.recordings import write_recordings
+from tests.support.runs import arguments, fit_killed
+from tests.support.tiny import KindRelevance, TinyData
 
 pytest.importorskip("peft")
 
@@ -66,7 +66,7 @@ def draw_adapters(module: nn.Module) -> None:
 def test_a_layer_is_the_written_out_product() -> None:
     torch.manual_seed(0)
     model = nn.ModuleDict({"query": nn.Linear(5, 4), "key": nn.Linear(5, 4)}).double()
-    weight, bias = model["query"].weight.detach().clone(), model["query"].bias.detach().clone()
+    weight, bias = (value.detach().clone() for value in model["query"].parameters())
     add_lora(model, LoRA(rank=2, alpha=3.0), "model")
     draw_adapters(model)
     layer: Any = model["query"]
@@ -178,7 +178,7 @@ def dual_encoder(audio: LoRA | None, text: LoRA | None, **options: Any) -> DualE
     """A tiny one without any noise, with weights drawn from a seed."""
     torch.manual_seed(0)
     quiet: dict[str, Any] = dict.fromkeys(("patchout_time", "patchout_frequency", "fmin_jitter", "fmax_jitter"), 0)
-    partly = {"trained_layers": 1} if audio is None else {}
+    partly: dict[str, Any] = {"trained_layers": 1} if audio is None else {}
     return DualEncoder(
         PaSST(dim=8, depth=2, heads=2, lora=audio, **quiet, **partly),
         HuggingFaceText(MINILM, dropout=0.0, attention_dropout=0.0, config=BERT, lora=text),
@@ -198,7 +198,8 @@ def test_a_model_with_adapters_begins_from_one_without(tmp_path: Path, before: t
     model = dual_encoder(LoRA(), LoRA(), init_from=str(tmp_path / "before.ckpt"))
     for ours, theirs in ((model.audio_encoder, source.audio_encoder), (model.text_encoder, source.text_encoder)):
         assert torch.equal(embed(ours.eval()), embed(theirs.eval()))
-    assert torch.equal(model.audio_head[0].weight, source.audio_head[0].weight)
+    heads = [dict(each.audio_head.named_parameters())["0.weight"] for each in (model, source)]
+    assert torch.equal(*heads)
 
     torch.save(model.state_dict(), tmp_path / "with.ckpt")
     again = dual_encoder(LoRA(), LoRA())
@@ -258,7 +259,7 @@ def work(rank: int) -> dict[str, Outcome]:
 
 
 def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
-    ranks = on_two_ranks(work, tmp_path)
+    ranks = on_ranks(work, tmp_path)
     for kind in ("both", "text"):
         model = model_with_adapters(kind)
         model.training_step(TinyData().pairs(BATCH), 0).backward()
@@ -280,7 +281,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a LoRA run was fine-tuned from the weights of a model without LoRA, and tested."""
     folder = tmp_path_factory.mktemp("lora")
     cli = parsed("fit", *tiny(folder))
-    torch.save(cli.parser.instantiate_classes(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
+    torch.save(cli.parser.instantiate(cli.config)["fit"].model.state_dict(), folder / "plain.ckpt")
     assert main(["fit", *with_lora(folder, "whole")]) == 0
     return folder
 
@@ -304,6 +305,7 @@ def with_lora(folder: Path, experiment: str) -> list[str]:
     return [*tiny(folder), *(text for name, value in options.items() for text in (f"--{name}", value))]
 
 
+@pytest.mark.slow
 def test_a_run_trains_adapters_and_leaves_the_rest(folder: Path) -> None:
     before = torch.load(folder / "plain.ckpt", weights_only=True)
     best = folder / "runs" / "whole" / "0" / "checkpoints" / "best.ckpt"
@@ -316,6 +318,7 @@ def test_a_run_trains_adapters_and_leaves_the_rest(folder: Path) -> None:
     assert {name.split(".")[-4] for name in after if ".lora_A." in name} == {"query", "key"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(folder: Path) -> None:
     whole, run = folder / "runs" / "whole" / "0", folder / "runs" / "killed" / "0"
     fit_killed(run, "training", with_lora(folder, "killed"), call=3)
@@ -326,6 +329,7 @@ def test_a_killed_run_goes_on_bit_for_bit(folder: Path) -> None:
     assert ours["fit"]["weights_sha256"] == theirs["fit"]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_is_tested_predicted_with_and_searched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = folder / "runs" / "whole" / "0"
     queries = (run / "queries_test.parquet").read_bytes()
@@ -336,7 +340,7 @@ def test_a_run_is_tested_predicted_with_and_searched(folder: Path, capsys: pytes
     assert main(["predict", "--config", str(run / "config_fit.yaml"), *others]) == 0
     assert pq.read_table(run / "embeddings.parquet").num_rows > 0
     capsys.readouterr()
-    assert search.main(["--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), "a dog barks"]) == 0
     assert "a dog barks" in capsys.readouterr().out
 
 
@@ -348,7 +352,7 @@ def test_the_overlay_goes_with_the_papers_model(tmp_path: Path, monkeypatch: pyt
     assert options.text_encoder.init_args.model == "FacebookAI/roberta-large"
     smaller = {"audio_encoder.checkpoint": "null", "audio_encoder.depth": "1", "text_encoder.model": MINILM}
     cli = parsed(*configs, *(text for name, value in smaller.items() for text in (f"--model.{name}", value)))
-    model = cli.parser.instantiate_classes(cli.config)["fit"].model
+    model = cli.parser.instantiate(cli.config)["fit"].model
     adapted = {name.split(".")[-4] for name, _ in model.named_parameters() if ".lora_A." in name}
     assert adapted == {"qkv", "query", "value"}
     assert model.audio_encoder.network.blocks[0].attn.qkv.scaling == {"default": 2.0}

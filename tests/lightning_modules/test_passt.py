@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import Attention, PasstTransformer
 from lightning_modules.audio_encoders.windows import average_windows, count_windows, cut_windows
 
-TINY = {"dim": 32, "depth": 2, "heads": 2}
+TINY: dict[str, Any] = {"dim": 32, "depth": 2, "heads": 2}
 SECOND = 32_000
 
 
@@ -59,7 +60,7 @@ def original(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     for name in ("original_passt.passt", "original_passt.helpers.vit_helpers"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module("original_passt.passt")
-    module.first_RUN = False  # it prints every shape once
+    vars(module)["first_RUN"] = False  # it prints every shape once
     return module
 
 
@@ -79,7 +80,7 @@ def original_network(original: types.ModuleType, **sizes: int) -> nn.Module:
     return network
 
 
-def loaded_from(network: nn.Module, path: Path, **sizes: int) -> PasstTransformer:
+def loaded_from(network: nn.Module, path: Path, **sizes: Any) -> PasstTransformer:
     torch.save(network.state_dict(), path)
     ours = PasstTransformer(**sizes)
     load_passt(ours, str(path))
@@ -101,8 +102,8 @@ def test_training_step_equals_the_original(original: types.ModuleType, tmp_path:
     ours = loaded_from(theirs, tmp_path / "passt.pt", **TINY).train()
     spectrograms = torch.randn(2, 128, 998)
     lengths: dict[str, int] = {}
-    theirs.blocks[0].register_forward_pre_hook(lambda _, args: lengths.update(theirs=args[0].shape[1]))
-    ours.blocks[0].register_forward_pre_hook(lambda _, args: lengths.update(ours=args[0].shape[1]))
+    theirs.get_submodule("blocks.0").register_forward_pre_hook(lambda _, args: lengths.update(theirs=args[0].shape[1]))
+    ours.get_submodule("blocks.0").register_forward_pre_hook(lambda _, args: lengths.update(ours=args[0].shape[1]))
     torch.manual_seed(3)
     expected = theirs(spectrograms[:, None])[1]
     torch.manual_seed(3)

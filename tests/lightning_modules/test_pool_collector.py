@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datamodules.sampling.pair_batches import rank_share
-from evaluation.embedding_pool import Pool, caption_slots
+from evaluation.embedding_pool import EmbeddingPool, caption_slots
 from lightning_modules.pool_collector import PoolCollector
-from tests.support.tiny import on_two_ranks
+from tests.support.ranks import on_ranks
 
 FIELDS = ("audio", "audio_ids", "text", "caption_ids", "caption_audio")
 # Ids of 7 recordings in no order, with 1 to 3 captions each, whose ids are in another order still.
@@ -44,7 +44,7 @@ def pool_of(batches: list[list[int]]) -> dict[str, Tensor]:
     return as_dict(collector.compute())
 
 
-def as_dict(pool: Pool) -> dict[str, Tensor]:
+def as_dict(pool: EmbeddingPool) -> dict[str, Tensor]:
     return {field: getattr(pool, field) for field in FIELDS}
 
 
@@ -76,7 +76,7 @@ def work(rank: int) -> list[dict[str, Tensor]]:
 def test_two_ranks_with_a_padding_repeat_give_the_pool_of_one(tmp_path: Path) -> None:
     shares = [AUDIO_IDS[row] for rank in range(2) for row in rank_share(len(AUDIO_IDS), rank, 2)]
     assert Counter(shares)[AUDIO_IDS[0]] == 2  # else there is no repeat to remove
-    for pools in on_two_ranks(work, tmp_path):
+    for pools in on_ranks(work, tmp_path):
         for pool in pools:
             assert_whole(pool)
 

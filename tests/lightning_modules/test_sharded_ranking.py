@@ -1,15 +1,12 @@
 """Ranking shared out over two and three gloo processes against one process, field by field and bit by bit."""
 
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -17,10 +14,12 @@ from torch import Tensor
 from common.errors import RelevanceError
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import count_ranks
+from evaluation.scores import EmbeddingScores, FunctionScores, MatrixScores, Scores
 from lightning_modules import distributed as sharded_ranking
 from lightning_modules.distributed import sharded_metrics
+from tests.support.ranks import on_ranks
 
-Pool = tuple[Tensor, Tensor, Tensor, Tensor]  # queries, items, relevant_query, relevant_item
+Pool = tuple[Scores, Tensor, Tensor]  # and relevant_query, relevant_item
 
 
 def pairs_of(queries: int, items: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -36,7 +35,11 @@ def tying_pool(queries: int, items: int, seed: int = 0) -> Pool:
     """Small integers: products are exact, and many tie."""
     rng = torch.Generator().manual_seed(seed)
     embeddings = (torch.randint(-2, 3, (count, 5), generator=rng).float() for count in (queries, items))
-    return *embeddings, *pairs_of(queries, items, rng)
+    return EmbeddingScores(*embeddings), *pairs_of(queries, items, rng)
+
+
+def best_of_vectors(queries: Tensor, items: Tensor) -> Tensor:
+    return torch.einsum("qed,nfd->qnef", queries, items).amax((2, 3))
 
 
 def pool_of(name: str) -> Pool:
@@ -47,18 +50,24 @@ def pool_of(name: str) -> Pool:
             return tying_pool(1301, 150)
         case "random":  # 4, some items twice
             items = torch.randn(120, 100, generator=rng)[torch.arange(150) % 120]
-            return torch.randn(1540, 100, generator=rng), items, *pairs_of(1540, 150, rng)
+            return EmbeddingScores(torch.randn(1540, 100, generator=rng), items), *pairs_of(1540, 150, rng)
         case "collapsed":  # 2
-            return torch.randn(600, 24, generator=rng), torch.ones(70, 24), *pairs_of(600, 70, rng)
+            scores = EmbeddingScores(torch.randn(600, 24, generator=rng), torch.ones(70, 24))
+            return scores, *pairs_of(600, 70, rng)
         case "negative zeros":  # 2
-            return torch.full((700, 1), -1.0), torch.zeros(9, 1), *pairs_of(700, 9, rng)
+            return EmbeddingScores(torch.full((700, 1), -1.0), torch.zeros(9, 1)), *pairs_of(700, 9, rng)
         case "one query":
             return tying_pool(1, 40)
+        case "matrix":  # 2
+            return MatrixScores(torch.randint(-9, 9, (900, 130), generator=rng) / 8), *pairs_of(900, 130, rng)
+        case "function":  # 2, of the best of three vectors
+            queries, items = (torch.randn(count, 3, 16, generator=rng) for count in (700, 140))
+            return FunctionScores(best_of_vectors, queries, items), *pairs_of(700, 140, rng)
         case _:
             raise KeyError(name)
 
 
-POOLS = ("ties", "random", "collapsed", "negative zeros", "one query")
+POOLS = ("ties", "random", "collapsed", "negative zeros", "one query", "matrix", "function")
 
 
 def fields(result: RankingResult) -> dict[str, object]:
@@ -76,7 +85,7 @@ def work(rank: int) -> dict[str, object]:
     left: dict[str, object] = {}
     counted = []
 
-    def recorded(*arguments, **options):
+    def recorded(*arguments: Any, **options: Any) -> Any:
         counts = count_ranks(*arguments, **options)
         counted.append(int((counts.equal > 0).sum()))
         return counts
@@ -85,29 +94,18 @@ def work(rank: int) -> dict[str, object]:
         for name in POOLS:
             left[name] = fields(sharded_metrics(*pool_of(name)))
     left["counted"] = counted
-    queries, items, *pairs = pool_of("one query")
+    broken = torch.ones(900, 130)
+    broken[-1, -1] = torch.nan  # in the last rank's share
     with pytest.raises(RelevanceError) as refusal:
-        sharded_metrics(queries / 0, items, *pairs)
+        sharded_metrics(MatrixScores(broken), *pool_of("matrix")[1:])
     left["refusal"] = str(refusal.value)
     return left
-
-
-def join(rank: int, ranks: int, work: Callable[[int], object], folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks)
-    try:
-        torch.save(work(rank), folder / f"rank{rank}.pt")
-    finally:
-        dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module", params=[2, 3])
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     """What `work` returns on each rank."""
-    folder = tmp_path_factory.mktemp("ranks")
-    mp.get_context("forkserver").set_forkserver_preload(["lightning_modules.dual_encoder"])
-    mp.start_processes(join, (request.param, work, folder), nprocs=request.param, start_method="forkserver")
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(request.param)]
+    return on_ranks(work, tmp_path_factory.mktemp("ranks"), request.param)
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -120,14 +118,15 @@ def test_every_rank_ends_with_the_result_of_one_process(outcomes: list[dict[str,
 
 def test_ranks_count_each_pair_once_and_of_a_large_pool_each_some(outcomes: list[dict[str, object]]) -> None:
     counted = torch.tensor([left["counted"] for left in outcomes])  # (W, pools)
-    assert counted.sum(0).tolist() == [len(pool_of(name)[2]) for name in POOLS]
+    assert counted.sum(0).tolist() == [len(pool_of(name)[1]) for name in POOLS]
     assert (counted[:, POOLS.index("ties")] > 0).all()
     assert sorted(counted[:, POOLS.index("one query")].tolist())[:-1] == [0] * (len(outcomes) - 1)
 
 
 def test_a_broken_pool_is_refused_on_every_rank(outcomes: list[dict[str, object]]) -> None:
-    for left in outcomes:
-        assert "queries: embedding 0 holds NaN or inf" in str(left["refusal"])
+    for left in outcomes[:-1]:
+        assert "another rank could not rank its share" in str(left["refusal"])
+    assert "scores hold NaN or inf" in str(outcomes[-1]["refusal"])
 
 
 def test_one_process_ranks_everything() -> None:
@@ -167,7 +166,7 @@ def test_shares_add_up_to_the_whole(queries: int, items: int, shares: int, block
         assert torch.equal(sum(getattr(part, name) for part in parts), getattr(whole, name)), name
     counted = torch.stack([part.equal > 0 for part in parts])  # (W, P)
     assert (counted.sum(0) == 1).all()
-    share_of = counted.int().argmax(0)[pool[2].argsort()]  # of each pair, in order of queries
+    share_of = counted.int().argmax(0)[pool[1].argsort()]  # of each pair, in order of queries
     assert (share_of.diff() >= 0).all()
     blocks = -(-queries // 16) if block_elements == 1 else 1
     assert len(share_of.unique()) >= min(shares, blocks)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from common.disk_cache import table_key
-from common.errors import RelevanceError
+from common.errors import ModelError, RelevanceError, UserError
 from common.pretrained import find_model
 from relevance import caption_embeddings
 from relevance.caption_embeddings import embed_captions, model_fingerprint
@@ -145,7 +145,7 @@ def test_lookup_before_prepare_says_so(relevance: SameAudio | CaptionSimilarity)
     ],
 )
 def test_bad_input_is_named(captions: list[str], model: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(RelevanceError, match=message):
+    with pytest.raises(UserError, match=message):
         embed_captions(captions, model, cache_dir=tmp_path, progress=False)
     assert not list(tmp_path.rglob("*.npy"))
 
@@ -158,8 +158,6 @@ def test_a_hub_model_out_of_reach_is_explained(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *a, **k: None)
-    with pytest.raises(
-        RelevanceError, match=r"model 'owner/model' is neither .* .no route to host.*hf download"
-    ) as info:
+    with pytest.raises(ModelError, match=r"model 'owner/model' is neither .* .no route to host.*hf download") as info:
         embed_captions(["a"], "owner/model", cache_dir=tmp_path, progress=False)
     assert "\n" not in str(info.value)

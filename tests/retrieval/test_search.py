@@ -1,5 +1,6 @@
-"""`search.py`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
+"""`search`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
 
+import os
 import re
 import shutil
 import sys
@@ -19,17 +20,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.commands.search import main
+from cli.__main__ import main
 from common.errors import RunError
+from evaluation.evaluator import evaluate
+from evaluation.scores import EmbeddingScores
 from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder, find_run
-from retrieval import search_page
 from retrieval.search_index import Hit, Recordings, SearchIndex, best_hits, example_queries
 from retrieval.search_page import answer, build_page, hits_html, serve
-from tests.conftest import CLIPS
-from tests.integration.test_predict import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
+from tests.support.corpus import CLIPS
+from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
 ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │")
 
@@ -76,10 +78,11 @@ def index_of(run: Path) -> Path:
 @given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them alike
+    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them equal
     query = rng.integers(-2, 3, 4).astype(np.float32)
     names = [f"{i}.wav" for i in range(count)]
-    hits = best_hits(query, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
+    scores = EmbeddingScores(torch.from_numpy(query)[None], torch.from_numpy(vectors))
+    hits = best_hits(scores, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
     products = [sum(float(a) * float(b) for a, b in zip(vector, query, strict=True)) for vector in vectors]
     order = sorted(range(count), key=lambda i: (-products[i], i))[:top]
     assert hits == [Hit(rank, products[i], names[i], None, float(i)) for rank, i in enumerate(order, 1)]
@@ -87,7 +90,7 @@ def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) ->
 
 def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     queries = ["distant bird", "steady engine"]
-    assert main(["--run", str(run), "--audio", str(audio), *queries, "--top", "5"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), *queries, "--top", "5"]) == 0
     out = capsys.readouterr().out
     model = model_of(run)
     vectors = np.stack([embedded(model, audio / name) for name in NAMES])
@@ -105,14 +108,14 @@ def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixt
 
 def test_a_second_search_embeds_what_is_new(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run.parent), "--audio", str(audio), "loud dog"]  # the experiment has one run
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     file = index_of(run)
     assert f"index: {file}: 7 recordings, 1 longer than 2 s" in capsys.readouterr().out
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert f"index: {file}: 7 recordings, 7 of them embedded before" in capsys.readouterr().out
     (audio / "a.wav").unlink()
     soundfile.write(audio / "deep" / "new.wav", np.ones(8000) / 2, 8000)
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     out = capsys.readouterr().out
     assert f"index: {file}: 7 recordings, 6 of them embedded before" in out
     assert {row[2] for row in ranking(out)} == {*NAMES, "deep/new.wav"} - {"a.wav"}
@@ -137,7 +140,7 @@ def of_another_kind(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage_index", [truncated, without_vectors, of_another_kind])
-def test_a_damaged_index_is_made_anew(
+def test_a_damaged_index_is_made_again(
     run: Path,
     audio: Path,
     capsys: pytest.CaptureFixture[str],
@@ -145,33 +148,35 @@ def test_a_damaged_index_is_made_anew(
     damage_index: Callable[[Path], None],
 ) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     file, rows = index_of(run), ranking(capsys.readouterr().out)
     damage_index(file)
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert f"{file}: cannot be read, so all recordings are embedded again" in caplog.text
     assert ranking(capsys.readouterr().out) == rows
     caplog.clear()
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert "7 of them embedded before" in capsys.readouterr().out
     assert "cannot be read" not in caplog.text
 
 
-def test_other_weights_make_the_index_anew(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_other_weights_make_the_index_again(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--run", str(run), "--audio", str(audio), "loud dog"]
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
-    assert main(command) == 0
+    assert main(["search", *command]) == 0
     assert "embedded before" not in capsys.readouterr().out
     expected = np.stack([embedded(model_of(run), audio / name) for name in NAMES])
     np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["max_seconds"] = 0.5
     (run / "config_fit.yaml").write_text(yaml.safe_dump(config))
-    assert main(["--run", str(run), "--audio", str(audio), "dog"]) == 0
+    assert main(["search", "--run", str(run), "--audio", str(audio), "dog"]) == 0
     index = read_embeddings(index_of(run))
     assert index.facts["max_seconds"] == "0.5"
     expected = np.stack([embedded(model_of(run), audio / name, 0.5) for name in NAMES])
@@ -184,13 +189,13 @@ def test_broken_files_are_named_at_each_search(
     damage(audio)
     for _ in range(2):
         caplog.clear()
-        assert main(["--run", str(run), "--audio", str(audio), "dog"]) == 0
+        assert main(["search", "--run", str(run), "--audio", str(audio), "dog"]) == 0
         assert len(re.findall("left out: ", caplog.text)) == 3
         assert "7 of 10 recordings" in capsys.readouterr().out
 
 
 def test_without_a_folder_the_run_s_test_is_searched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--run", str(run), "loud dog"]) == 0
+    assert main(["search", "--run", str(run), "loud dog"]) == 0
     rows = ranking(capsys.readouterr().out)
     pool = read_pool(RunFolder(run).pool("test"))
     with torch.inference_mode():
@@ -206,7 +211,7 @@ def test_without_the_test_s_files_there_are_names(
     config = yaml.safe_load((run / "config_fit.yaml").read_text())
     config["data"]["init_args"]["root"] = "nowhere"
     (run / "config_fit.yaml").write_text(yaml.safe_dump(config))
-    assert main(["--run", str(run), "loud dog"]) == 0
+    assert main(["search", "--run", str(run), "loud dog"]) == 0
     assert [row[3] for row in ranking(capsys.readouterr().out)] == ["", "", "", ""]
     assert "so there are names only" in caplog.text
 
@@ -214,8 +219,9 @@ def test_without_the_test_s_files_there_are_names(
 def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = RunFolder(run).pool("test")
     pool = read_pool(path)
-    write_pool(path, pool._replace(text=pool.text.flip(1)))
-    assert main(["--run", str(run), "dog"]) == 1
+    pool.text = pool.text.flip(1)
+    write_pool(path, evaluate("test", pool))
+    assert main(["search", "--run", str(run), "dog"]) == 1
     assert "pool_test.safetensors: embedded with other weights than" in capsys.readouterr().err
 
 
@@ -233,7 +239,7 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
 def test_bad_input_ends_in_one_line(
     made: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main(["--run", str(made), *arguments]) == 1
+    assert main(["search", "--run", str(made), *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
@@ -257,7 +263,7 @@ def test_a_run_that_cannot_be_used(
         (run / file).unlink()
     else:
         (run / file).write_text(content)
-    assert main(["--run", str(run), "dog"]) == 1
+    assert main(["search", "--run", str(run), "dog"]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -320,6 +326,7 @@ def recordings_of(audio: Path) -> Recordings:
     return Recordings("somewhere", names, paths, [None] * 8, np.zeros((8, 2), np.float32))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_it_searches(gradio: Any, audio: Path) -> None:
     page = build_page(Always(recordings_of(audio)), "runs/<x>/0", ["a caption"], 3)
     config = str(page.get_config_file())
@@ -364,5 +371,5 @@ def test_the_page_gives_out_recordings_and_nothing_else(
     monkeypatch.setattr(gradio.Blocks, "block_thread", visit)
     serve(index, "run", ["a caption"], 10, None)
     assert "page: http://127.0.0.1:" in capsys.readouterr().out
-    assert search_page.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     gradio.close_all()

@@ -1,4 +1,4 @@
-"""Stand-ins that train in a moment: encoders, a relevance, a data module; and a way to run a function on two ranks."""
+"""Stand-ins that train in a moment: encoders, a relevance, a data module."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -169,20 +167,3 @@ def tiny_trainer(folder: Path, **options: Any) -> L.Trainer:
     quiet = dict.fromkeys(("enable_checkpointing", "enable_progress_bar", "enable_model_summary", "logger"), False)
     fixed = {"accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
     return L.Trainer(**{"default_root_dir": folder, **quiet, **fixed, **options})
-
-
-def on_two_ranks(work: Any, folder: Path) -> list[Any]:
-    """What `work(rank)` returns in each of two fresh processes joined by gloo; `work` is a module's function."""
-    # A fork server imports the heavy modules once for all such tests; its children have inherited nothing else.
-    mp.get_context("forkserver").set_forkserver_preload(["lightning_modules.dual_encoder"])
-    mp.start_processes(_join, (work, folder), nprocs=2, start_method="forkserver")
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
-
-
-def _join(rank: int, work: Any, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    try:
-        torch.save(work(rank), folder / f"rank{rank}.pt")
-    finally:
-        dist.destroy_process_group()

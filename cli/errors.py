@@ -1,0 +1,69 @@
+"""The one place where an error becomes a line on the screen and an exit code.
+
+0    done                         2    the command line is wrong
+1    the user can correct it      130  Ctrl-C      141  the output is closed     143  SIGTERM
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from cli.killed_workers import explain_killed_worker
+from common.errors import UserError
+from common.text import one_line, refused_by_system
+
+LIBRARIES = {
+    "lightning.fabric.utilities.exceptions": "MisconfigurationException",
+    "optuna.exceptions": "StorageInternalError",
+}
+"""Errors of other packages that speak of the user's settings."""
+SIGTERM = ("lightning.pytorch.utilities.exceptions", "SIGTERMException")
+
+
+def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Run a command; what the user can correct ends in one line on stderr, with TRACEBACK=1 in a traceback.
+
+    Args:
+        work: the command.
+        interrupted: the line after Ctrl-C.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        code = work() or 0
+        sys.stdout.flush()
+        return code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):  # by `head`, which has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141  # as a shell counts a process that SIGPIPE ended
+        print(f"error: {refused_by_system(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    except BaseException as error:
+        if isinstance(error, _loaded(*SIGTERM)):
+            return 143  # as a shell counts a process that SIGTERM ended
+        expected = (UserError, *(kind for name in LIBRARIES.items() for kind in _loaded(*name)))
+        message = one_line(error) if isinstance(error, expected) else explain_killed_worker(error)
+        if message is None or os.environ.get("TRACEBACK"):
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 1
+
+
+def _is_closed(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """The class of that name, if its module was imported: importing it here would take seconds."""
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()

@@ -1,0 +1,1 @@
+"""The configs; a package, so that a wheel carries them."""

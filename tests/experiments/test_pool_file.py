@@ -1,0 +1,71 @@
+"""Runs judged anew on the recordings that all of them were tested on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from common.errors import RunError
+from evaluation.embedding_pool import EmbeddingPool, on_common_recordings
+from evaluation.evaluator import evaluate
+from evaluation.ranking import retrieval_metrics
+from evaluation.scores import EmbeddingScores
+from experiments.results.pool_file import read_pool, write_pool
+
+
+def pool(names: str, seed: int = 0) -> EmbeddingPool:
+    """Two captions a recording, in an order that is not that of the recordings."""
+    generator = torch.Generator().manual_seed(seed)
+    described = torch.randperm(2 * len(names), generator=generator) % len(names)
+    return EmbeddingPool.of_texts(
+        normalize(torch.randn(len(names), 8, generator=generator), dim=1),
+        list(names),
+        normalize(torch.randn(2 * len(names), 8, generator=generator), dim=1),
+        [f"a sound of {names[row]}" for row in described],
+        described,
+    )
+
+
+def test_a_pool_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = pool("abcé")
+    write_pool(tmp_path / "pool.safetensors", evaluate("test", written))
+    read = read_pool(tmp_path / "pool.safetensors")
+    assert (read.names, read.captions) == (written.names, written.captions)
+    for name in ("audio", "audio_ids", "text", "caption_ids", "caption_audio"):
+        assert torch.equal(getattr(read, name), getattr(written, name))
+
+
+def test_a_part_of_a_pool_keeps_its_pairs() -> None:
+    whole = pool("abcdef")
+    part = whole.only({"b", "e", "f", "not there"})
+    assert part.names == ["b", "e", "f"]
+    assert len(part.captions) == 6
+    for row, caption in zip(part.caption_audio.tolist(), part.captions, strict=True):
+        assert caption == f"a sound of {part.names[row]}"
+    rows = [i for i, caption in enumerate(whole.captions) if caption[-1] in "bef"]
+    assert torch.equal(part.text, whole.text[rows])
+    assert torch.equal(part.audio, whole.audio[[1, 4, 5]])
+
+
+def test_judging_the_common_part_is_judging_it_alone() -> None:
+    first, second = on_common_recordings([pool("abcdef"), pool("fzbeya", seed=1)])
+    assert set(first.names) == set(second.names) == set("abef")
+    for shared in (first, second):
+        scores = (shared.text @ shared.audio.T).numpy()
+        own = scores[np.arange(len(scores)), shared.caption_audio]
+        ranks = 1 + (scores > own[:, None]).sum(axis=1)
+        expected = float(np.mean(np.where(ranks <= 10, 1 / ranks, 0)))
+        assert evaluate("test", shared).rankings["text_to_audio"].summary()["mAP@10"] == pytest.approx(expected)
+        rows = torch.arange(len(shared.text))
+        again = retrieval_metrics(EmbeddingScores(shared.audio, shared.text), shared.caption_audio, rows).summary()
+        assert evaluate("test", shared).rankings["audio_to_text"].summary() == again
+
+
+def test_pools_that_cannot_be_compared() -> None:
+    with pytest.raises(RunError, match="no test recording in common"):
+        on_common_recordings([pool("ab"), pool("cd")])
+    other = pool("ab")
+    with pytest.raises(RunError, match="captions of 'a' differ between the runs"):
+        on_common_recordings([pool("ab"), other.named({0: "a", 1: "b"}, dict.fromkeys(range(4), "another"))])
