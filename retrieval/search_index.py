@@ -97,7 +97,7 @@ class SearchIndex:
 def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
     """Recordings in a folder; what is new or was changed since the last time is embedded, and kept in the run folder.
 
-    What was kept and cannot be read, or is of other weights, is made anew.
+    What was kept and cannot be read, or is of other weights, is made again.
 
     Raises:
         DataError: there is no such folder, or no audio in it.

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from common.errors import RunError
-from common.text import nearest_name
+from experiments.sweeps.parameters import Parameter, check_number, check_table, parameter_of, table_of, text_of
 
 Scalar = str | int | float | bool
 Settings = dict[str, Any]
@@ -27,54 +27,6 @@ KEYS = {
 }  # fmt: skip
 METHODS = ("grid", "random", "bayes")
 MACROS = ("${env}", "${interpreter}", "${program}", "${args}")
-RANGES = {
-    "int_uniform": "whole numbers from min to max",
-    "uniform": "numbers from min to max",
-    "q_uniform": "multiples of q from min to max",
-    "log_uniform_values": "numbers from min to max, uniform in their logarithm",
-}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What a setting may be: one of `values`, or a number of the range `low` .. `high`."""
-
-    values: tuple[Any, ...] = ()
-    distribution: str = "categorical"
-    low: float = 0.0
-    high: float = 0.0
-    q: float = 1.0
-
-    @property
-    def steps(self) -> tuple[Any, ...]:
-        """All values there are, empty where they are a continuum: multiples of q are whole where q is."""
-        if self.values or self.distribution in ("uniform", "log_uniform_values"):
-            return self.values
-        first, last = math.ceil(self.low / self.q), math.floor(self.high / self.q)
-        return tuple(i * self.q for i in range(first, last + 1))
-
-    @property
-    def examples(self) -> tuple[Any, ...]:
-        """What a check should try: all values, or the ends of the range and its middle."""
-        return self.values or (self.steps and (self.steps[0], self.steps[-1])) or (self.low, self.high, self.middle)
-
-    @property
-    def middle(self) -> float:
-        """A value inside a range."""
-        return (
-            math.sqrt(self.low * self.high)
-            if self.distribution == "log_uniform_values"
-            else self.low / 2 + self.high / 2
-        )
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """A random value."""
-        if steps := self.steps:
-            return steps[int(rng.integers(len(steps)))]
-        if self.distribution == "log_uniform_values":
-            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-            return min(max(drawn, self.low), self.high)
-        return float(rng.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -166,24 +118,24 @@ def sweep_of(content: Any, name: str) -> SweepFile:
     Raises:
         ValueError: a key or value that is not supported.
     """
-    _check_table(content, "the file", KEYS)
+    check_table(content, "the file", KEYS)
     method = content.get("method")
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: give one of {', '.join(METHODS)}")
     metric, maximise = _metric(content.get("metric"))
-    parameters = {str(key): _parameter(key, value) for key, value in _table(content, "parameters").items()}
+    parameters = {str(key): parameter_of(key, value) for key, value in table_of(content, "parameters").items()}
     if not parameters:
         raise ValueError("parameters is empty: name at least one setting that varies")
     run_cap = content.get("run_cap")
     if run_cap is not None:
-        _check_number(run_cap, "run_cap", int, 1)
+        check_number(run_cap, "run_cap", int, 1)
     if method == "grid":
         for key, parameter in parameters.items():
             if not parameter.values:
                 raise ValueError(f"parameters.{key} is a range, of which no grid can be made: give values")
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
-    called = _text(content.get("name", name), "name")
+    called = text_of(content.get("name", name), "name")
     if not re.fullmatch(r"[\w.+-][\w .+-]*", called):
         raise ValueError(f"name is {called!r}: it names a folder; give letters, digits, spaces, . + - and _")
     return SweepFile(
@@ -192,7 +144,7 @@ def sweep_of(content: Any, name: str) -> SweepFile:
         metric=metric,
         maximise=maximise,
         parameters=parameters,
-        program=_text(content.get("program", "train.py"), "program"),
+        program=text_of(content.get("program", "train.py"), "program"),
         command=_command(content.get("command")),
         early_terminate=_early_termination(content.get("early_terminate")),
         run_cap=run_cap,
@@ -201,58 +153,13 @@ def sweep_of(content: Any, name: str) -> SweepFile:
 
 
 def _metric(metric: Any) -> tuple[str, bool]:
-    _check_table(metric, "metric", {"name", "goal", "target"})
+    check_table(metric, "metric", {"name", "goal", "target"})
     if "target" in metric:
         raise ValueError("metric.target is not supported: give run_cap")
     goal = metric.get("goal", "minimize")
     if goal not in ("minimize", "maximize"):
         raise ValueError(f"metric.goal is {goal!r}: give minimize or maximize")
-    return _text(metric.get("name"), "metric.name"), goal == "maximize"
-
-
-def _parameter(key: Any, given: Any) -> Parameter:
-    where = f"parameters.{key}"
-    if isinstance(given, dict) and "parameters" in given:
-        raise ValueError(f"{where} is nested: write one key with dots, such as model.objective.tau")
-    _check_table(given, where, {"value", "values", "distribution", "min", "max", "q"})
-    if ("value" in given) + ("values" in given) + ("min" in given or "max" in given) != 1:
-        raise ValueError(f"{where}: give one of value, values, or min and max")
-    if "value" in given or "values" in given:
-        values = [given["value"]] if "value" in given else given["values"]
-        if given.get("distribution", "categorical") not in ("categorical", "constant"):
-            raise ValueError(f"{where}: a distribution over a range wants min and max, not values")
-        if not isinstance(values, list) or not values:
-            raise ValueError(f"{where}.values is {values!r}: give a list with at least one value")
-        for value in values:
-            if value is None:
-                raise ValueError(f"{where}: null would reach the command line as the text None; name a config with it")
-            if not isinstance(value, str | int | float | list):
-                raise ValueError(f"{where}: {value!r} cannot be a value; give texts, numbers, true, false or lists")
-            if values.count(value) > 1:
-                raise ValueError(f"{where}: {value!r} comes twice")
-        return Parameter(values=tuple(values))
-    low, high = given.get("min"), given.get("max")
-    for name, number in (("min", low), ("max", high)):
-        _check_number(number, f"{where}.{name}", float)
-    if not low < high:
-        raise ValueError(f"{where}: min is {low} and max {high}; give min < max")
-    whole = isinstance(low, int) and isinstance(high, int)
-    distribution = given.get("distribution", "int_uniform" if whole else "uniform")
-    if distribution not in RANGES:
-        known = ", ".join(RANGES)
-        raise ValueError(f"{where}.distribution is {distribution!r}{nearest_name(str(distribution), RANGES)}: {known}")
-    if distribution == "log_uniform_values" and low <= 0:
-        raise ValueError(f"{where}.min is {low}: a logarithm wants more than 0")
-    if distribution == "int_uniform" and not whole:
-        raise ValueError(f"{where}: int_uniform wants whole numbers for min and max")
-    q = given.get("q", 1)
-    _check_number(q, f"{where}.q", float)
-    if q <= 0 or ("q" in given and distribution != "q_uniform"):
-        raise ValueError(f"{where}.q is {q}: a step above 0, with the distribution q_uniform")
-    parameter = Parameter(distribution=distribution, low=low, high=high, q=q)
-    if distribution == "q_uniform" and not parameter.steps:
-        raise ValueError(f"{where}: no multiple of {q} lies between {low} and {high}")
-    return parameter
+    return text_of(metric.get("name"), "metric.name"), goal == "maximize"
 
 
 def _command(command: Any) -> tuple[str, ...]:
@@ -276,46 +183,15 @@ def _command(command: Any) -> tuple[str, ...]:
 def _early_termination(given: Any) -> EarlyTermination | None:
     if given is None:
         return None
-    _check_table(given, "early_terminate", {"type", "min_iter", "max_iter", "s", "eta", "strict"})
+    check_table(given, "early_terminate", {"type", "min_iter", "max_iter", "s", "eta", "strict"})
     if given.get("type") != "hyperband":
         raise ValueError(f"early_terminate.type is {given.get('type')!r}: give hyperband")
     for key in ("min_iter", "max_iter", "s", "eta"):
         if key in given:
-            _check_number(given[key], f"early_terminate.{key}", int, 2 if key == "eta" else 1)
+            check_number(given[key], f"early_terminate.{key}", int, 2 if key == "eta" else 1)
     eta = given.get("eta", 3)
     if ("min_iter" in given) == ("max_iter" in given):
         raise ValueError("early_terminate: give min_iter, or max_iter and s")
     if "min_iter" in given:
         return EarlyTermination(given["min_iter"], eta)
     return EarlyTermination(max(1, given["max_iter"] // eta ** given.get("s", 2)), eta)
-
-
-def _table(content: dict[str, Any], key: str) -> dict[Any, Any]:
-    value = content.get(key)
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} is {value!r}: give a table")
-    return value
-
-
-def _check_table(value: Any, where: str, known: set[str]) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} is {value!r}: give a table with keys such as {', '.join(sorted(known))}")
-    for key in value:
-        if key not in known:
-            hint = nearest_name(str(key), known)
-            raise ValueError(f"{where} has the unknown key '{key}'{hint}; there are: {', '.join(sorted(known))}")
-
-
-def _check_number(value: Any, where: str, kind: type, least: float | None = None) -> None:
-    allowed = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or not math.isfinite(value):
-        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if isinstance(value, str) else ""
-        raise ValueError(f"{where} is {value!r}: give a {'whole ' if kind is int else ''}number{hint}")
-    if least is not None and value < least:
-        raise ValueError(f"{where} is {value}: give at least {least}")
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} is {value!r}: give a text")
-    return value

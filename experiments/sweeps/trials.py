@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from common.errors import RunError
-from experiments.sweeps.sweep_file import Parameter, Settings, SweepFile
+from experiments.sweeps.parameters import Parameter
+from experiments.sweeps.sweep_file import Settings, SweepFile
 
 SILENT_SECONDS = 900.0
 """After so long without a sign of life a trial of another machine is taken for dead."""

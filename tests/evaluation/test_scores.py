@@ -63,7 +63,7 @@ def test_every_kind_has_the_ranks_of_its_matrix(
     own = matrix[PAIRS][:, None]
     assert found.greater.tolist() == (matrix > own).sum(1).tolist()
     assert found.equal.tolist() == (matrix == own).sum(1).tolist()
-    order = (-matrix).argsort(1, stable=True)[:, :10]  # of equal ones the first is first
+    order = (-matrix).argsort(stable=True, dim=1)[:, :10]  # of equal ones the first is first
     assert torch.equal(found.topk_items, order)
     assert torch.equal(found.topk_scores, matrix.gather(1, order))
 
