@@ -48,7 +48,10 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
     except BaseException as error:
         if isinstance(error, _loaded(*SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
-        expected = (UserError, *(kind for name in LIBRARIES.items() for kind in _loaded(*name)))
+        expected: tuple[type[BaseException], ...] = (
+            UserError,
+            *(kind for name in LIBRARIES.items() for kind in _loaded(*name)),
+        )
         message = one_line(error) if isinstance(error, expected) else explain_killed_worker(error)
         if message is None or os.environ.get("TRACEBACK"):
             raise

@@ -215,7 +215,7 @@ def test_junk_between_the_frames_of_an_mp3_is_passed_over(mp3: tuple[Path, np.nd
 def test_samples_far_beyond_full_scale_are_refused(
     tmp_path: Path, refused: Refused, value: float, channels: int
 ) -> None:
-    samples = np.tile(np.float32([[0.1], [value], [-value / 2]]), (RATE, channels))
+    samples = np.tile(np.array([[0.1], [value], [-value / 2]], np.float32), (RATE, channels))
     if channels == 2:
         samples[:, 1] *= -1  # their mean is silence
     path = tmp_path / "x.wav"
@@ -225,7 +225,7 @@ def test_samples_far_beyond_full_scale_are_refused(
 
 
 def test_a_float_file_may_go_beyond_full_scale(tmp_path: Path) -> None:
-    samples = np.float32([0.1, 3.0, -2.5] * RATE)
+    samples = np.array([0.1, 3.0, -2.5] * RATE, np.float32)
     soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
     np.testing.assert_array_equal(whole(tmp_path / "x.wav"), samples)
 
