@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import Namespace  # type: ignore[attr-defined]
 
 from cli.class_switch import class_named
+from common.directions import DIRECTIONS
 from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
@@ -20,7 +21,6 @@ from lightning_modules.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
 
-DIRECTIONS = ("text_to_audio", "audio_to_text")
 MAY_CHANGE = (
     *("data.init_args.root", "data.init_args.packed", "data.init_args.shards", "data.init_args.num_workers"),
     "model.init_from",

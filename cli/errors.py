@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from cli.killed_workers import explain_killed_worker
@@ -21,7 +22,7 @@ LIBRARIES = {
     "optuna.exceptions": "StorageInternalError",
 }
 """Errors of other packages that speak of the user's settings."""
-SIGTERM = ("lightning.pytorch.utilities.exceptions", "SIGTERMException")
+SIGTERM = {"lightning.pytorch.utilities.exceptions": "SIGTERMException"}
 
 
 def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
@@ -46,12 +47,9 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         print(interrupted, file=sys.stderr)
         return 130
     except BaseException as error:
-        if isinstance(error, _loaded(*SIGTERM)):
+        if isinstance(error, _loaded(SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
-        expected: tuple[type[BaseException], ...] = (
-            UserError,
-            *(kind for name in LIBRARIES.items() for kind in _loaded(*name)),
-        )
+        expected: tuple[type[BaseException], ...] = (UserError, *_loaded(LIBRARIES))
         message = one_line(error) if isinstance(error, expected) else explain_killed_worker(error)
         if message is None or os.environ.get("TRACEBACK"):
             raise
@@ -60,13 +58,12 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
 
 
 def _is_closed(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
+    """Whether a pipe has no reader any more."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
-def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
-    """The class of that name, if its module was imported: importing it here would take seconds."""
-    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
+def _loaded(names: Mapping[str, str]) -> tuple[type[BaseException], ...]:
+    """The classes of these names whose modules were imported: importing them here would take seconds."""
+    return tuple(getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)

@@ -19,9 +19,22 @@ does the rest. Started several times, on one machine or on several that share --
 the trials. What follows `--` goes to train.py in every trial."""
     epilog = """\
 example:
-  $ audio-relevance sweep demo_methods -- --trainer.max_epochs 1
-  trial 1 of 10: config=demo_infonce.yaml, seed_everything=0
-  ..."""
+  $ audio-relevance sweep demo_methods -- --trainer.max_epochs 1 --data.root data/tiny \\
+      --data.train_clips 40 --data.validation_clips 10 --data.test_clips 20
+  trial 0 of 10: config=demo_infonce.yaml, seed_everything=0
+    val/text_to_audio/mAP@10 0.3762
+  trial 1 of 10: config=demo_infonce.yaml, seed_everything=1
+    val/text_to_audio/mAP@10 0.3194
+  ...
+  over seeds
+  ┏━━━━━━━━━━━━━━━━━━━┳━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━┓
+  ┃ config            ┃ runs ┃ mean val/text_to_audio/mAP@10 ┃     sd ┃
+  ┡━━━━━━━━━━━━━━━━━━━╇━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━┩
+  │ demo_listnet.yaml │    5 │                        0.3878 │ 0.0644 │
+  │ demo_infonce.yaml │    5 │                        0.3699 │ 0.0331 │
+  └───────────────────┴──────┴───────────────────────────────┴────────┘
+  table: runs/sweeps/demo_methods/trials.csv
+  figure: runs/sweeps/demo_methods/figure.png"""
     interrupted = "interrupted; the same command continues"
     has_rest = True
 
