@@ -99,6 +99,8 @@ def measure_index(count: int) -> None:
             "key": [f"{number // 500:06}_{number % 500:06}" for number in numbers],
             "offset": numbers % 500 * 2_000_000,
             "frames": np.full(count, 960_000),
+            "gain": np.ones(count),
+            "shard_bytes": [None] * count,
             "error": [None] * count,
         }
         table = pa.table({name: pa.array(columns[name], kind) for name, kind in COLUMNS.items()})

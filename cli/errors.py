@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from cli.killed_workers import explain_killed_worker
 from common.errors import UserError
 from common.text import one_line, refused_by_system
 
@@ -52,9 +53,10 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         if isinstance(error, _loaded(SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
         expected: tuple[type[BaseException], ...] = (UserError, *_loaded(LIBRARIES))
-        if not isinstance(error, expected) or os.environ.get("TRACEBACK"):
+        message = one_line(error) if isinstance(error, expected) else explain_killed_worker(error)
+        if message is None or os.environ.get("TRACEBACK"):
             raise
-        print(f"error: {one_line(error)}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
+        print(f"error: {message}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
         return 1
 
 

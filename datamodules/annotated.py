@@ -33,6 +33,7 @@ class _File(NamedTuple):
     path: Path
     info: AudioInfo
     offset: int | None = None
+    gain: float = 1.0
 
 
 class AnnotatedDataModule(AudioCaptionDataModule):
@@ -136,6 +137,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         audio_id, caption_id = len(before), sum(len(row.captions) for row in before)
         rows: list[tuple[int, str, Path, AudioInfo]] = []
         offsets: list[int | None] = []
+        gains: list[float] = []
         captions: list[tuple[int, int, str]] = []
         missing: list[str] = []
         broken: list[str] = []
@@ -148,12 +150,13 @@ class AnnotatedDataModule(AudioCaptionDataModule):
                 captions += [(caption_id + i, len(rows), text) for i, text in enumerate(row.captions)]
                 rows.append((audio_id, row.name, file.path, file.info))
                 offsets.append(file.offset)
+                gains.append(file.gain)
             elif row.name not in broken[-1:]:
                 missing.append(row.name)
             audio_id += 1
             caption_id += len(row.captions)
         self._report(folder, missing, broken, total)
-        return split_table(rows, captions, [*missing, *broken], offsets)
+        return split_table(rows, captions, [*missing, *broken], offsets, gains)
 
     def _files(self, split: str, names: list[str], broken: list[str]) -> tuple[Path, Iterator[_File | None]]:
         """Where a split's audio is, and of each recording the file, None where there is none that can be read.
@@ -167,7 +170,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         index = read_index(self.packed, rate, check=not self.tables)  # the shards of all splits, at the start
         packed = map(index.get, [(split, name) for name in names])
         return self.packed, (
-            audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset) for audio in packed
+            audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset, audio.gain) for audio in packed
         )
 
     def _file(self, path: Path | None, name: str, broken: list[str]) -> _File | None:

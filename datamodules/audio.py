@@ -1,8 +1,6 @@
 """Audio files: what their headers say, and samples from the middle of them."""
 
 import math
-import os
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +10,11 @@ import soundfile
 import soxr
 
 from common.errors import DataError
+from datamodules.mono import mix_to_mono
+from datamodules.sound_files import read_samples, sound_length
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz; bats are recorded at 384,000
+SHORTEST = 0.001  # s
 
 
 class AudioInfo(NamedTuple):
@@ -25,24 +28,30 @@ def read_info(path: Path) -> AudioInfo:
     """Length and sample rate of an audio file, decoding no more than its last sample.
 
     Raises:
-        DataError: there is no such file, it is no audio, holds no samples, or ends before its header says it does
-            (noticed in wav, flac and mp3; an ogg file has no length in its header).
+        DataError: there is no such file, it is no audio, holds no samples or hardly any, has a rate that is none of
+            sound, or ends before its header or its frames say it does (wav, aiff, flac, mp3, ogg).
     """
     if not path.is_file():
         raise DataError(f"{path}: no such audio file; {_REMEDY}")
     try:
-        with soundfile.SoundFile(path) as file:
-            info = AudioInfo(file.frames, file.samplerate)
-            whole = info.frames <= 0 or _has_last_sample(file)
+        frames, sample_rate, whole = sound_length(path)
     except _UNREADABLE as error:
         empty = path.stat().st_size == 0
         cause = "is empty (0 bytes)" if empty else "is not an audio file that can be read, or is damaged"
         raise DataError(f"{path}: {cause}; {_REMEDY}") from error
-    if info.frames <= 0:
+    if frames <= 0:
         raise DataError(f"{path}: holds no samples; {_REMEDY}")
-    if not whole or _wav_is_truncated(path):
+    if not whole:
         raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
-    return info
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise DataError(
+            f"{path}: has {sample_rate} samples a second by its header, which is no rate of sound "
+            f"({LOWEST_RATE} to {HIGHEST_RATE} Hz); {_REMEDY}"
+        )
+    if frames < SHORTEST * sample_rate:
+        samples = "1 sample" if frames == 1 else f"{frames} samples"
+        raise DataError(f"{path}: holds {samples} ({1000 * frames / sample_rate:.2g} ms), which is no sound; {_REMEDY}")
+    return AudioInfo(frames, sample_rate)
 
 
 def read_audio(
@@ -53,18 +62,22 @@ def read_audio(
     max_seconds: float | None = None,
     position: float = 0.0,
     offset: int | None = None,
+    gain: float = 1.0,
 ) -> npt.NDArray[np.float32]:
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
 
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the range
     in which a crop of that length can begin (0 the first possible crop, 1 the last). A file longer than that gives
-    exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`).
+    exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`),
+    and `gain` what its samples are multiplied by.
 
     Raises:
-        DataError: the file cannot be decoded, or holds NaN or infinite samples.
+        DataError: the file cannot be decoded, or holds samples that are NaN, infinite or far beyond full scale.
     """
     start, wanted = crop_bounds(info, sample_rate, max_seconds, position)
     mono = _decode(path, start, wanted) if offset is None else read_packed(path, offset, start, wanted)
+    if gain != 1:
+        mono *= np.float32(gain)
     if info.sample_rate != sample_rate:
         mono = soxr.resample(mono, info.sample_rate, sample_rate)
     return cut_to_length(mono, str(path), sample_rate, max_seconds)
@@ -135,38 +148,9 @@ _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
 def _decode(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]:
     """`wanted` samples of an audio file from `start`, mixed to mono."""
     try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(start)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
+        samples = read_samples(path, start, wanted)
     except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY_INSIDE}") from error
     if len(samples) < wanted:
         raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise DataError(f"{path}: holds NaN or infinite samples; {_REMEDY_INSIDE}")
-    return np.asarray(mono, dtype=np.float32)
-
-
-def _has_last_sample(file: soundfile.SoundFile) -> bool:
-    try:
-        file.seek(file.frames - 1)
-        return len(file.read(1)) == 1
-    except soundfile.SoundFileError:
-        return False
-
-
-def _wav_is_truncated(path: Path) -> bool:
-    """Whether a RIFF file's data chunk claims more bytes than there are (libsndfile silently reads what is there)."""
-    size = os.path.getsize(path)
-    with path.open("rb") as file:
-        riff = file.read(12)
-        if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
-            return False
-        while len(header := file.read(8)) == 8:
-            name, length = header[:4], struct.unpack("<I", header[4:])[0]
-            if name == b"data":
-                # A program that did not know the length when it began writes 0xFFFFFFFF.
-                return bool(length != 0xFFFFFFFF and file.tell() + length > size)
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return False
+    return mix_to_mono(samples, path, _REMEDY_INSIDE)

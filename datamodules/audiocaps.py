@@ -7,14 +7,17 @@ from typing import Any, ClassVar
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
+from datamodules.csv_faults import caption_fault, id_fault, plain_number
 from datamodules.csv_files import read_csv
+from datamodules.file_names import warn_of_unmentioned
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
     "run `audio-relevance download audiocaps --root ROOT`, or get "
     "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
-    "YouTube into ROOT/audio/{train,val,test}/, then give ROOT as --data.root"
+    "YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before "
+    "it, or {audiocap_id}, then give ROOT as --data.root"
 )
 
 
@@ -22,8 +25,9 @@ class AudioCaps(AnnotatedDataModule):
     """AudioCaps v1: 49,838 / 495 / 975 clips of 10 s, with one caption each in training and five in evaluation.
 
     Layout: `root/dataset/{train,val,test}.csv` and `root/audio/{train,val,test}/`, whose files are called
-    `{youtube_id}_{start_time}`, `Y{youtube_id}` or `{audiocap_id}`, with any audio ending, at any depth. Rows of one
-    YouTube id and start time are captions of one recording, called `{youtube_id}_{start_time}` here.
+    `{youtube_id}_{start_time}`, `{youtube_id}`, each with or without a `Y` before it, or `{audiocap_id}`, with any
+    audio ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called
+    `{youtube_id}_{start_time}` here.
 
     Videos disappear from YouTube, so every copy of the data set differs: missing files, and files that cannot be read,
     are left out with a warning, and the manifest says what was present.
@@ -62,27 +66,44 @@ class AudioCaps(AnnotatedDataModule):
         folder = self.audio_folder("audio", SPLITS[split])
         files = audio_by_stem(folder)
         self.annotations(split)
-        return folder, [self._file_of(name, self._ids[split][name], files) for name in names]
+        found = [self._file_of(name, self._ids[split][name], files) for name in names]
+        csv = self.root / "dataset" / f"{SPLITS[split]}.csv"
+        used = set(found)
+        warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], csv)
+        return folder, found
 
     @staticmethod
     def _file_of(name: str, audiocap_ids: list[str], files: dict[str, Path]) -> Path | None:
-        stems = (name, f"Y{name.rpartition('_')[0]}", *audiocap_ids)
-        return next((files[stem] for stem in stems if stem in files), None)
+        return next((files[stem] for stem in _stems(name, audiocap_ids) if stem in files), None)
+
+
+def _stems(name: str, audiocap_ids: list[str]) -> list[str]:
+    """What people call the file of a recording, without an ending."""
+    youtube_id = name.rpartition("_")[0]
+    return [name, f"Y{name}", f"Y{youtube_id}", youtube_id, *audiocap_ids]
 
 
 def read_audiocaps_csv(path: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Captions, and AudioCaps ids, of each recording, by `{youtube_id}_{start_time}`, in the file's order.
 
     Raises:
-        DataError: no such file, a missing column, an id that comes twice, a row without id or caption.
+        DataError: what `read_csv` raises, an id that comes twice or was lost in a spreadsheet, a row without id or
+            caption.
     """
     captions: dict[str, list[str]] = {}
     ids: dict[str, list[str]] = {}
     seen: dict[str, int] = {}
     for line, row in read_csv(path, COLUMNS, "utf-8-sig", HOW_TO_GET):
-        audiocap_id, youtube_id, start, caption = (row[column].strip() for column in COLUMNS)
+        audiocap_id, youtube_id, start, caption = (plain_number(row[column].strip()) for column in COLUMNS)
         if not (audiocap_id and youtube_id and start and caption):
             raise DataError(f"{path}, line {line}: a cell is empty; fix or delete the row")
+        for column, text in zip(COLUMNS, (audiocap_id, youtube_id, start), strict=False):
+            if fault := id_fault(text):
+                raise DataError(f"{path}, line {line}: {column} {text!r} {fault}; get the file again")
+        if not start.replace(".", "", 1).isdecimal():
+            raise DataError(f"{path}, line {line}: start_time '{start}' is no number of seconds; get the file again")
+        if fault := caption_fault(caption):
+            raise DataError(f"{path}, line {line}: the caption {fault}; fix or delete the row")
         if audiocap_id in seen:
             raise DataError(
                 f"{path}, line {line}: audiocap_id {audiocap_id} is in line {seen[audiocap_id]} already; "

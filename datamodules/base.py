@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from common.errors import DataError
+from datamodules.audio import HIGHEST_RATE
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.lightning_progress import batches_done
@@ -68,6 +69,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.max_seconds must be positive or null, got {max_seconds}")
         if sample_rate is not None and sample_rate < 1:
             raise DataError(f"data.sample_rate must be at least 1 Hz, got {sample_rate}")
+        if sample_rate is not None and sample_rate > HIGHEST_RATE:
+            raise DataError(f"data.sample_rate is {sample_rate} Hz; give at most {HIGHEST_RATE}")
         if num_workers < 0:
             raise DataError(f"data.num_workers must be at least 0, got {num_workers}")
         if seed is not None and seed < 0:

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation
+from datamodules.csv_faults import caption_fault, id_fault
 from datamodules.csv_files import read_csv
+from datamodules.file_names import find_files
 
 SPLITS = {"train": "development", "validation": "validation", "test": "evaluation"}
 CAPTION_COLUMNS = tuple(f"caption_{i}" for i in range(1, 6))
@@ -50,16 +52,15 @@ class Clotho(AnnotatedDataModule):
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """Like `AnnotatedDataModule.find_audio`."""
         folder = self.audio_folder("clotho_audio_files", SPLITS[split])
-        paths = [folder / name for name in names]
-        return folder, [path if path.is_file() else None for path in paths]
+        return folder, find_files(folder, names, self.root / "clotho_csv_files")
 
 
 def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
     """(file name, captions) of each row of a Clotho caption file (UTF-8), names exactly as written.
 
     Raises:
-        DataError: no such file, another encoding, a missing column, a row with too many cells, without a name or
-            without captions, a repeated name.
+        DataError: what `read_csv` raises, a row without a name or without captions, a repeated name, a caption without
+            words.
     """
     rows: list[tuple[str, list[str]]] = []
     seen: set[str] = set()
@@ -70,10 +71,15 @@ def read_caption_csv(path: Path) -> list[tuple[str, list[str]]]:
             raise DataError(f"{path}, line {line}: no file_name, so the captions have no audio; fix or delete the row")
         if Path(name).name != name or name == ".." or any(char in name for char in "\r\n\0"):
             raise DataError(f"{path}, line {line}: file_name {name!r} is not a plain file name; fix the row")
+        if fault := id_fault(name.strip()):
+            raise DataError(f"{path}, line {line}: file_name '{name}' {fault}; get the file again")
         if name in seen:
             raise DataError(f"{path}, line {line}: file_name '{name}' comes twice; delete one of the rows")
         if not captions:
             raise DataError(f"{path}, line {line}: '{name}' has no caption; fix or delete the row")
+        for caption in captions:
+            if fault := caption_fault(caption):
+                raise DataError(f"{path}, line {line}: a caption of '{name}' {fault}; empty the cell, or fix it")
         seen.add(name)
         rows.append((name, captions))
     if not rows:

@@ -1,37 +1,68 @@
 """Annotation files in csv, with a one-line message for each mistake they can have."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import DataError
+from datamodules.csv_faults import header_hint, separator_hint, swallowed_row, utf_16
 
 
 def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str) -> list[tuple[int, dict[str, str]]]:
     """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
 
     Raises:
-        DataError: no such file, another encoding, a missing column, a quote that is never closed, or a row with more
-            cells than columns.
+        DataError: no such file, another encoding or separator, a column that is missing or there twice, a quote that
+            is never closed or takes in other rows, a last row that is cut off, or a row with more cells than columns.
     """
     try:
-        with path.open(encoding=encoding, newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            if absent := [column for column in columns if column not in (reader.fieldnames or [])]:
-                found = ", ".join(reader.fieldnames or []) or "none"
-                raise DataError(f"{path}: column '{absent[0]}' is missing (found: {found}); get the file again")
-            rows = [(reader.line_num, row) for row in reader]
+        content = path.read_bytes()
+        if utf_16(content):
+            raise DataError(f"{path}: is in UTF-16, as some spreadsheets save text; save it as UTF-8")
+        text = content.decode(encoding)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {how_to_get}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a csv file ({error}); fix its quotes, or get the file again") from error
-    for line, row in rows:
-        if None in row:
+    rows = _rows(path, text)
+    header = rows[0][2] if rows else []
+    if absent := [column for column in columns if column not in header]:
+        found = ", ".join(header) or "none"
+        remedy = header_hint(header, absent[0], text.partition("\n")[0])
+        raise DataError(f"{path}: column '{absent[0]}' is missing (found: {found}); {remedy}")
+    if twice := [column for column in columns if header.count(column) > 1]:
+        raise DataError(f"{path}: column '{twice[0]}' is there twice in the first line; rename or delete one of them")
+    for begin, line, row in rows[1:]:
+        if any(swallowed_row(cell, len(header)) for cell in row if "\n" in cell or "\r" in cell):
+            raise DataError(
+                f"{path}, line {begin}: a quote opens in this row and takes in others up to line {line}; close it, or "
+                "delete it"
+            )
+        if len(row) > len(header):
             raise DataError(
                 f"{path}, line {line}: has more cells than the header; put text that holds commas in double quotes"
             )
+    if len(rows) > 1 and len(rows[-1][2]) < len(header) and not text.endswith(("\n", "\r")):
+        raise DataError(f"{path}, line {rows[-1][1]}: the file ends in the middle of this row; get it again, whole")
+    return [
+        (line, dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=True))) for _, line, row in rows[1:]
+    ]
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, int, list[str]]]:
+    """First line, last line and cells of each row that is not empty."""
+    rows: list[tuple[int, int, list[str]]] = []
+    end = 0
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if row:
+                rows.append((end + 1, reader.line_num, row))
+            end = reader.line_num
+    except csv.Error as error:
+        remedy = separator_hint(text.partition("\n")[0]) or "fix its quotes, or get the file again"
+        raise DataError(f"{path}, line {end + 1}: is not a csv file ({error}); {remedy}") from error
     return rows

@@ -65,6 +65,7 @@ def _example(
             max_seconds=max_seconds,
             position=position,
             offset=audio["offset"],
+            gain=audio["gain"],
         )
     return Example(
         waveform=waveform,

@@ -22,7 +22,8 @@ class SplitTable:
 
     Attributes:
         audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32, and
-            offset int64, at which byte of a shard its samples begin (null for a file of its own).
+            offset int64, at which byte of a shard its samples begin (null for a file of its own), and gain float32,
+            what they are multiplied by.
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
         missing: file names in the annotations that are not in the folder.
@@ -47,11 +48,17 @@ class SplitTable:
         return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
 
     def manifest(self) -> dict[str, Any]:
-        """How much of the official split is present: counts, the share, and a hash of the ids and names."""
+        """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""
         names = self.audio["name"].to_pylist()
         digest = hashlib.sha256()
         for audio_id, name in zip(self.audio["audio_id"].to_pylist(), names, strict=True):
             digest.update(f"{audio_id}\t{name}\n".encode())
+        texts = hashlib.sha256()
+        for caption_id, text in zip(
+            self.captions["caption_id"].to_pylist(), self.captions["caption"].to_pylist(), strict=True
+        ):
+            encoded = text.encode()
+            texts.update(f"{caption_id}\t{len(encoded)}\t".encode() + encoded)
         official = len(names) + len(self.missing)
         return {
             "clips": len(names),
@@ -59,6 +66,7 @@ class SplitTable:
             "official_clips": official,
             "share_present": len(names) / official if official else 0.0,
             "sha256": digest.hexdigest(),
+            "captions_sha256": texts.hexdigest(),
             "missing": list(self.missing),
         }
 
@@ -68,6 +76,7 @@ def split_table(
     captions: Sequence[tuple[int, int, str]],
     missing: Sequence[str] = (),
     offsets: Sequence[int | None] | None = None,
+    gains: Sequence[float] | None = None,
 ) -> SplitTable:
     """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
     audio = pa.table(
@@ -78,6 +87,7 @@ def split_table(
             "frames": pa.array([row[3].frames for row in rows], pa.int64()),
             "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
             "offset": pa.nulls(len(rows), pa.int64()) if offsets is None else pa.array(offsets, pa.int64()),
+            "gain": pa.array(np.ones(len(rows)) if gains is None else gains, pa.float32()),
         }
     )
     ordered = sorted(captions, key=lambda caption: caption[1])

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
+from datamodules.csv_faults import caption_fault, id_fault
 from datamodules.csv_files import read_csv
 from datamodules.wavcaps_layout import BROKEN, EXCLUSIONS, FILES, FOLDERS, Exclusion, Source
 
@@ -37,7 +38,7 @@ class WavCaps(AnnotatedDataModule):
             "clotho" (all that is in Clotho: 401,195 recordings stay, as in Xie et al. 2024), "test_only" (their test
             splits), "classification" (UrbanSound8K, ESC-50, VGGSound), or null.
         exclude_freesound: csv file with a column `sound_id` of further Freesound ids to leave out, such as that of
-            DCASE 2025 task 6.
+            DCASE 2025 task 6 ("Not found" in it is passed over).
         validation_share: share of the recordings, chosen by name, that is set aside for validation.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
         **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
@@ -97,6 +98,8 @@ class WavCaps(AnnotatedDataModule):
             rows = read_csv(path, ("sound_id",), "utf-8-sig", "check the path")
             for line, row in rows:
                 item = _stem(row["sound_id"])
+                if item.casefold() == "not found":  # as DCASE's list says of recordings that Freesound has no more
+                    continue
                 if not item.isdigit():
                     raise DataError(f"{path}, line {line}: sound_id '{item}' is no Freesound id; write whole numbers")
                 names.add(f"FreeSound/{item}")
@@ -155,6 +158,8 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
         name = f"{source}/{_stem(str(item))}"
         if "/" in name.partition("/")[2]:
             raise DataError(f"{path}: entry {number}: id '{item}' is not a plain name; fix the entry")
+        if fault := id_fault(_stem(str(item))) or caption_fault(caption.strip()):
+            raise DataError(f"{path}: entry {number}: the id or caption {fault}; fix or delete the entry")
         if name in captions:
             raise DataError(f"{path}: entry {number}: id '{item}' comes twice; delete one of the entries")
         captions[name] = caption.strip()

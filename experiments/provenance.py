@@ -118,7 +118,11 @@ def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], dev
             f"since the global batch would change; give as many as before, {remedy}"
         )
     for split, manifest in data.items():
-        before, now = (_described(each) for each in (earlier.get("data", {}).get(split, manifest), manifest))
+        began = earlier.get("data", {}).get(split, manifest)
+        before, now = _described(began), _described(manifest)
+        texts = manifest.get("captions_sha256")
+        if before == now and began.get("captions_sha256", texts) != texts:  # older manifests have none
+            before, now = (f"{before}, captions {each['captions_sha256'][:12]}" for each in (began, manifest))
         if before != now:
             raise RunError(
                 f"{folder}: cannot be resumed with other recordings ({split}: {before} before, {now} now); restore "

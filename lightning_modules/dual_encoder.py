@@ -1,5 +1,6 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
+import logging
 from typing import Literal
 
 from lightning.pytorch.cli import OptimizerCallable
@@ -22,6 +23,8 @@ from lightning_modules.training.schedules import Schedule, WarmupCosine
 from lightning_modules.weights import load_weights
 from relevance.base import Relevance
 from relevance.objectives.base import Objective
+
+log = logging.getLogger(__name__)
 
 
 class DualEncoder(RetrievalModule):
@@ -135,6 +138,24 @@ class DualEncoder(RetrievalModule):
         return encoded
 
     # ------------------------------------------------------------------------------------------------ preparing
+
+    def setup(self, stage: str) -> None:
+        """Let the relevance look up by id, and warn of captions that are not read to their end."""
+        super().setup(stage)
+        if self.trainer.is_global_zero and stage != "predict":
+            self._warn_of_cut_captions()
+
+    def _warn_of_cut_captions(self) -> None:
+        """Say how many captions the text encoder does not read to their end: captions that differ only there tie."""
+        tables = getattr(getattr(self.trainer, "datamodule", None), "tables", {})
+        captions = [text for table in tables.values() for text in table.captions["caption"].to_pylist()]
+        if cut := self.text_encoder.count_cut(captions):
+            log.warning(
+                "%d of %d captions are longer than model.text_encoder.max_tokens and cut there; raise it to have them "
+                "read to their end",
+                cut,
+                len(captions),
+            )
 
     def on_fit_start(self) -> None:
         """Run frozen encoders once, where that is wanted; recordings need not be decoded then."""

@@ -7,6 +7,7 @@ changes, give the revision.
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,12 @@ from common.cache_dir import default_cache_dir
 from common.disk_cache import CHUNK, DType, Encode, cached_table
 from common.errors import RelevanceError
 from common.pretrained import ModelSource, explain_unavailable, find_model, local_folder
+from common.token_limits import count_cut
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
 
 BATCHES_A_PIECE = 4  # what a process of a pool takes at a time
 PIECES_A_SAVING = 32  # for each process; at each saving all wait for the last piece, a 32nd of the time at most
@@ -90,7 +94,7 @@ def embed_captions(
         @functools.cache
         def encoder() -> Encode:
             source = find_model(model, revision)
-            return stack.enter_context(sentence_bert_encoder(source, revision, batch_size, devices))
+            return stack.enter_context(sentence_bert_encoder(source, revision, batch_size, devices, captions))
 
         return cached_table(
             captions,
@@ -129,11 +133,16 @@ def check_devices(devices: Sequence[str] | None) -> None:
 
 @contextlib.contextmanager
 def sentence_bert_encoder(
-    source: ModelSource, revision: str | None, batch_size: int, devices: Sequence[str] | None
+    source: ModelSource,
+    revision: str | None,
+    batch_size: int,
+    devices: Sequence[str] | None,
+    captions: Sequence[str] = (),
 ) -> Iterator[Encode]:
     """Load a Sentence-BERT: what it yields gives unit-length float32 embeddings (n, D) of n captions.
 
-    With several devices the captions are shared out among as many processes, which end with the context.
+    With several devices the captions are shared out among as many processes, which end with the context. How many of
+    `captions` it does not read to their end is said.
 
     Raises:
         RelevanceError: it cannot be loaded, or a device is not there; later, by what is yielded: a process failed.
@@ -142,6 +151,7 @@ def sentence_bert_encoder(
     several = devices is not None and len(devices) > 1
     device = "cpu" if several else devices[0] if devices else None  # a pool copies the model out of memory
     encoder = load_sentence_bert(source, revision, device)
+    _warn_of_cut(encoder, captions)
     with _pool(encoder, devices) if several and devices else contextlib.nullcontext() as pool:
 
         def encode(captions: list[str]) -> npt.NDArray[np.floating]:
@@ -152,6 +162,18 @@ def sentence_bert_encoder(
                 )
 
         yield encode if pool is None else _explained(encode, devices or ())
+
+
+def _warn_of_cut(encoder: "SentenceTransformer", captions: Sequence[str]) -> None:
+    limit, tokenizer = getattr(encoder, "max_seq_length", None), getattr(encoder, "tokenizer", None)
+    if limit and callable(tokenizer) and (cut := count_cut(captions, tokenizer, limit)):
+        log.warning(
+            "%d of %d captions are longer than the %d tokens that Sentence-BERT reads: those that differ behind them "
+            "only count as equal; shorten them, or choose another model",
+            cut,
+            len(captions),
+            limit,
+        )
 
 
 def _explained(encode: Encode, devices: Sequence[str]) -> Encode:

@@ -86,6 +86,8 @@ class SearchIndex:
         """
         if not query.strip():
             raise RunError("the query is empty; say in words what you want to hear")
+        if self.model.text_encoder.count_cut([query.strip()]):
+            log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
         with torch.inference_mode():
             text = self.model.embed_text([query.strip()]).cpu()  # (1, D)
             scores = self.model.matcher.pool_scores(text, self.audio)

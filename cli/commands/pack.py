@@ -33,6 +33,7 @@ example:
 
         from cli.data_parser import built, check_positive, data_parser
         from datamodules.annotated import AnnotatedDataModule
+        from datamodules.audio import HIGHEST_RATE
         from datamodules.shards.packing import all_recordings, pack
 
         parser = data_parser(self.name, self.description, self.epilog, AnnotatedDataModule)
@@ -42,6 +43,8 @@ example:
         parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
         parsed = parser.parse_args(options.arguments)
         check_positive(parser, parsed, "sample_rate", "shard_size", "workers")
+        if parsed.sample_rate > HIGHEST_RATE:  # a typing error would fill the disk
+            parser.error(f"sample_rate is {parsed.sample_rate}; give at most {HIGHEST_RATE} (Hz)")
         recordings = all_recordings(built(parser, parsed).data)
         failures = pack(recordings, parsed.folder, parsed.sample_rate, parsed.shard_size, parsed.workers)
         present = sum(recording.path is not None for recording in recordings)

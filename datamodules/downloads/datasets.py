@@ -7,9 +7,12 @@ from urllib.parse import quote, urljoin
 from common.errors import DataError
 from datamodules.downloads import sources
 from datamodules.downloads.archives import require_seven_zip, unpack
+from datamodules.downloads.file_kinds import checkpoint_fault, json_fault
 from datamodules.downloads.http import checksum_of, download, read_json
 from datamodules.wavcaps_layout import FOLDERS
 
+MOST_PAGES = 1000
+"""Of a list of files; the hub's have 1,000 entries each."""
 AUDIOCAPS_AUDIO = """\
 AudioCaps has no audio archive: its 10 s clips are collected from YouTube, where 5 to 10 % are gone by now.
 From each video `youtube_id` of the csv files take the 10 seconds from `start_time` (s) on, for instance with yt-dlp and
@@ -54,7 +57,7 @@ def get_wavcaps(root: Path, server: str, keep_archives: bool = False, source: tu
     def fetch(entry: dict[str, Any], path: Path) -> Path:
         sha256 = entry["lfs"]["oid"] if entry.get("lfs") else None  # small files have none
         url = server + sources.WAVCAPS_PATH.format(path=quote(entry["path"]))
-        download(url, path, sha256 and f"sha256:{sha256}")
+        download(url, path, sha256 and f"sha256:{sha256}", json_fault(entry["size"]))
         return path
 
     chosen = [FOLDERS[name] for name in FOLDERS if name in source or not source]
@@ -86,7 +89,7 @@ def get_audiocaps(root: Path, server: str) -> None:
 def get_passt(root: Path, server: str) -> None:
     """PaSST's checkpoint, into `root/`. Its owners publish no checksum, so compare the one that is printed."""
     path = root / sources.PASST
-    download(server + sources.PASST_PATH.format(name=sources.PASST), path)
+    download(server + sources.PASST_PATH.format(name=sources.PASST), path, fault=checkpoint_fault)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checksum_of(path, 'sha256')}")
 
 
@@ -98,7 +101,11 @@ def hub_files(server: str, folder: str) -> list[dict[str, Any]]:
     """
     url: str | None = server + sources.WAVCAPS_TREE.format(folder=folder)
     entries: list[dict[str, Any]] = []
+    seen: set[str] = set()
     while url:
+        if url in seen or len(seen) == MOST_PAGES:
+            raise DataError(f"{url}: the list of files has no end, its pages lead on and on; is that the right server?")
+        seen.add(url)
         page, following = read_json(url)
         try:
             entries += [entry for entry in page if entry["type"] == "file" and entry["path"] and entry["size"] >= 0]

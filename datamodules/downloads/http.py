@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.util import Retry
 
 from common.errors import DataError
+from datamodules.downloads.file_kinds import Fault, page_fault
 
 CHUNK = 64 * 1024  # bytes; what a kill loses at most
 TIMEOUT = (10.0, 60.0)  # s, to connect and between two packets
@@ -27,23 +28,25 @@ PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # s to wait after a connection broke
 BUSY = (429, 500, 502, 503, 504)  # status codes by which a server asks to come again
 
 
-def download(url: str, path: Path, checksum: str | None = None) -> None:
+def download(url: str, path: Path, checksum: str | None = None, fault: Fault = page_fault) -> None:
     """Fetch `url` into `path`, which appears only when it is whole and its checksum right.
 
     Until then the bytes are in `path` + `.part`, which survives a broken connection and a kill: the next call asks
     for the rest (HTTP Range), or starts again if the server ignores that. Without a checksum it always starts again,
     since halves of two versions could not be told apart. A file that exists and has the right checksum, or for which
-    none is given, is left alone.
+    none is given and no `fault` is found, is left alone.
 
     Args:
         url: http or https.
         path: the file; its folder is made.
         checksum: algorithm and hexadecimal digest, such as `md5:0cc1...` or `sha256:9f86...`.
+        fault: what is wrong with a file that has no checksum.
 
     Raises:
-        DataError: no connection, a refusal by the server, a full disk, another checksum than expected.
+        DataError: no connection, a refusal by the server, a full disk, another checksum than expected, or another kind
+            of file, such as a page that asks to log in.
     """
-    if path.is_file() and (checksum is None or checksum_of(path, checksum.partition(":")[0]) == checksum):
+    if path.is_file() and _is_right(path, checksum, fault):
         return
     part = path.with_name(path.name + ".part")
     try:
@@ -57,11 +60,21 @@ def download(url: str, path: Path, checksum: str | None = None) -> None:
                 f"{path}: {url} should have the checksum {checksum}, but came with {found}; it was damaged on its way "
                 "or changed at its source: nothing was kept, run the command again"
             )
+        if checksum is None and (what := fault(part)):
+            part.unlink()
+            raise DataError(f"{path}: what came from {url} {what}; is that the right server? (nothing was kept)")
         os.replace(part, path)
     except requests.RequestException as error:
         raise DataError(_explain(error, url, part)) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}); give another folder") from error
+
+
+def _is_right(path: Path, checksum: str | None, fault: Fault) -> bool:
+    """Whether a file that is there need not be fetched."""
+    if checksum is None:
+        return fault(path) is None
+    return checksum_of(path, checksum.partition(":")[0]) == checksum
 
 
 def read_json(url: str) -> tuple[Any, str | None]:
@@ -74,7 +87,7 @@ def read_json(url: str) -> tuple[Any, str | None]:
         with _session() as session, session.get(url, timeout=TIMEOUT) as response:
             response.raise_for_status()
             return response.json(), response.links.get("next", {}).get("url")
-    except requests.JSONDecodeError as error:
+    except (requests.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{url}: the answer is not JSON; is that the right server?") from error
     except requests.RequestException as error:
         raise DataError(_explain(error, url, None)) from error
@@ -115,7 +128,8 @@ def _fetch_once(url: str, part: Path) -> None:
         response.raise_for_status()
         if response.status_code != 206:
             begin = 0
-        length = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+        said = response.headers.get("Content-Length", "").strip()
+        length = int(said) if said.isascii() and said.isdigit() else None
         _check_disk(part, length or 0)
         total = None if length is None else begin + length
         with part.open("ab" if begin else "wb") as file, _progress() as progress:

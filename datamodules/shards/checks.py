@@ -71,7 +71,7 @@ def other_recording(content: bytes, split: str, name: str) -> str | None:
     try:
         about = json.loads(content)
         found = f"'{about['name']}' ({about['split']})"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         found = "something else"
     wanted = f"'{name}' ({split})"
     return None if found == wanted else f"it holds {found} instead of {wanted}"

@@ -10,6 +10,7 @@ shard, with the error and without samples: it can be added later.
 
 import io
 import json
+import math
 import tarfile
 import wave
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ COLUMNS = {
     "key": pa.string(),
     "offset": pa.int64(),
     "frames": pa.int64(),
+    "gain": pa.float32(),
     "error": pa.string(),
 }
 
@@ -58,11 +60,12 @@ class Recording(NamedTuple):
 
 
 class PackedAudio(NamedTuple):
-    """Where a recording's samples lie: `frames` 16-bit samples from byte `offset` of the file `shard`."""
+    """Where a recording's samples lie: `frames` 16-bit samples from byte `offset` of the file `shard`, times `gain`."""
 
     shard: Path
     offset: int
     frames: int
+    gain: float = 1.0
 
 
 def renew_shard(folder: Path, number: int, recordings: Sequence[Recording], sample_rate: int) -> None:
@@ -81,7 +84,9 @@ def _is_current(folder: Path, number: int, recordings: Sequence[Recording], samp
     try:
         table = pq.read_table(index)
         check_shards(folder, table)
-    except (DataError, pa.ArrowException, OSError):
+    except (DataError, pa.ArrowException, OSError, KeyError):
+        return False
+    if table["name"].to_pylist() != [recording.name for recording in recordings]:
         return False
     former_errors = table["error"].to_pylist()
     return all(
@@ -113,14 +118,20 @@ def write_shard(folder: Path, number: int, recordings: Sequence[Recording], samp
                 key = f"{number:06}_{place:06}"
                 row = {**_annotated(recording), "shard": tar.name, "key": key}
                 try:
-                    samples = _samples(recording, sample_rate)
+                    samples, gain = _samples(recording, sample_rate)
                 except DataError as error:
                     rows.append({**row, "error": str(error)})
                     continue
-                about = {"name": recording.name, "split": recording.split, "captions": recording.captions}
+                about: dict[str, object] = {
+                    "name": recording.name,
+                    "split": recording.split,
+                    "captions": recording.captions,
+                }
+                if gain != 1:
+                    about["gain"] = gain
                 offset = _add(archive, f"{key}.wav", _wav(samples, sample_rate))
                 _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
-                rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples)})
+                rows.append({**row, "offset": offset + WAV_HEADER, "frames": len(samples), "gain": gain})
         size = beside.stat().st_size
         for outdated in (folder / "index.parquet", index):
             outdated.unlink(missing_ok=True)
@@ -142,14 +153,14 @@ def read_index(folder: Path, sample_rate: int, check: bool = True) -> dict[tuple
     path = folder / "index.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file; pack the data set into {folder} with {PACK}, to its end")
-    names = ("split", "name", "shard", "offset", "frames", "error", "shard_bytes")
+    names = ("split", "name", "shard", "offset", "frames", "gain", "error", "shard_bytes")
     table, packed_rate = index_table(path.read_bytes(), str(folder), names)
     check_rate(str(folder), packed_rate, sample_rate)
     if check:
         check_shards(folder, table)
     return {
-        (split, name): PackedAudio(folder / shard, offset, frames)
-        for split, name, shard, offset, frames, error, _ in zip(
+        (split, name): PackedAudio(folder / shard, offset, frames, gain)
+        for split, name, shard, offset, frames, gain, error, _ in zip(
             *(table[name].to_pylist() for name in names), strict=True
         )
         if error is None
@@ -162,8 +173,8 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
     Args:
         content: of the file.
         folder: where it lies, for messages.
-        columns: some of `COLUMNS`; of a recording without samples `error` says why; `shard_bytes` is null where an
-            older version wrote the index.
+        columns: some of `COLUMNS`; of a recording without samples `error` says why; `shard_bytes` is null, and `gain`
+            1, where an older version wrote the index.
 
     Raises:
         DataError: it is no such table, or a column is missing.
@@ -176,6 +187,8 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
         raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run {PACK} again") from error
     if "shard_bytes" not in table.column_names:
         table = table.append_column("shard_bytes", pa.nulls(len(table), pa.int64()))
+    gain = pc.fill_null(table["gain"], 1.0) if "gain" in table.column_names else pa.array(np.ones(len(table), "f4"))
+    table = table.select([name for name in table.column_names if name != "gain"]).append_column("gain", gain)
     if absent := [name for name in columns if name not in table.column_names]:
         raise DataError(
             f"{folder}/index.parquet: has no {absent[0]}, as an older version wrote it; pack again, elsewhere"
@@ -202,7 +215,8 @@ def write_index(folder: Path, shards: int, sample_rate: int) -> list[tuple[str, 
     Returns:
         Names and errors of the recordings whose files could not be read.
     """
-    table = pa.concat_tables([pq.read_table(shard_files(folder, number)[1]) for number in range(shards)])
+    tables = [pq.read_table(shard_files(folder, number)[1]) for number in range(shards)]
+    table = pa.concat_tables(tables, promote_options="default")  # older ones have no gain
     table = table.sort_by("audio_id")
     _write_table(folder / "index.parquet", table, sample_rate)
     failed = table.filter(pc.not_equal(table["error"], NO_FILE))  # where there is no error it is null, and left out
@@ -213,13 +227,18 @@ def _annotated(recording: Recording) -> dict[str, object]:
     return {name: getattr(recording, name) for name in ("audio_id", "split", "name", "captions")}
 
 
-def _samples(recording: Recording, sample_rate: int) -> npt.NDArray[np.int16]:
-    """A whole file (T,) as 16-bit mono at `sample_rate`; what is louder than full scale is clipped."""
+def _samples(recording: Recording, sample_rate: int) -> tuple[npt.NDArray[np.int16], float]:
+    """A whole file (T,) as 16-bit mono at `sample_rate`, and what it is to be multiplied by: a power of two.
+
+    That is 1, unless it goes beyond full scale, as float files may and resampling does.
+    """
     if recording.path is None:
         raise DataError(NO_FILE)
     waveform = read_audio(recording.path, read_info(recording.path), sample_rate)
-    scaled = np.clip(np.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-    return scaled.astype("<i2")
+    peak = float(np.abs(waveform).max())
+    gain = 2.0 ** math.ceil(math.log2(peak)) if peak > 1 else 1.0
+    scaled = np.clip(np.round(waveform * (FULL_SCALE / gain)), -FULL_SCALE, FULL_SCALE - 1)
+    return scaled.astype("<i2"), gain
 
 
 def _wav(samples: npt.NDArray[np.int16], sample_rate: int) -> bytes:

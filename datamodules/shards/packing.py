@@ -118,7 +118,7 @@ def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard
         "shard_size": shard_size,
     }
     if path.is_file():
-        former = json.loads(path.read_text())
+        former = _read_plan(path)
         if differing := [key for key in plan if former.get(key) != plan[key]]:
             raise DataError(
                 f"{path.parent}: holds shards of another packing ({', '.join(differing)} differ); give another folder, "
@@ -127,6 +127,19 @@ def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard
         return
     with replacing(path) as beside:
         beside.write_text(json.dumps(plan, indent=2) + "\n")
+
+
+def _read_plan(path: Path) -> dict[str, object]:
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        plan = None
+    if not isinstance(plan, dict):
+        raise DataError(
+            f"{path}: is damaged, so what the shards beside it hold is not known; delete {path.parent} and pack "
+            "again, or give another folder"
+        )
+    return plan
 
 
 def _write_failures(path: Path, failures: list[tuple[str, str]]) -> None:

@@ -95,6 +95,8 @@ class Stream(Dataset[Example]):
         rows = self.captions_of(row, epoch)
         captions = self.table.captions.slice(rows.start, len(rows)).to_pylist()
         waveform = from_16_bit(crop)
+        if audio["gain"] != 1:
+            waveform *= np.float32(audio["gain"])
         return Example(
             waveform=cut_to_length(waveform, audio["path"], self.crops.sample_rate, self.crops.max_seconds),
             audio_id=audio["audio_id"],

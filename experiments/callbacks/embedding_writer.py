@@ -1,5 +1,6 @@
 """The callback that keeps what `predict` embeds: part by part, so that a killed run continues where it was."""
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from experiments.results.embeddings_file import (
     still_valid,
     write_embeddings,
 )
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds to wait for another process that writes the same file."""
@@ -102,8 +105,13 @@ class EmbeddingWriter(L.Callback):
     ) -> None:
         """Take what `predict_step` gave."""
         if outputs:
-            self._names += outputs["names"]
-            self._vectors.append(outputs["embeddings"].float().cpu().numpy())
+            vectors = outputs["embeddings"].float().cpu().numpy()
+            finite = np.isfinite(vectors).all(axis=1)
+            for name in np.array(outputs["names"], dtype=object)[~finite]:
+                log.warning("left out: the model gives NaN for '%s'; listen to it, or look at its samples", name)
+            self._names += [name for name, kept in zip(outputs["names"], finite, strict=True) if kept]
+            if finite.any():
+                self._vectors.append(vectors[finite])
         if time.monotonic() - self._last_part >= self.part_seconds:
             self._write_part()
 

@@ -1,6 +1,8 @@
 """The interface of text encoders, and what they share."""
 
 import re
+import string
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -9,6 +11,7 @@ from lightning_modules.states import Encoded, States
 from lightning_modules.training.freezing import Freezable
 
 Pooling = Literal["first", "mean", "none"]
+Normalisation = Literal["words", "dcase2025"]
 
 
 class TextEncoder(Freezable):
@@ -24,13 +27,23 @@ class TextEncoder(Freezable):
         """Embed C captions: (C, dim), not normalised, or the states of their tokens; float32, or the autocast type."""
         raise NotImplementedError
 
+    def count_cut(self, captions: Sequence[str]) -> int:
+        """How many captions are longer than what is read of them."""
+        return 0
 
-def normalise_caption(caption: str) -> str:
-    """Lower case, no punctuation but apostrophes, single spaces.
 
-    >>> normalise_caption("A dog's bark, while  rain falls.")
-    "a dog's bark while rain falls"
+def normalise_caption(caption: str, rule: Normalisation = "words") -> str:
+    """Lower case without punctuation: "words" puts single spaces in its place and keeps apostrophes.
+
+    "dcase2025" deletes it, as the baseline of DCASE 2025 task 6 does: each of the 32 signs of ASCII, and nothing else.
+
+    >>> normalise_caption("A dog's bark over a walkie-talkie,  then rain.")
+    "a dog's bark over a walkie talkie then rain"
+    >>> normalise_caption("A dog's bark over a walkie-talkie,  then rain.", "dcase2025")
+    'a dogs bark over a walkietalkie  then rain'
     """
+    if rule == "dcase2025":
+        return caption.lower().translate(str.maketrans("", "", string.punctuation))
     return " ".join(re.sub(r"[^\w\s']|_", " ", caption.lower()).split())
 
 

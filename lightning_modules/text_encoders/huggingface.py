@@ -1,7 +1,8 @@
 """Text encoders: captions in, one vector a caption out."""
 
 import inspect
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,10 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from common.errors import ModelError
 from common.numbers import check_numbers
 from common.pretrained import find_model
+from common.token_limits import count_cut
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.states import Encoded
-from lightning_modules.text_encoders.base import Pooling, TextEncoder, normalise_caption, pool_tokens
+from lightning_modules.text_encoders.base import Normalisation, Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
 
 DROPOUT = ("hidden_dropout_prob", "dropout", "dropout_rate")
@@ -28,7 +30,8 @@ class HuggingFaceText(TextEncoder):
         pooling: "first" takes the first token's state (`<s>` of RoBERTa), "mean" averages tokens (SBERT
             models), "none" gives the states of all tokens, for `model.text_pooling`.
         max_tokens: longer captions are cut.
-        normalise_captions: lower-case them and take out punctuation; the paper's code feeds them as they are.
+        normalise_captions: lower-case them and take out punctuation: true or "words" puts a space in its place,
+            "dcase2025" joins what it parted, as that baseline does; the paper's code feeds them as they are.
         dropout, attention_dropout: of the model in training; null keeps what its config says, and is what a model
             without such a setting needs.
         trained_layers: how many of the last layers are trained, with what comes after them; the others and the token
@@ -49,7 +52,7 @@ class HuggingFaceText(TextEncoder):
         model: str = "FacebookAI/roberta-large",
         pooling: Pooling = "first",
         max_tokens: int = 32,
-        normalise_captions: bool = False,
+        normalise_captions: bool | Normalisation = False,
         dropout: float | None = 0.2,
         attention_dropout: float | None = 0.2,
         trained_layers: int | None = None,
@@ -115,7 +118,12 @@ class HuggingFaceText(TextEncoder):
         self._check_tokens(model, max_tokens)
         self.pooling: Pooling = pooling
         self.max_tokens = max_tokens
-        self.normalise_captions = normalise_captions
+        if not isinstance(normalise_captions, bool) and normalise_captions not in get_args(Normalisation):
+            rules = ", ".join(get_args(Normalisation))
+            raise ModelError(f"text encoder: normalise_captions is '{normalise_captions}': give true, false or {rules}")
+        self.normalise_captions: Literal[False] | Normalisation = (
+            "words" if normalise_captions is True else normalise_captions
+        )
         self.unpadded = False
         self.dim = self._try(model)
         layers = getattr(inner, "num_hidden_layers", None)
@@ -165,7 +173,7 @@ class HuggingFaceText(TextEncoder):
     def forward(self, captions: list[str]) -> Encoded:
         """Like `TextEncoder.forward`; tokens are padded to the longest caption of the batch."""
         if self.normalise_captions:
-            captions = [normalise_caption(caption) for caption in captions]
+            captions = [normalise_caption(caption, self.normalise_captions) for caption in captions]
         if not self.unpadded:
             return self._states(captions)
         tokens = self.tokenizer(captions, truncation=True, max_length=self.max_tokens)["input_ids"]
@@ -189,6 +197,12 @@ class HuggingFaceText(TextEncoder):
         hidden = self.model(**tokens).last_hidden_state  # (C, L, D)
         mask = tokens.get("attention_mask", torch.ones_like(tokens["input_ids"]))
         return pool_tokens(hidden, mask, pooling or self.pooling)
+
+    def count_cut(self, captions: Sequence[str]) -> int:
+        """How many captions have more than `max_tokens` tokens."""
+        if self.normalise_captions:
+            captions = [normalise_caption(caption, self.normalise_captions) for caption in captions]
+        return count_cut(captions, self.tokenizer, self.max_tokens)
 
 
 def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: float | None) -> None:

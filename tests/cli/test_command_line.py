@@ -248,8 +248,8 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
         ("seed_everything: -1", "seed_everything is -1; give a whole number from 0"),
         ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
         (
-            "model: {embedding_dim: -1}",
-            "model: embedding_dim is -1; give a number from 1",
+            "model: {matcher: {class_path: Cosine, init_args: {embedding_dim: -1}}}",
+            "model.matcher: embedding_dim is -1; give a number from 1",
         ),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import py7zr
 import pytest
+import torch
 
 from cli.__main__ import main
 from datamodules.downloads import sources
@@ -190,9 +191,11 @@ def test_audiocaps_says_how_its_audio_is_collected(
 
 
 def test_passt_prints_the_checksum_it_got(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    server.files[sources.PASST_PATH.format(name=sources.PASST)] = b"weights"
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.ones(3)}, buffer)
+    server.files[sources.PASST_PATH.format(name=sources.PASST)] = buffer.getvalue()
     assert main(["download", "passt", "--root", str(tmp_path), "--mirror", server.url]) == 0
-    assert hashlib.sha256(b"weights").hexdigest() in capsys.readouterr().out
+    assert hashlib.sha256(buffer.getvalue()).hexdigest() in capsys.readouterr().out
     assert tree(tmp_path) == [sources.PASST]
 
 

@@ -81,7 +81,9 @@ def test_a_quote_that_is_never_closed_loses_no_rows_in_silence(corpus: Corpus, r
     path = corpus.caption_file("development")
     path.write_text(path.read_text("utf-8") + 'last.wav,"a dog barks,b,c,d,e\nlost.wav,a,b,c,d,e\n', "utf-8")
     message = refused(lambda: read_caption_csv(path))
-    assert message == f"{path}: is not a csv file (unexpected end of data); fix its quotes, or get the file again"
+    assert message == (
+        f"{path}, line 8: is not a csv file (unexpected end of data); fix its quotes, or get the file again"
+    )
 
 
 def test_a_folder_instead_of_a_caption_file(corpus: Corpus, refused: Refused) -> None:

@@ -113,7 +113,7 @@ def test_the_data_module_gives_the_same_batches_from_shards(corpus: Corpus, tmp_
         assert theirs.caption_ids.tolist() == ours.caption_ids.tolist()
 
 
-@given(st.integers(1, 400), st.floats(0, 1), st.one_of(st.none(), st.floats(0.001, 0.06)))
+@given(st.integers(8, 400), st.floats(0, 1), st.one_of(st.none(), st.floats(0.001, 0.06)))
 def test_a_crop_is_the_same_from_a_wav_file_and_from_a_shard(
     tmp_path_factory: pytest.TempPathFactory, frames: int, position: float, seconds: float | None
 ) -> None:

@@ -105,7 +105,7 @@ def command(folder: Path, name: str, *callbacks: Any, epochs: int = 2, more: tup
         "model.audio_encoder": json.dumps(audio),
         "model.text_encoder": json.dumps(text),
         "model.relevance": "tests.support.tiny.KindRelevance",
-        "model.embedding_dim": "12",
+        "model.matcher.embedding_dim": "12",
         "model.optimizer.lr": "0.02",
         "run.experiment": name,
         "trainer.callbacks": json.dumps(listed),
@@ -155,7 +155,7 @@ def test_everything_sees_the_averaged_weights(folder: Path, averaging: Any) -> N
     after_fit = results_of(run)
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     current, averaged = checkpoint["current_model_state"], checkpoint["state_dict"]
-    assert not torch.equal(averaged["audio_head.weight"], current["audio_head.weight"])
+    assert not torch.equal(averaged["matcher.audio_head.weight"], current["matcher.audio_head.weight"])
     assert torch.equal(averaged["text_encoder.positions"], torch.arange(7))
     assert averaged["audio_encoder.norm.num_batches_tracked"] == current["audio_encoder.norm.num_batches_tracked"] == 20
     assert_same(Watch.validated[-1], averaged)
@@ -176,7 +176,7 @@ def test_averages_are_those_of_the_formula(folder: Path) -> None:
     states: list[Tensor] = []
 
     def keep(model: DualEncoder, *_: Any) -> None:
-        states.append(model.state_dict()["audio_head.weight"].clone())
+        states.append(model.state_dict()["matcher.audio_head.weight"].clone())
 
     options = command(folder, "formula", EMA, epochs=1, more=("--trainer.limit_train_batches", "3"))
     with pytest.MonkeyPatch.context() as patch:
@@ -185,7 +185,7 @@ def test_averages_are_those_of_the_formula(folder: Path) -> None:
     expected = states[0]
     for state in states[1:]:
         expected = 0.9 * expected + 0.1 * state
-    torch.testing.assert_close(weights(run_of(folder, "formula"))["audio_head.weight"], expected)
+    torch.testing.assert_close(weights(run_of(folder, "formula"))["matcher.audio_head.weight"], expected)
 
 
 def test_until_averaging_begins_the_model_itself_is_evaluated(folder: Path) -> None:

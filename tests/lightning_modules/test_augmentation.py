@@ -7,6 +7,7 @@ from torch import Tensor
 from common.errors import ModelError
 from lightning_modules.audio_encoders import SmallCNN
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.training.embedding_cache import check_same_in_training
 from relevance.objectives.listnet import ListNet
 from tests.support.tiny import KindRelevance, TinyAudio, TinyText
@@ -35,7 +36,7 @@ def test_augmentation_acts_in_training_alone(frozen: bool) -> None:
     if frozen:
         audio.requires_grad_(False)
         text.requires_grad_(False)
-    model = DualEncoder(audio, text, KindRelevance(), ListNet(), embedding_dim=4)
+    model = DualEncoder(audio, text, KindRelevance(), ListNet(), matcher=Cosine(4))
     sound = torch.randn(2, 40), torch.tensor([40, 30])
     assert audio.dropout.training == text.dropout.training == (not frozen)
     if frozen:

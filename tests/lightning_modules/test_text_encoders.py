@@ -161,6 +161,24 @@ def test_normalise_caption(caption: str, expected: str) -> None:
     assert normalise_caption(caption) == expected
 
 
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("A dog's bark over a walkie-talkie.", "a dogs bark over a walkietalkie"),
+        ("One ,  two - three_four", "one   two  threefour"),
+        ("Café № 5 — “so”", "café № 5 — “so”"),  # the signs of ASCII only
+    ],
+)
+def test_the_rule_of_the_baseline_of_dcase_2025(make: Make, caption: str, expected: str) -> None:
+    assert normalise_caption(caption, "dcase2025") == expected
+    folder = str(make())
+    asked = HuggingFaceText(folder, normalise_captions="dcase2025").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(asked([caption]), HuggingFaceText(folder).eval()([expected]))
+    with pytest.raises(ModelError, match=r"normalise_captions is 'dcase': give true, false or words, dcase2025"):
+        HuggingFaceText(folder, normalise_captions="dcase")  # type: ignore[arg-type]
+
+
 # ---- what is trained, and how ----------------------------------------------------------------------------------------
 
 
