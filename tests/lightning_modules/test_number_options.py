@@ -12,6 +12,7 @@ from datamodules.synthetic import Synthetic
 from lightning_modules.audio_encoders import PaSST, SmallCNN
 from lightning_modules.audio_encoders.spectrograms import LogMel
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders import HuggingFaceText
 from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.training.schedules import WarmupCosine
@@ -71,7 +72,8 @@ CASES: list[tuple[Callable[..., object], dict[str, tuple[float, ...]]]] = [
             **dict.fromkeys(("fmin_jitter", "fmax_jitter"), (-1,)),
         },
     ),
-    (model, {"embedding_dim": (0, -1), "loss_batch": (1, 0, -1), "chunk": (0, -1)}),
+    (Cosine, {"embedding_dim": (0, -1)}),
+    (model, {"loss_batch": (1, 0, -1), "chunk": (0, -1)}),
     (HuggingFaceText, {"dropout": (NAN, -0.1, 2), "attention_dropout": (NAN, INF, -1)}),
     (Synthetic, {"train_clips": (0, -1), "test_clips": (0,), "corpus_seed": (-1,), "max_seconds": (NAN, INF, 0)}),
 ]
