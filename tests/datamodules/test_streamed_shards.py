@@ -204,6 +204,6 @@ def test_train_and_test_on_streamed_shards(folder: Path, tmp_path: Path, capsys:
     arguments += ["--data.num_workers", "1", "--run.resume", "true", "--trainer.max_epochs", "3"]
     with served(folder, port=int(url.rpartition(":")[2])):
         assert main(["fit", *arguments]) == 1
-    assert "error: data.num_workers is 1, but was 2 before: of streamed shards batches depend on it; give 2" in (
+    assert "error: data.num_workers is 1, but was 2 before: batches of streamed shards depend on it; give 2" in (
         capsys.readouterr().err
     )
