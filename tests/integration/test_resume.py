@@ -305,8 +305,8 @@ def test_a_process_ended_by_sigkill_is_resumed(tmp_path: Path, whole: Callable[.
     run = RunFolder(tmp_path / "run")
     assert python(PROCESS, run.path, "kill").returncode == -9
     assert torch.load(run.last, weights_only=True)["global_step"] == 12
-    run.last.with_name(".last.4711.ckpt").write_bytes(b"half")
-    (run.path / ".metrics.4711.csv").write_bytes(b"half")
+    run.last.with_name(".last.4711.part.ckpt").write_bytes(b"half")
+    (run.path / ".metrics.4711.part.csv").write_bytes(b"half")
     fit(run.path)
     assert_equal_runs(run.path, whole())
     assert [path.name for path in run.path.rglob(".*")] == []
