@@ -104,8 +104,9 @@ def agreement_with_ratings(scores: Scores, query: Indices, item: Indices, rating
     >>> pairs = np.array([0, 0, 0]), np.array([0, 1, 2])
     >>> from evaluation.scores import MatrixScores
     >>> scores = MatrixScores(torch.tensor([[3.0, 2.0, 1.0]]))
-    >>> agreement_with_ratings(scores, *pairs, np.array([0.9, 0.1, 0.2])).means
-    {'nDCG@10': 0.9878339097918388, 'spearman': 0.5, 'kendall_tau_b': 0.3333333333333333}
+    >>> means = agreement_with_ratings(scores, *pairs, np.array([0.9, 0.1, 0.2])).means
+    >>> {name: round(value, 4) for name, value in means.items()}
+    {'nDCG@10': 0.9878, 'spearman': 0.5, 'kendall_tau_b': 0.3333}
     """
     query, item = checked_pairs(query, item, scores.queries, scores.items, scores.device)
     if rating.shape != query.shape or not np.isfinite(rating).all() or (rating < 0).any():

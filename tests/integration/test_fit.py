@@ -21,6 +21,7 @@ from datamodules.synthetic import Synthetic
 from experiments.loggers.csv_logger import read_rows
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.training.schedules import Constant, Schedule, WarmupCosine
 from tests.support.runs import arguments, fit_killed
 from train import main
@@ -185,7 +186,7 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
 def test_another_number_of_epochs_warns_where_the_learning_rate_changes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, epochs: int, schedule: Schedule, message: str | None
 ) -> None:
-    (tmp_path / "config_fit.yaml").write_text("trainer: {max_epochs: 25}")
+    (tmp_path / "config_fit.yaml").write_text("model: {}\ntrainer: {max_epochs: 25}")
     warn_of_other_schedule(tmp_path / "config_fit.yaml", schedule, epochs)
     assert len(caplog.messages) == (message is not None)
     assert message is None or re.search(message, caplog.messages[0])
@@ -264,7 +265,7 @@ def test_one_flag_resumes_a_run_wherever_it_was_killed(folder: Path, caplog: pyt
     assert not (run / "queries_test.parquet").exists()
     for _ in range(2):  # the second time, all was finished
         with pytest.MonkeyPatch.context() as patch:
-            patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
+            patch.delattr(RetrievalModule, "on_train_batch_start")  # nothing is trained
             assert main(["fit", *options("killed")]) == 0
         for name in ("metrics.csv", "queries_test.parquet"):
             assert (run / name).read_bytes() == (whole / name).read_bytes(), name
@@ -308,7 +309,7 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
     options = [*arguments(folder, 2), "--run.experiment", run.parent.name, "--run.resume", resume]
     with pytest.MonkeyPatch.context() as patch:
         meanwhile(patch, lambda: shutil.copytree(finished, run))
-        patch.delattr(DualEncoder, "on_train_batch_start")  # nothing is trained
+        patch.delattr(RetrievalModule, "on_train_batch_start")  # nothing is trained
         assert main(["fit", *options]) == (0 if resume == "true" else 1)
     assert ("holds an earlier run; continue it with" in capsys.readouterr().err) == (resume == "false")
     for name in ("metrics.csv", "queries_test.parquet", "checkpoints/last.ckpt"):

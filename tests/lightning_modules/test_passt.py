@@ -353,7 +353,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
         PaSST(checkpoint=str(tmp_path / "nowhere.pt"), **TINY)
     for name in ("broken.pt", "broken.safetensors"):
         (tmp_path / name).write_bytes(b"<html>not found</html>")
-        with pytest.raises(ModelError, match=rf"{name}: not a weights file that can be read") as caught:
+        with pytest.raises(ModelError, match=rf"{name}: damaged, or not a weights file that can be read") as caught:
             PaSST(checkpoint=str(tmp_path / name), **TINY)
         assert "\n" not in str(caught.value)
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pt")

@@ -252,7 +252,7 @@ def test_bad_input_ends_in_one_line(
         ("config_fit.yaml", "a: 1", "config_fit.yaml: no settings of a model in it"),
         ("config_fit.yaml", None, "0: no run (no config_fit.yaml in it)"),
         ("checkpoints/best.ckpt", None, "best.ckpt: no such checkpoint; finish the run"),
-        ("checkpoints/best.ckpt", "x", "best.ckpt: not a weights file that can be read safely"),
+        ("checkpoints/best.ckpt", "x", "best.ckpt: damaged, or not a weights file that can be read safely"),
         ("pool_test.safetensors", None, "0: was not tested; give --audio FOLDER, or run `python train.py test` first"),
     ],
 )
