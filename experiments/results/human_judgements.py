@@ -29,7 +29,7 @@ NOTES = {
 
 @dataclass(frozen=True)
 class HumanJudgements:
-    """What listeners judged relevant among the recordings of one split.
+    """What listeners found relevant among the recordings of one split.
 
     Attributes:
         kind: "relevant_clips" (lists of all that match, every grade 1) or "ratings".

@@ -340,7 +340,7 @@ def test_what_is_done_stays_done_and_failures_can_be_tried_again(tmp_path: Path)
     trials.succeed(first, 0.5, {"minutes": 1.0})
     trials.fail(second, "no memory", {})
     trials.prune(third, {})
-    once_more = open_trials(tmp_path, sweep)  # started anew
+    once_more = open_trials(tmp_path, sweep)  # started again
     rows = {row["trial"]: row for row in rows_of_trials(sweep, once_more.all())}
     states = [rows[number]["state"] for number in sorted(rows)]
     assert states == ["done", "failed", "ended early", "waiting", "waiting", "waiting"]

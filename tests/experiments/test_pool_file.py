@@ -1,4 +1,4 @@
-"""Runs judged anew on the recordings that all of them were tested on."""
+"""Pools of runs, and runs evaluated again on the recordings that all of them were tested on."""
 
 from pathlib import Path
 
