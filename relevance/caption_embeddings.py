@@ -87,7 +87,7 @@ def embed_captions(
         raise RelevanceError("there are no captions to embed")
     for index, caption in enumerate(captions):
         if not caption.strip():
-            raise RelevanceError(f"caption {index} is empty: its similarity to others means nothing; mend the csv")
+            raise RelevanceError(f"caption {index} is empty: its similarity to others means nothing; fix the csv")
     processes = len(devices or ())
     with contextlib.ExitStack() as stack:
 

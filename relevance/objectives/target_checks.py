@@ -25,7 +25,7 @@ def check_targets(relevance: Tensor, omega: float | None) -> None:
         )
     low, high = float(relevance.min()), float(relevance.max())
     if low < -1e-4 or high > 1 + 1e-4:
-        raise RelevanceError(f"relevance must be in [0, 1] but spans [{low:.3g}, {high:.3g}]; mend the scoring")
+        raise RelevanceError(f"relevance must be in [0, 1] but spans [{low:.3g}, {high:.3g}]; fix the scoring")
     if omega is None and bool((relevance.sum(dim=1) <= 0).any()):
         raise RelevanceError(
             "a query has no relevant item in its batch, so its target cannot be normalised: lower the threshold of "
