@@ -1,12 +1,25 @@
 """The batch: the one type through which data meet models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+
+class Frames(NamedTuple):
+    """Features that an expert (a pretrained model) gave of each recording, instead of its waveform.
+
+    Attributes:
+        values: (A, T, D) float32, zero beyond a recording's length.
+        lengths: (A,) int64, 0 where the expert has nothing of a recording.
+    """
+
+    values: Tensor
+    lengths: Tensor
 
 
 @dataclass
@@ -23,6 +36,7 @@ class Batch:
         captions: C sentences.
         caption_ids: (C,) int64, the index of each caption among all captions of the data module.
         caption_audio: (C,) int64, the row of `waveforms` that each caption describes.
+        experts: by name of the expert, frames of the A recordings.
     """
 
     waveforms: Tensor
@@ -32,11 +46,13 @@ class Batch:
     captions: list[str]
     caption_ids: Tensor
     caption_audio: Tensor
+    experts: dict[str, Frames] = field(default_factory=dict)
 
     def pin_memory(self) -> "Batch":
         """Page-locked copies of the tensors, for quick transfer to a GPU (called by the DataLoader)."""
-        for field in ("waveforms", "lengths", "audio_ids", "caption_ids", "caption_audio"):
-            setattr(self, field, getattr(self, field).pin_memory())
+        for name in ("waveforms", "lengths", "audio_ids", "caption_ids", "caption_audio"):
+            setattr(self, name, getattr(self, name).pin_memory())
+        self.experts = {name: Frames(*(part.pin_memory() for part in frames)) for name, frames in self.experts.items()}
         return self
 
 
@@ -48,6 +64,7 @@ class Example:
         waveform: (T,) float32 mono.
         audio_id, name: of the recording.
         captions, caption_ids: those that go into the batch.
+        experts: by name of the expert, its frames (T, D) float32 of the recording; T is 0 where it has none.
     """
 
     waveform: npt.NDArray[np.float32]
@@ -55,6 +72,7 @@ class Example:
     name: str
     captions: list[str]
     caption_ids: list[int]
+    experts: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -72,4 +90,13 @@ def collate(examples: Sequence[Example]) -> Batch:
         captions=[caption for example in examples for caption in example.captions],
         caption_ids=torch.tensor([i for example in examples for i in example.caption_ids], dtype=torch.int64),
         caption_audio=torch.repeat_interleave(torch.arange(len(examples)), counts),
+        experts={name: _frames([example.experts[name] for example in examples]) for name in examples[0].experts},
     )
+
+
+def _frames(rows: Sequence[npt.NDArray[np.float32]]) -> Frames:
+    lengths = torch.tensor([len(row) for row in rows])  # (A,)
+    values = torch.zeros(len(rows), int(lengths.max()), rows[0].shape[1])  # (A, T, D)
+    for padded, row in zip(values, rows, strict=True):
+        padded[: len(row)] = torch.from_numpy(row)
+    return Frames(values, lengths)
