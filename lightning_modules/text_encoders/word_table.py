@@ -35,7 +35,7 @@ def read_table(name: str) -> WordTable:
     """The table that a config names.
 
     Args:
-        name: a .bin file of word2vec, a .txt or .vec file of word2vec or GloVe, or a folder (also `package:NAME/FOLDER`)
+        name: a .bin file of word2vec, a .txt or .vec file of word2vec or GloVe, or a folder (or `package:NAME/FOLDER`)
             with one .npy (N, D) and, in its order, the words: a .txt with one a line or a .parquet with one a row.
             A file is parsed once; what is read of it is kept in the cache folder.
 

@@ -1,5 +1,6 @@
 """Word vectors: a frozen vector of each word of a caption."""
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, get_args
@@ -31,6 +32,7 @@ class WordVectors(TextEncoder):
         lower_case: look words up in lower case, for a table in it (GloVe); false for GoogleNews.
         lemmatise: try an unknown word's lemma (by rules for English endings).
         edits: then take the nearest word within so many edits, 0 to 2; 0 does not. What is still unknown is dropped.
+        punctuation: look up signs too, which count as words then.
         empty: what stands for a caption of which nothing is left: the "mean" of the table's first 50,000 words in
             alphabetical order, or "zero".
 
@@ -49,6 +51,7 @@ class WordVectors(TextEncoder):
         lower_case: bool = True,
         lemmatise: bool = True,
         edits: int = 0,
+        punctuation: bool = False,
         empty: Empty = "mean",
     ) -> None:
         super().__init__()
@@ -57,7 +60,8 @@ class WordVectors(TextEncoder):
         if empty not in get_args(Empty):
             raise ModelError(f"WordVectors: empty is '{empty}': give one of {', '.join(get_args(Empty))}")
         self.table, self.max_words, self.longest = table, max_words, max_words
-        self.lower_case, self.lemmatise, self.edits, self.empty = lower_case, lemmatise, edits, empty
+        self.lower_case, self.lemmatise, self.edits = lower_case, lemmatise, edits
+        self.punctuation, self.empty = punctuation, empty
         self._rows, self._vectors = read_table(table)
         self._forms: dict[str, str | None] = {}
         self.dim = int(self._vectors.shape[1])
@@ -75,6 +79,8 @@ class WordVectors(TextEncoder):
         """The words of a caption as the table has them; unknown ones are dropped."""
         known = []
         for word in tokens(caption.lower() if self.lower_case else caption):
+            if not self.punctuation and not re.search(r"\w", word):
+                continue
             if word not in self._forms:
                 self._forms[word] = known_form(word, self._rows, self.lemmatise, self.edits)
             if (form := self._forms[word]) is not None:
