@@ -16,6 +16,7 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import CollaborativeExperts, Cosine, Matcher, MixtureOfExperts
 from lightning_modules.pooling import MeanPooling
 from relevance.objectives import InfoNCE, MaxMargin
+from retrieval.search_index import Recordings, SearchIndex
 from tests.support.experts import ExpertData, expert_model, matchers
 from tests.support.ranks import on_ranks
 from tests.support.tiny import tiny_trainer
@@ -60,6 +61,19 @@ def test_a_kept_pool_of_experts_is_ranked_as_it_was(tmp_path: Path) -> None:
     assert kept.gates == kept.in_order().gates == 2
     for direction, ranking in evaluate("test", kept).rankings.items():
         assert ranking.summary() == evaluation.rankings[direction].summary()
+
+
+def test_experts_are_searched_by_the_plain_score() -> None:
+    model = expert_model(CollaborativeExperts(6)).eval()
+    batch = ExpertData().pairs(BATCH)
+    with torch.inference_mode():
+        audio, text = model.embed_audio(*model.audio_inputs(batch)), model.embed_text(["loud dog"])
+        scores = model.matcher.scores(text, audio)[0]
+    nothing = [None] * len(BATCH)
+    index = SearchIndex(model, Recordings("here", batch.names, [*nothing], [*nothing], audio.numpy()))
+    hits = index.search("loud dog", 3)
+    assert [hit.name for hit in hits] == [batch.names[row] for row in scores.argsort(descending=True)[:3]]
+    assert [hit.similarity for hit in hits] == pytest.approx(scores.sort(descending=True).values[:3].tolist(), abs=1e-6)
 
 
 @pytest.mark.slow
