@@ -53,7 +53,7 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
             is a link or device; two of the same name; too little room on the disk. Nothing is written in these cases,
             unless the damage is found only in unpacking.
     """
-    if folder.is_dir() and any(folder.iterdir()):
+    if holds_files(folder):
         return 0
     beside = folder.with_name(folder.name + ".part")
     with _one_line(archive):
@@ -78,6 +78,11 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
                 extract(rest, lambda: progress.advance(task))
         os.replace(beside, folder)
     return len(targets)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether there is such a folder with anything in it; `unpack` gives a folder its name only when it is whole."""
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def check_name(name: str) -> str:
