@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 
 from common.errors import DataError
+from datamodules.downloads.http import progress_bar
 from datamodules.downloads.split_zip import open_zip
 
 AUDIO_ENDINGS = (".wav", ".flac")
@@ -70,7 +70,7 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
         }
         _refuse_too_large(archive, sum(sizes[name] for name in rest), folder)
         beside.mkdir(parents=True, exist_ok=True)
-        with _progress() as progress:
+        with progress_bar(MofNCompleteColumn()) as progress:
             task = progress.add_task(
                 f"unpacking {archive.name}", total=len(targets), completed=len(targets) - len(rest)
             )
@@ -191,9 +191,3 @@ def _one_line(archive: Path) -> Iterator[None]:
     except Exception as error:
         what = str(error) or type(error).__name__
         raise DataError(f"{archive}: cannot be unpacked ({what}); delete it and run the command again") from error
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
