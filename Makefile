@@ -1,10 +1,10 @@
-# `make help` lists the verbs. Each works on a fresh machine: what it needs is installed into .venv first.
+# `make help` lists the commands. Each works on a fresh machine: what it needs is installed into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: help demo check test lint types docs bench clean
 
-help:  ## List the verbs.
+help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/demo .venv/dev: pyproject.toml
