@@ -86,7 +86,11 @@ def model_of(name: str, pairs: int) -> DualEncoder:
     text = HuggingFaceText(MINILM, pooling="mean", dropout=0.0, attention_dropout=0.0)
     model = DualEncoder(audio, text, relevance, objective(direction, learn_tau=True), matcher=Cosine(256))
     model.log = lambda *arguments, **options: None  # type: ignore[method-assign] # there is no trainer
-    model.forward = lambda batch: model.training_step(batch, 0)  # type: ignore[method-assign] # what DDP wraps
+
+    def step(batch: Batch) -> Tensor:
+        return model.training_step(batch, 0)
+
+    model.forward = step  # type: ignore[method-assign, assignment] # what DDP wraps
     return model
 
 
