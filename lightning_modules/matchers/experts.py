@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from common.errors import ModelError
 from evaluation.scores import GatedScores, gated_scores
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.matchers.gated_units import GatedUnit
@@ -47,6 +48,7 @@ class ExpertMatcher(Matcher):
     def text(self, encoded: Encoded) -> Tensor:
         """Weighted vectors of all experts, and the weights (C, D + M)."""
         assert isinstance(encoded, Tensor)  # `takes_states` is false
+        self._check_rows(len(encoded))
         weights = torch.softmax(self.text_weights(encoded).float(), dim=1).clamp_min(SMALLEST_WEIGHT)  # (C, M)
         return _side_by_side([self.text_units[name](encoded) for name in self.names], weights)
 
@@ -55,7 +57,15 @@ class ExpertMatcher(Matcher):
         if isinstance(encoded, Tensor):
             encoded = ExpertVectors({"audio": encoded}, torch.ones_like(encoded[:, :1], dtype=torch.bool))
         assert isinstance(encoded, ExpertVectors)
+        self._check_rows(len(encoded.present))
         return _side_by_side(self.embed_experts(encoded.vectors, encoded.present), encoded.present.float())
+
+    def _check_rows(self, rows: int) -> None:
+        if self.training and rows == 1:
+            raise ModelError(
+                "a training batch holds a single pair, which batch normalisation cannot take; choose another "
+                "data.batch_size, so that the last batch of an epoch holds more"
+            )
 
     def scores(self, text: Tensor, audio: Tensor) -> Tensor:
         """Weighted means of cosine similarities (C, A)."""

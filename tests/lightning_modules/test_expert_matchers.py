@@ -239,6 +239,11 @@ def test_a_plain_matcher_takes_experts_side_by_side() -> None:
     torch.testing.assert_close(model.embed(batch)[0], model.matcher.audio(together))
 
 
+def test_a_training_batch_of_one_pair_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"^a training batch holds a single pair"):
+        expert_model(MixtureOfExperts()).embed(ExpertData().pairs([0]))
+
+
 def test_chunks_are_refused_where_a_batch_is_normalised() -> None:
     with pytest.raises(ModelError, match=r"^model\.chunk is 2, but ExpertFeatures has batch normalisation"):
         expert_model(MixtureOfExperts(), chunk=2)
