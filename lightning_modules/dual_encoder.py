@@ -1,7 +1,7 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -11,6 +11,7 @@ from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.finite import check_finite
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
@@ -39,6 +40,10 @@ class DualEncoder(RetrievalModule):
         audio_pooling: makes one vector of a recording's frames, where the encoder gives frames.
         text_pooling: makes one vector of a caption's tokens, where the encoder gives tokens.
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
+        parameter_groups: parts of the model that the optimiser trains with other options, by name, such as
+            `{audio_encoder: {lr: 1.0e-5}, heads: {parts: [matcher], lr: 1.0e-3}}`; `parts` are names of parts or patterns
+            of parameter names, and the group's own name where they are left out. Everything else has the optimiser's
+            own options. The schedule keeps the ratio of the rates, and each is logged as `train/lr/NAME`.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.
@@ -65,6 +70,7 @@ class DualEncoder(RetrievalModule):
         audio_pooling: Pooling | None = None,
         text_pooling: Pooling | None = None,
         optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5, fused=True),
+        parameter_groups: dict[str, dict[str, Any]] | None = None,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
         chunk: int | None = None,
@@ -72,7 +78,7 @@ class DualEncoder(RetrievalModule):
         compile: bool = False,
         init_from: str | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch)
+        super().__init__(optimizer, schedule, loss_batch, parameter_groups)
         if chunk is not None:
             check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, matcher)))
         self.audio_encoder = audio_encoder
@@ -93,6 +99,8 @@ class DualEncoder(RetrievalModule):
             load_weights(self, find_weights(init_from))
         if compile:
             compile_layers(audio_encoder, text_encoder)
+        if parameter_groups:
+            self.configure_optimizers()  # refuses wrong names and options before any work is done
         self.train()  # as it is; but encoders that are frozen go into evaluation mode
 
     @property
@@ -111,7 +119,11 @@ class DualEncoder(RetrievalModule):
         return self.matcher.text(self._pooled(self.text_encoder(captions), "text"))
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up."""
+        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up.
+
+        Raises:
+            ModelError: as `check_finite`.
+        """
         towers = self.towers
         if towers is not None and towers.audio is not None:
             audio = self.matcher.audio(towers.audio(batch.audio_ids))
@@ -121,6 +133,8 @@ class DualEncoder(RetrievalModule):
             text = self.matcher.text(towers.text(batch.caption_ids))
         else:
             text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)
+        check_finite(audio, batch.names, "recording")
+        check_finite(text, batch.captions, "caption")
         return audio, text
 
     def _pooled(self, encoded: Encoded, side: Literal["audio", "text"]) -> Encoded:
