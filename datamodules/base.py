@@ -41,8 +41,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
     Args:
         batch_size: pairs a training step, on each device; also recordings an evaluation step.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
-        mix: what is taken of several channels: their "mean", the "loudest" one, or the "left" one, the first. Channels in
-            opposite phase cancel out in the mean; of those the loudest is taken, with a warning.
+        mix: what is taken of several channels: their "mean", the "loudest" one, or the "left" one, the first. Channels
+            in opposite phase cancel out in the mean; of those the loudest is taken, with a warning.
         sample_rate: in Hz; default: what the model's audio encoder wants.
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio for each loader; 0 decodes in the main process.

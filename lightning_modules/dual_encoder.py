@@ -41,9 +41,9 @@ class DualEncoder(RetrievalModule):
         text_pooling: makes one vector of a caption's tokens, where the encoder gives tokens.
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
         parameter_groups: parts of the model that the optimiser trains with other options, by name, such as
-            `{audio_encoder: {lr: 1.0e-5}, heads: {parts: [matcher], lr: 1.0e-3}}`; `parts` are names of parts or patterns
-            of parameter names, and the group's own name where they are left out. Everything else has the optimiser's
-            own options. The schedule keeps the ratio of the rates, and each is logged as `train/lr/NAME`.
+            `{audio_encoder: {lr: 1.0e-5}, heads: {parts: [matcher], lr: 1.0e-3}}`; `parts` are names of parts or
+            patterns of parameter names, and the group's own name where they are left out. Everything else has the
+            optimiser's own options. The schedule keeps the ratio of the rates, and each is logged as `train/lr/NAME`.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.

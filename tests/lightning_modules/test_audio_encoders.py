@@ -31,6 +31,8 @@ from common.errors import ModelError
 from lightning_modules.audio_encoders import AudioEncoder, HuggingFaceAudio, PaSST, SmallCNN
 from lightning_modules.audio_encoders.base import silence_padding
 from lightning_modules.audio_encoders.cnn import FrameNorm, hide_stretch
+from lightning_modules.pooling import MeanPooling
+from lightning_modules.states import States
 
 
 @pytest.fixture(autouse=True)
@@ -334,6 +336,25 @@ def test_wav2vec2_averages_the_frames_of_audio_only(tmp_path: Path) -> None:
         features = extractor(waveforms[row, :length].numpy(), sampling_rate=16_000, return_tensors="pt")
         expected = model(**features).last_hidden_state[0].mean(0)
         torch.testing.assert_close(embeddings[row], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_frames_are_those_that_the_mean_is_of(tmp_path: Path, masked: bool) -> None:
+    folder = str(save_wav2vec2(tmp_path, masked))
+    mean, frames = (HuggingFaceAudio(folder, pooling, 0.5).eval() for pooling in ("mean", "none"))
+    waveforms, lengths = noise(16_000, 0.2, 0.5, 1.0)  # one window, a full one, two full ones
+    states = frames(waveforms, lengths)
+    assert isinstance(states, States)
+    assert states.lengths[2] == 2 * states.lengths[1]
+    torch.testing.assert_close(MeanPooling()(states), mean(waveforms, lengths), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("save", [save_ast, save_clap, save_whisper])
+def test_frames_of_unknown_lengths_are_refused_by_name(tmp_path: Path, save: Any) -> None:
+    with pytest.raises(
+        ModelError, match=r"\((AST|ClapAudio|Whisper)\w+\) it is not known which tokens hold audio and wh"
+    ):
+        HuggingFaceAudio(str(save(tmp_path)), "none")
 
 
 @pytest.mark.parametrize("kind", ["ast", "clap", "clap-fusion", "wav2vec2", "wav2vec2-unmasked", "whisper"])

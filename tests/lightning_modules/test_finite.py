@@ -30,9 +30,7 @@ def test_a_recording_is_named(tmp_path: Path, how: str) -> None:
 
 
 def test_a_diverged_model_is_told_from_a_bad_recording() -> None:
-    with pytest.raises(
-        ModelError, match="embeddings of all 2 captions of a batch, 'a' first, are NaN: training has div"
-    ):
+    with pytest.raises(ModelError, match="embeddings of all 2 captions of a batch, 'a' first, are NaN: training"):
         check_finite(torch.full((2, 3), torch.nan), ["a", "b"], "caption")
     with pytest.raises(ModelError, match="embedding of caption 'b' is infinite"):
         check_finite(torch.tensor([[1.0], [-torch.inf]]), ["a", "b"], "caption")

@@ -58,7 +58,7 @@ def test_a_group_of_frozen_weights_is_left_out() -> None:
     [
         (
             {"heds": {"lr": 1.0}},
-            r"groups\.heds: 'heds' is no part .*; its parts are audio_encoder, text_encoder, match",
+            r"groups\.heds: 'heds' is no part .*; its parts are audio_encoder, text_encoder",
         ),
         ({"a": {"parts": ["audio_encoder", "audio"]}}, r"groups\.a: 'audio' is no part of the model"),
         ({"matcher": {}, "b": {"parts": "*.bias"}}, r"matcher\.\S+bias is both in matcher and in b"),
@@ -121,5 +121,6 @@ def test_each_rate_is_logged_by_name(tmp_path: Path) -> None:
     assert main(["fit", *arguments(tmp_path), *flags, "--model.schedule", "Constant"]) == 0
     (metrics,) = tmp_path.glob("runs/*/0/metrics.csv")
     rows = read_rows(metrics)
-    logged = {(row["train/lr/encoders"], row["train/lr/heads"]) for row in rows if row.get("train/lr/heads")}
-    assert {tuple(map(float, pair)) for pair in logged} == {(pytest.approx(2e-5), pytest.approx(5e-4))}
+    logged = [(row["train/lr/encoders"], row["train/lr/heads"]) for row in rows if row.get("train/lr/heads")]
+    assert logged
+    assert all(pair == pytest.approx((2e-5, 5e-4)) for pair in logged)
