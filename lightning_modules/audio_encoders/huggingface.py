@@ -148,8 +148,8 @@ class HuggingFaceAudio(AudioEncoder):
         held = self._audible_tokens(features, samples, tokens.shape[1])
         if held is None or self.unpadded:
             raise ModelError(
-                f"audio encoder: of '{self.name}' ({type(self.model).__name__}) it is not known which tokens hold audio "
-                "and which padding, so pooling cannot be none; give mean, first or model"
+                f"audio encoder: of '{self.name}' ({type(self.model).__name__}) it is not known which tokens hold "
+                "audio and which padding, so pooling cannot be none; give mean, first or model"
             )
         return tokens, held
 
