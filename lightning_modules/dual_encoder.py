@@ -12,6 +12,7 @@ from common.pretrained import find_weights
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.finite import check_finite
+from lightning_modules.left_out import frozen_checksums
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
@@ -52,6 +53,8 @@ class DualEncoder(RetrievalModule):
         cache_frozen: run an encoder that is not trained once over the data, keep what it gives on disk, and look it up
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
+        save_frozen: whether checkpoints hold weights that are not trained and come from a pretrained model. With false
+            they are smaller, and that model has to be there, unchanged, whenever one is read.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
 
     Raises:
@@ -76,6 +79,7 @@ class DualEncoder(RetrievalModule):
         chunk: int | None = None,
         cache_frozen: bool = False,
         compile: bool = False,
+        save_frozen: bool = True,
         init_from: str | None = None,
     ) -> None:
         super().__init__(optimizer, schedule, loss_batch, parameter_groups)
@@ -95,6 +99,8 @@ class DualEncoder(RetrievalModule):
         self.chunk = chunk
         self.cache_frozen = cache_frozen
         self.towers: FrozenTowers | None = None
+        if not save_frozen:
+            self.given = frozen_checksums(self)
         if init_from is not None:
             load_weights(self, find_weights(init_from))
         if compile:

@@ -19,6 +19,7 @@ from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
 from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
@@ -42,6 +43,7 @@ class RetrievalModule(L.LightningModule):
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
         evaluation: the last one.
+        given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
 
     Raises:
@@ -69,6 +71,7 @@ class RetrievalModule(L.LightningModule):
         self.collector = PoolCollector()
         self.evaluation: Evaluation | None = None
         self.relevance_is_ready = False
+        self.given: dict[str, str] = {}
         self._targets_checked = False
         self._seed = torch.initial_seed()
 
@@ -111,6 +114,14 @@ class RetrievalModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read checkpoints of version 0.1.0 too."""
         checkpoint["state_dict"] = weights_with_new_names(checkpoint["state_dict"])
+        if left_out := checkpoint.get(KEY):
+            for key in STATES & checkpoint.keys():
+                checkpoint[key] = completed(checkpoint[key], left_out, self.state_dict(), "the checkpoint")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what was not trained, where that is wanted."""
+        if self.given:
+            leave_out(checkpoint, self.given)
 
     # ------------------------------------------------------------------------------------------------ training
 

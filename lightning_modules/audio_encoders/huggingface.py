@@ -81,6 +81,7 @@ class HuggingFaceAudio(AudioEncoder):
         if pooling not in get_args(Pooling):
             raise ModelError(f"audio encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
         self.name = model
+        self.source = None if random_init else model
         try:
             source = find_model(model, revision)
         except ModelError as error:
