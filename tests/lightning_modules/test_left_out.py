@@ -53,9 +53,12 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 @pytest.mark.parametrize("averaged", [False, True])
 def test_they_are_read_as_whole_ones(tmp_path: Path, averaged: bool) -> None:
-    callbacks = [EMAWeightAveraging(decay=0.5)] if averaged else []
-    whole = trained(tmp_path / "whole", True, *callbacks)
-    trained(tmp_path / "slim", False, *callbacks)
+
+    def callbacks() -> list[Any]:
+        return [EMAWeightAveraging(decay=0.5)] if averaged else []
+
+    whole = trained(tmp_path / "whole", True, *callbacks())
+    trained(tmp_path / "slim", False, *callbacks())
     slim, full = (tmp_path / name / "epoch=0.ckpt" for name in ("slim", "whole"))
     frozen = {"audio_encoder.frames.weight"}
     saved = torch.load(slim, weights_only=True)
@@ -63,8 +66,7 @@ def test_they_are_read_as_whole_ones(tmp_path: Path, averaged: bool) -> None:
     assert saved["left_out"].keys() == frozen
     assert_same(fitting_weights(model_of(True), slim), fitting_weights(model_of(True), full))
     assert_same(model_of(True, init_from=str(slim)).state_dict(), fitting_weights(model_of(True), full))
-    again = [EMAWeightAveraging(decay=0.5)] if averaged else []
-    resumed = trained(tmp_path / "resumed", False, *again, resume=slim)
+    resumed = trained(tmp_path / "resumed", False, *callbacks(), resume=slim)
     assert_same(resumed.state_dict(), whole.state_dict())
 
 
