@@ -148,7 +148,7 @@ class RetrievalCLI(LightningCLI):
         run = self._options.run
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
-        check_monitor(run.monitor)
+        check_monitor(self._options)
         check_precision(self._options.trainer.precision)
         check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:

@@ -10,6 +10,7 @@ from torch.optim import Adam
 from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
+from evaluation.query_metric import QueryMetric
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
@@ -48,6 +49,7 @@ class DualEncoder(RetrievalModule):
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+        metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -71,8 +73,9 @@ class DualEncoder(RetrievalModule):
         cache_frozen: bool = False,
         compile: bool = False,
         init_from: str | None = None,
+        metrics: list[QueryMetric] | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch)
+        super().__init__(optimizer, schedule, loss_batch, metrics or ())
         if chunk is not None:
             check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, matcher)))
         self.audio_encoder = audio_encoder
