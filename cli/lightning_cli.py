@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
+from experiments.comparison.baseline import read_baseline
 from experiments.figures.run import draw_run
 from experiments.former_run import restore
 from experiments.run_folder import RunOptions
@@ -156,6 +158,8 @@ class RetrievalCLI(LightningCLI):
         self.seed = int(self._options.seed_everything)
         self.folder = run_folder_of(self._options)
         self.judgements = read_judgements(run, self.subcommand)
+        tested = self.subcommand == "test" or (self.subcommand == "fit" and run.test_after_fit)
+        self.baseline = read_baseline(Path(run.baseline), self.folder) if run.baseline and tested else None
         if self.subcommand == "fit" and is_rank_zero() and not self._options.trainer.fast_dev_run:
             self._held.callback(self.folder.lock().release)
             restore(self.folder.path)  # from a process that was killed
@@ -177,7 +181,7 @@ class RetrievalCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
         run, resume = self.config_init[self.subcommand].run, self.resume_from is not None
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
-        own = callbacks_of(run, self.folder, self.seed, self.judgements, resume=resume)
+        own = callbacks_of(run, self.folder, self.seed, self.judgements, self.baseline, resume=resume)
         if wants_wandb(run, str(self.subcommand)):
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint

@@ -141,7 +141,7 @@ def geometric_recall(means: Mapping[str, float]) -> float:
 
 
 def summarise(columns: Mapping[str, Floats], items: int) -> dict[str, float]:
-    """Means over queries of what `per_query` gave: mAP@10, ..., median_rank, mean_rank, R_geo, tie_rate, queries, items."""
+    """Means over queries of what `per_query` gave, as mAP@10, ...; median_rank, mean_rank, R_geo, tie_rate, sizes."""
     means = {name.replace("AP@", "mAP@"): float(values.mean()) for name, values in columns.items()}
     mean_rank, tie_rate = means.pop("first_rank"), means.pop("tied")
     ranks = columns["first_rank"]

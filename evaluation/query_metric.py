@@ -30,8 +30,8 @@ class Ranked:
 
     Attributes:
         direction: "text_to_audio" (queries are captions, items recordings) or "audio_to_text".
-        result: places of all relevant items with their ties (`result.groups`), all built-in metrics (`result.per_query`,
-            "first_rank" among them), and the ten best items.
+        result: places of all relevant items with their ties (`result.groups`), all built-in metrics, "first_rank" among
+            them (`result.per_query`), and the ten best items.
         scores: of all queries and items; `scores.block` gives a part of the matrix (Q, N).
         pool: the split's embeddings and ids; its names and captions are not known here.
     """

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from evaluation.metrics import KS, mean_of_known, per_query, summarise
 from evaluation.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
@@ -60,9 +59,7 @@ class RankingResult:
 
     def with_further(self, values: Mapping[str, Floats], by_chance: Mapping[str, float]) -> RankingResult:
         """The same with more metrics (Q,), and their means by chance."""
-        return replace(
-            self, further={**self.further, **values}, further_chance={**self.further_chance, **by_chance}
-        )
+        return replace(self, further={**self.further, **values}, further_chance={**self.further_chance, **by_chance})
 
     def summary(self) -> dict[str, float]:
         """Mean metrics under mAP@10 (over those retrieved), mAP@10_all, R@k, hit@k, median_rank, ..., nDCG@10."""

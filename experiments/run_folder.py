@@ -42,6 +42,8 @@ class RunOptions:
         embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
             already is not embedded again, unless a recording has changed; what was deleted is dropped. A file of
             another folder, data set, model or length of crops is not replaced without `overwrite`.
+        baseline: for `test`, and the test after `fit`: a finished run's folder, or an experiment's with all its runs;
+            paired tests of the difference are printed and logged.
     """
 
     experiment: str | None = None
@@ -57,6 +59,7 @@ class RunOptions:
     relevant_clips: str | None = None
     ratings: str | None = None
     embeddings: str | None = None
+    baseline: str | None = None
 
     @property
     def monitor_mode(self) -> str:

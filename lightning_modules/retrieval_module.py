@@ -222,7 +222,9 @@ class RetrievalModule(L.LightningModule):
         pool = self.collector.compute()
         self.collector.reset()
         known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
-        self.evaluation = evaluate(split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics)
+        self.evaluation = evaluate(
+            split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
+        )
 
     def _logged(self, prefix: str) -> Evaluation:
         assert self.evaluation is not None

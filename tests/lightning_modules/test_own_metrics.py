@@ -38,7 +38,9 @@ class Logged(Reader):
         self.logged: list[dict[str, float]] = []
 
 
-@pytest.mark.parametrize("options", [{}, {"limit_val_batches": 2, "limit_test_batches": 2}, {"num_sanity_val_steps": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"limit_val_batches": 2, "limit_test_batches": 2}, {"num_sanity_val_steps": 1}]
+)
 def test_a_callback_reads_the_results_of_this_epoch(tmp_path: Path, options: dict[str, Any]) -> None:
     seen = Logged()
     trainer = tiny_trainer(tmp_path, max_epochs=3, callbacks=[seen], **options)
