@@ -39,11 +39,13 @@ from cli.trainer_parts import (
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
+from experiments.callbacks.harmless import harmless
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
 from experiments.comparison.baseline import read_baseline
 from experiments.figures.run import draw_run
 from experiments.former_run import restore
+from experiments.loggers.pictures import log_picture
 from experiments.run_folder import RunOptions
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import fitting_weights
@@ -248,4 +250,6 @@ class RetrievalCLI(LightningCLI):
         """Draw the run."""
         if self.trainer.is_global_zero and self.folder.queries("test").is_file():
             draw_run(self.folder)
+            with harmless("figure", "Pictures"):
+                log_picture(self.trainer.loggers, "figure", self.folder.figure, self.trainer.global_step)
             print(f"figure: {self.folder.figure}")

@@ -19,6 +19,7 @@ from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO
 from experiments.callbacks.baseline_test import BaselineTest
 from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
+from experiments.callbacks.pictures import Pictures
 from experiments.callbacks.result_writer import RunWriter
 from experiments.callbacks.resumed_callbacks import ResumedCallbacks
 from experiments.callbacks.weight_averaging import AveragedWeights
@@ -80,6 +81,7 @@ def callbacks_of(
         ResumedCallbacks(),
         RunCheckpoint(folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
         RunWriter(folder, CODE, seed, resume=resume, overwrite=run.overwrite, judgements=judgements),
+        Pictures(folder),
         *([BaselineTest(folder, baseline)] if baseline else []),
     ]
 

@@ -125,6 +125,11 @@ def per_query(groups: TieGroups, *, ks: Sequence[int] = KS, map_at: int = 10) ->
     }
 
 
+def lower_is_better(name: str) -> bool:
+    """Whether less is better of a logged value; tables show such metrics as they are, and all others in %."""
+    return name.endswith(("loss", "rank"))
+
+
 def mean_of_known(values: Floats) -> float:
     """The mean of those values (Q,) that are not NaN; NaN where all are."""
     known = values[~np.isnan(values)]

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from common.atomic_files import UNFINISHED
 from common.errors import RunError
+from evaluation.metrics import lower_is_better
 
 LONGEST_NAME = 128
 """Characters of an experiment's name: what Weights & Biases takes for a group of runs."""
@@ -64,7 +65,7 @@ class RunOptions:
     @property
     def monitor_mode(self) -> str:
         """Whether the best checkpoint has the "min" or the "max" of what is monitored."""
-        return "min" if self.monitor.endswith(("loss", "rank")) else "max"
+        return "min" if lower_is_better(self.monitor) else "max"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from common.directions import AUDIO_TO_TEXT, DIRECTIONS, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
-from evaluation.metrics import GEOMETRIC, geometric_recall
+from evaluation.metrics import GEOMETRIC, geometric_recall, lower_is_better
 from experiments.results.experiment import Experiment
 
 Floats = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ class Metric(NamedTuple):
     @property
     def is_rank(self) -> bool:
         """Whether less is better, and percent make no sense."""
-        return self.name.endswith("rank")
+        return lower_is_better(self.name)
 
 
 PRIMARY = Metric("text_to_audio", "mAP@10")  # what the paper tests
