@@ -54,7 +54,7 @@ def tests_against(baseline: Experiment, folder: RunFolder) -> list[PairTest]:
 
 def logged_values(tests: list[PairTest]) -> dict[str, float]:
     """What is logged of the tests: difference (a fraction of 1), t and p over queries, p over recordings."""
-    values = {}
+    values: dict[str, float] = {}
     for test in tests:
         values |= {
             f"{SPLIT}/{test.metric.key}/against_baseline/{name}": value

@@ -117,7 +117,7 @@ def run_means(experiment: Experiment, metric: Metric) -> Floats | None:
     side = experiment.directions[metric.direction]
     match metric.name:
         case "median_rank":
-            return np.median(side.first_rank, axis=1)
+            return np.asarray(np.median(side.first_rank, axis=1), dtype=np.float64)
         case "mean_rank":
             return side.first_rank.mean(axis=1)
         case "R_geo" if "hit@10" in side.scores:
