@@ -119,7 +119,7 @@ def run_means(experiment: Experiment, metric: Metric) -> Floats | None:
         case "median_rank":
             return np.asarray(np.median(side.first_rank, axis=1), dtype=np.float64)
         case "mean_rank":
-            return side.first_rank.mean(axis=1)
+            return np.asarray(side.first_rank.mean(axis=1))
         case "R_geo" if "hit@10" in side.scores:
             hits = zip(*(side.scores[name].mean(axis=1) for name in GEOMETRIC), strict=True)
             return np.array([geometric_recall(dict(zip(GEOMETRIC, run, strict=True))) for run in hits])
