@@ -11,6 +11,7 @@ from torch.optim import Adam
 from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
+from evaluation.query_metric import QueryMetric
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.finite import check_finite
 from lightning_modules.left_out import frozen_checksums
@@ -57,6 +58,7 @@ class DualEncoder(RetrievalModule):
         save_frozen: whether checkpoints hold weights that are not trained and come from a pretrained model. With false
             they are smaller, and that model has to be there, unchanged, whenever one is read.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+        metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -82,8 +84,9 @@ class DualEncoder(RetrievalModule):
         compile: bool = False,
         save_frozen: bool = True,
         init_from: str | None = None,
+        metrics: list[QueryMetric] | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch, parameter_groups)
+        super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or ())
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_pooling, self.text_pooling = audio_pooling, text_pooling
