@@ -13,11 +13,13 @@ class AudioEncoder(Freezable):
     Attributes:
         sample_rate: samples a second that `forward` expects.
         dim: size of the embeddings.
+        hop_seconds: time from frame to frame, where `forward` gives frames at a fixed rate.
         depends_on_batch: whether, against the rule, a clip's embedding depends on the others in its batch.
     """
 
     sample_rate: int
     dim: int
+    hop_seconds: float | None = None
     depends_on_batch: bool = False
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Encoded:

@@ -1,0 +1,75 @@
+"""Pickles that others made, read without running anything of theirs.
+
+A pickle names functions to call. Here only those are found that rebuild NumPy arrays, scalars and types, and a few
+harmless containers; any other name is refused before it is even imported.
+"""
+
+import pickle
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import DataError
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """Bytes that old protocols keep as text."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _array_of(module: str, name: str) -> Callable[..., Any]:
+    """NumPy's own function that rebuilds arrays or scalars; it moved from numpy.core to numpy._core."""
+    return getattr(getattr(getattr(np, "_core"), module), name)  # type: ignore[no-any-return]  # noqa: B009
+
+
+ADMITTED: dict[str, Any] = {
+    **{f"numpy.{core}.multiarray._reconstruct": _array_of("multiarray", "_reconstruct") for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _array_of("multiarray", "scalar") for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array_of("numeric", "_frombuffer") for core in ("core", "_core")},
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": defaultdict,
+    "_codecs.encode": _encode,
+    **{
+        f"{home}.{kind.__name__}": kind
+        for home in ("builtins", "__builtin__")
+        for kind in (dict, list, tuple, set, frozenset, int, float, complex, bool, str, bytes, bytearray, slice)
+    },
+}
+"""What a pickle may name, by its full name."""
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full not in ADMITTED:
+            raise pickle.UnpicklingError(f"it wants to call {full}")
+        return ADMITTED[full]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside itself")
+
+
+def read_pickle(path: Path) -> Any:
+    """What a pickle of arrays, numbers, text and plain containers holds; of Python 2 too.
+
+    Raises:
+        DataError: no such file, a damaged one, or one that names anything else (nothing of it is executed).
+    """
+    try:
+        with path.open("rb") as file:
+            return _ArraysOnly(file, encoding="latin1").load()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except Exception as error:  # what a broken pickle raises has no common base
+        cause = " ".join(str(error).split())[:120] or type(error).__name__
+        raise DataError(
+            f"{path}: is no pickle of arrays and plain values, or damaged ({cause}); nothing of it was executed; get "
+            "the file again, from its authors"
+        ) from error
