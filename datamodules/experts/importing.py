@@ -25,7 +25,7 @@ from datamodules.experts.store import (
 
 
 class Imported(NamedTuple):
-    """What became of a data set's recordings, by name: not in the archive, or NaN there; and how many are in the store."""
+    """How many recordings of a data set are in the store, and names of those absent from the archive, or NaN there."""
 
     count: int
     absent: list[str]

@@ -20,7 +20,8 @@ def framed_spectrum(waveforms: Tensor, window: Tensor, hop: int, n_fft: int, cen
     frames = waveforms.unfold(1, len(window), hop)  # (B, F, W)
     if centred:
         frames = frames - frames.mean(2, keepdim=True)
-    return torch.fft.rfft(frames * window, n_fft)
+    spectrum: Tensor = torch.fft.rfft(frames * window, n_fft)
+    return spectrum
 
 
 def count_frames(samples: Tensor, window: int, hop: int) -> Tensor:

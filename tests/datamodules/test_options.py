@@ -23,8 +23,8 @@ SOURCES = ["AudioSet", "BBC", "FreeSound", "SoundBible"]
 EXCLUSION = {"exclude": "clotho_audiocaps", "exclude_freesound": None, "validation_share": 0.0}
 CLIPS = {"train_clips": 1200, "validation_clips": 200, "test_clips": 300, "corpus_seed": 0}
 OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
-    Clotho: {**ANNOTATED, "root": "data/clotho"},
-    AudioCaps: {**ANNOTATED, "root": "data/audiocaps", "max_seconds": 10.0, "broken_audio": "skip"},
+    Clotho: {**ANNOTATED, "root": "data/clotho", "subset": None, "cut_seed": 0},
+    AudioCaps: {**ANNOTATED, "root": "data/audiocaps", "subset": None, "max_seconds": 10.0, "broken_audio": "skip"},
     WavCaps: {**ANNOTATED, "root": "data/wavcaps", "sources": SOURCES, **EXCLUSION, "broken_audio": "skip"},
     Synthetic: {
         **ANNOTATED,
