@@ -160,14 +160,15 @@ def _done(jobs: Sequence[Job], encoder: AudioEncoder, settings: Settings, worker
     if workers == 1:
         encoder.to(settings.device)
         for job in jobs:
-            yield renew_part(*job, encoder, settings)
+            renew_part(*job, encoder, settings)
+            yield
         return
     threads = max(1, torch.get_num_threads() // workers)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin_worker, (encoder, settings, threads)) as pool:
         try:
-            for job in as_completed([pool.submit(_renew_in_worker, *job) for job in jobs]):
-                yield job.result()
+            for done in as_completed([pool.submit(_renew_in_worker, *job) for job in jobs]):
+                yield done.result()
         except BrokenProcessPool as error:
             raise DataError(
                 "an extracting process was killed, perhaps because memory ran out; run the same command again, it "

@@ -45,8 +45,10 @@ example:
         facts = {"expert": parsed.name, "sample_rate": parsed.sample_rate, "hop_seconds": parsed.hop_seconds}
         data, output = built(parser, parsed).data, parsed.output.expanduser()
         done = import_archive(data, parsed.archive.expanduser(), output, facts, parsed.dtype)
-        total = done.count + len(done.absent) + len(done.missing)
-        print(f"{done.count} of {total} recordings imported; train on them with --data.experts.{parsed.name} {output}")
+        total = done.imported + len(done.absent) + len(done.missing)
+        print(
+            f"{done.imported} of {total} recordings imported; train on them with --data.experts.{parsed.name} {output}"
+        )
         for names, why in ((done.missing, "have no features (NaN)"), (done.absent, "are not in the archive")):
             if names:
                 shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -80,7 +80,7 @@ def get_wavcaps(root: Path, server: str, keep_archives: bool = False, source: tu
 
 
 def get_audiocaps(root: Path, server: str, subset: str | None = None) -> None:
-    """Captions of AudioCaps v1, into `root/dataset/`, and how its audio is collected; a subset's lists, `root/SUBSET/`."""
+    """Captions of AudioCaps v1, into `root/dataset/`, and how its audio is collected; a subset's lists too."""
     for name, sha256 in sources.AUDIOCAPS.items():
         download(server + sources.AUDIOCAPS_PATH.format(name=name), root / "dataset" / name, f"sha256:{sha256}")
     if subset == "oncescu2021":

@@ -27,7 +27,7 @@ from datamodules.experts.store import (
 class Imported(NamedTuple):
     """How many recordings of a data set are in the store, and names of those absent from the archive, or NaN there."""
 
-    count: int
+    imported: int
     absent: list[str]
     missing: list[str]
 

@@ -103,7 +103,7 @@ class ExpertStore:
     def of(self, split: str, name: str) -> npt.NDArray[np.float32]:
         """Frames (T, D) float32 of a recording; T is 0 where it is not listed."""
         first, count = self.rows.get((split, name), (0, 0))
-        return np.asarray(self.frames[first : first + count], np.float32)
+        return np.array(self.frames[first : first + count], np.float32)
 
 
 def captions_checksum(captions: Sequence[str]) -> str:
