@@ -39,7 +39,7 @@ ADMITTED: dict[str, Any] = {
     **{
         f"{home}.{kind.__name__}": kind
         for home in ("builtins", "__builtin__")
-        for kind in (dict, list, tuple, set, frozenset, int, float, complex, bool, str, bytes, bytearray, slice)
+        for kind in (dict, list, tuple, set, frozenset, int, float, complex, bool, str, bytes)
     },
 }
 """What a pickle may name, by its full name."""
