@@ -126,7 +126,14 @@ def extract(
                 for _ in track(_done(jobs, encoder, settings, workers), "extracting", len(jobs), transient=True):
                     pass
                 _join(folder, [path for path, _ in jobs], {**facts, "versions": package_versions()})
-            return int(read_facts(folder)["recordings"]), _read_failures(folder / "failures.csv")
+            failures = _read_failures(folder / "failures.csv")
+            count = int(read_facts(folder)["recordings"])
+            if count + len(failures) != len(present):
+                raise DataError(
+                    f"{folder}: was made when {count + len(failures)} of the recordings had a file, now {len(present)} "
+                    "have one; delete it and extract again, or give another folder"
+                )
+            return count, failures
     except Timeout as error:
         raise DataError(f"{folder}: another process extracts into it; wait for it, or give another folder") from error
 

@@ -83,14 +83,14 @@ def test_a_last_batch_that_would_repeat_a_recording_is_refused() -> None:
 
 def test_the_data_module_takes_these_options(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path)
-    options = {"num_workers": 0, "batch_size": 2}
     data = Clotho(
         str(corpus.root),
         captions_per_epoch="one",
         last_batch="keep",
         validation_captions="first",
         sample_rate=8000,
-        **options,
+        num_workers=0,
+        batch_size=2,
     )
     data.setup("fit")
     recordings = len(data.tables["train"].audio)
