@@ -40,7 +40,13 @@ class StreamedShards(AudioCaptionDataModule):
 
     def __init__(self, shards: str, *, shuffle_buffer: int = 128, **kwargs: Any) -> None:
         super().__init__(
-            unique_audio=True, related=None, experts=None, captions_per_epoch="one", last_batch="drop", **kwargs
+            unique_audio=True,
+            related=None,
+            experts=None,
+            captions_per_epoch="one",
+            last_batch="drop",
+            validation_captions="all",
+            **kwargs,
         )
         if shuffle_buffer < 1:
             raise DataError(f"data.shuffle_buffer must be at least 1, got {shuffle_buffer}")

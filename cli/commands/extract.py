@@ -19,9 +19,9 @@ then neither looked for nor decoded. Recordings are cut after data.max_seconds. 
 does the rest, and gives the same files; recordings that cannot be read are listed in FOLDER/failures.csv."""
     epilog = """\
 example:
-  $ audio-relevance extract --data Synthetic --data.root data/synthetic --expert VGGish \\
-      --expert.checkpoint weights/vggish-10086976.pth --output features/synthetic/vggish
-  1700 of 1700 recordings extracted; train on them with --data.experts.vggish features/synthetic/vggish"""
+  $ audio-relevance extract --data Synthetic --data.root data/small --data.train_clips 40 \\
+      --data.validation_clips 8 --data.test_clips 8 --expert VGGish --output features/small/vggish
+  56 of 56 recordings extracted; train on them with --data.experts.vggish features/small/vggish"""
     interrupted = "interrupted; the same command continues"
     has_own_parser = True
 

@@ -18,9 +18,11 @@ Read an archive of features: a hickle 3 to 5 (HDF5) file, or a pickle, of a dict
 values is refused, and nothing of it is executed. Train on the store with `--data.experts.NAME FOLDER`."""
     epilog = """\
 example:
-  $ audio-relevance import-features aggregated_audio/vggish-raw.hickle --data AudioCaps --name vggish \\
-      --sample_rate 16000 --hop_seconds 0.96 --output features/audiocaps/vggish
-  50535 of 51308 recordings imported; train on them with --data.experts.vggish features/audiocaps/vggish"""
+  $ audio-relevance import-features vggish-raw.hickle --data Synthetic --data.root data/small \\
+      --data.train_clips 40 --data.validation_clips 8 --data.test_clips 8 --name vggish \\
+      --sample_rate 16000 --hop_seconds 0.96 --output features/imported/vggish
+  55 of 56 recordings imported; train on them with --data.experts.vggish features/imported/vggish
+  1 have no features (NaN): development_00000.wav"""
     has_own_parser = True
 
     def run(self, options: argparse.Namespace) -> None:

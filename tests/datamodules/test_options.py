@@ -35,7 +35,7 @@ OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
         "num_workers": 1,
     },
     Mixture: {**BATCHES, "parts": None, "judge": 0},
-    StreamedShards: {**LOADING, "seed": None, "validation_captions": "all", "shards": None, "shuffle_buffer": 128},
+    StreamedShards: {**LOADING, "seed": None, "shards": None, "shuffle_buffer": 128},
     AudioFolder: {**LOADING, "experts": None, "root": None, "broken_audio": "skip"},
 }
 
