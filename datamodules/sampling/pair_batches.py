@@ -1,6 +1,7 @@
 """Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -181,41 +182,36 @@ class PairBatchSampler(EpochBatchSampler[Draw]):
                 "data.last_batch is keep, but a last batch may not be filled without a repeated recording; set "
                 "data.captions_per_epoch to one, or data.unique_audio to false"
             )
-        self.audio_of_pair = audio_of_pair
-        self.batch_size = batch_size
-        self.seed = seed
-        self.unique_audio = unique_audio
-        self.regroup = regroup
-        self.one_caption, self.audio_ids, self.keep_last = one_caption, audio_ids, keep_last
-        self.rank = rank
-        self.world_size = world_size
-        self._batches: tuple[int, list[npt.NDArray[np.int64]]] | None = None
+        self._rank, self._world_size = rank, world_size
+        whole = batch_size * world_size
+
+        def of_epoch(epoch: int) -> list[npt.NDArray[np.int64]]:
+            pairs = np.arange(len(audio_of_pair))
+            if one_caption:
+                pairs = one_caption_each(audio_of_pair, seed, epoch, audio_ids)
+            last = len(pairs) % whole // world_size * world_size if keep_last else 0
+            batches: list[npt.NDArray[np.int64]] = []
+            if len(pairs) >= whole or last < 2:
+                batches += [
+                    *epoch_batches(
+                        audio_of_pair, whole, seed, epoch, unique_audio=unique_audio, regroup=regroup, pairs=pairs
+                    )
+                ]
+            if last >= 2:
+                rest = np.setdiff1d(pairs, np.concatenate(batches)) if batches else pairs
+                batches.append(np.random.default_rng((seed, epoch, 2)).permutation(rest)[:last])
+            return batches
+
+        self._batches = lru_cache(maxsize=1)(of_epoch)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch = self.epoch
-        for batch in self._epoch_batches(epoch)[self.done :]:
-            share = len(batch) // self.world_size
-            yield [Draw(int(pair), epoch) for pair in batch[self.rank * share : (self.rank + 1) * share]]
+        for batch in self._batches(epoch)[self.done :]:
+            share = len(batch) // self._world_size
+            yield [Draw(int(pair), epoch) for pair in batch[self._rank * share : (self._rank + 1) * share]]
 
     def __len__(self) -> int:
-        return len(self._epoch_batches(self.epoch))
-
-    def _epoch_batches(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        if self._batches is None or self._batches[0] != epoch:
-            size = self.batch_size * self.world_size
-            pairs = np.arange(len(self.audio_of_pair))
-            if self.one_caption:
-                pairs = one_caption_each(self.audio_of_pair, self.seed, epoch, self.audio_ids)
-            last = len(pairs) % size // self.world_size * self.world_size if self.keep_last else 0
-            batches: list[npt.NDArray[np.int64]] = []
-            if len(pairs) >= size or last < 2:
-                options = {"unique_audio": self.unique_audio, "regroup": self.regroup, "pairs": pairs}
-                batches += [*epoch_batches(self.audio_of_pair, size, self.seed, epoch, **options)]  # type: ignore[arg-type]
-            if last >= 2:
-                rest = np.setdiff1d(pairs, np.concatenate(batches)) if batches else pairs
-                batches.append(np.random.default_rng((self.seed, epoch, 2)).permutation(rest)[:last])
-            self._batches = (epoch, batches)
-        return self._batches[1]
+        return len(self._batches(self.epoch))
 
 
 def rank_share(count: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
