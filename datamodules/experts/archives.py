@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import DataError
+from common.text import cause_of
 from datamodules.experts.safe_pickle import read_pickle
 
 HDF5 = (".hickle", ".hkl", ".h5", ".hdf5")
@@ -90,7 +91,7 @@ def _hickle(path: Path) -> Iterator[tuple[str, Any]]:
                 else:
                     yield key.strip("\"'"), item[()]
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: is no HDF5 file, or damaged ({' '.join(str(error).split())[:120]})") from error
+        raise DataError(f"{path}: is no HDF5 file, or damaged ({cause_of(error)}); get it again") from error
 
 
 def _text(value: Any) -> str:

@@ -6,13 +6,13 @@ harmless containers; any other name is refused before it is even imported.
 
 import pickle
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.errors import DataError
+from common.text import cause_of
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -22,15 +22,14 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _array_of(module: str, name: str) -> Callable[..., Any]:
-    """NumPy's own function that rebuilds arrays or scalars; it moved from numpy.core to numpy._core."""
-    return getattr(getattr(getattr(np, "_core"), module), name)  # type: ignore[no-any-return]  # noqa: B009
-
-
+_REBUILD = {
+    "multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "multiarray.scalar": np.float64(0).__reduce__()[0],
+    "numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
+}
+"""NumPy's own functions that rebuild arrays and scalars, by their names in numpy.core, now numpy._core."""
 ADMITTED: dict[str, Any] = {
-    **{f"numpy.{core}.multiarray._reconstruct": _array_of("multiarray", "_reconstruct") for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _array_of("multiarray", "scalar") for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _array_of("numeric", "_frombuffer") for core in ("core", "_core")},
+    **{f"numpy.{core}.{name}": function for core in ("core", "_core") for name, function in _REBUILD.items()},
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
     "collections.OrderedDict": OrderedDict,
@@ -68,8 +67,7 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except Exception as error:  # what a broken pickle raises has no common base
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(
-            f"{path}: is no pickle of arrays and plain values, or damaged ({cause}); nothing of it was executed; get "
-            "the file again, from its authors"
+            f"{path}: is no pickle of arrays and plain values, or damaged ({cause_of(error)}); nothing of it "
+            "was executed; get the file again, from its authors"
         ) from error
