@@ -15,7 +15,7 @@ from evaluation.embedding_pool import EmbeddingPool
 from evaluation.ndcg import ndcg_from_scores
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import Indices
-from evaluation.scores import EmbeddingScores, MatrixScores, Scores
+from evaluation.scores import EmbeddingScores, GatedScores, MatrixScores, Scores
 
 Rank = Callable[[Scores, Indices, Indices], RankingResult]
 """Ranks all items by scores and evaluates the ranking by relevant pairs, as `retrieval_metrics` does."""
@@ -55,7 +55,8 @@ def evaluate(
     Args:
         split: that the pool is of.
         pool: of A recordings and C captions.
-        scores: of the captions and recordings; default: the products of their embeddings.
+        scores: of the captions and recordings; default: the products of their embeddings, divided by those of
+            their gates where they have some.
         known: (A, A) relevance in [0, 1] between the recordings of the split, for nDCG@10. Left out where it is not
             known, or where the pool is only a part of the split.
         rank: how a ranking is made, for instance shared by several processes.
@@ -63,6 +64,8 @@ def evaluate(
     Raises:
         RelevanceError: as `evaluation.ranks.count_ranks`.
     """
+    if scores is None and pool.gates:
+        scores = GatedScores(pool.text, pool.audio, pool.gates)
     scores = EmbeddingScores(pool.text, pool.audio) if scores is None else scores
     described = pool.caption_audio
     rows = torch.arange(len(described), device=described.device)

@@ -3,8 +3,9 @@
 import logging
 from typing import Literal
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from common.errors import ModelError
@@ -14,7 +15,7 @@ from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
-from lightning_modules.states import Encoded, States
+from lightning_modules.states import Encoded, ExpertVectors, States
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.training.compilation import compile_layers
 from lightning_modules.training.embedding_cache import FrozenTowers
@@ -73,17 +74,20 @@ class DualEncoder(RetrievalModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__(optimizer, schedule, loss_batch)
-        if chunk is not None:
-            check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, matcher)))
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_pooling, self.text_pooling = audio_pooling, text_pooling
         self.matcher = Cosine() if matcher is None else matcher
-        dims = [
-            encoder.dim if pooling is None else pooling.connect(encoder.dim)
+        audio_dim, text_dim = (
+            encoder.dim if pooling is None else pooling.connect(encoder.dim, encoder.longest)
             for encoder, pooling in ((audio_encoder, audio_pooling), (text_encoder, text_pooling))
-        ]
-        self.matcher.connect(*dims)
+        )
+        if audio_encoder.experts:
+            self.matcher.connect_experts(audio_encoder.experts, text_dim)
+        else:
+            self.matcher.connect(audio_dim, text_dim)
+        if chunk is not None:
+            check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, self.matcher)))
         self.relevance = relevance
         self.objective = objective
         self.chunk = chunk
@@ -102,9 +106,13 @@ class DualEncoder(RetrievalModule):
 
     # ------------------------------------------------------------------------------------------------ embedding
 
-    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """What the matcher embeds of recordings (A, T) with lengths (A,): (A, ...) float32."""
-        return self.matcher.audio(self._pooled(self.audio_encoder(waveforms, lengths), "audio"))
+    def embed_audio(self, *inputs: Tensor) -> Tensor:
+        """What the matcher embeds of A recordings, such as waveforms (A, T) and lengths (A,): (A, ...) float32."""
+        return self.matcher.audio(self._pooled(self.audio_encoder(*inputs), "audio"))
+
+    def audio_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the audio encoder reads of a batch."""
+        return self.audio_encoder.inputs(batch)
 
     def embed_text(self, captions: list[str]) -> Tensor:
         """What the matcher embeds of C captions: (C, ...) float32."""
@@ -116,7 +124,7 @@ class DualEncoder(RetrievalModule):
         if towers is not None and towers.audio is not None:
             audio = self.matcher.audio(towers.audio(batch.audio_ids))
         else:
-            audio = encode_in_chunks(self.embed_audio, self.chunk, batch.waveforms, batch.lengths)
+            audio = encode_in_chunks(self.embed_audio, self.chunk, *self.audio_inputs(batch))
         if towers is not None and towers.text is not None:
             text = self.matcher.text(towers.text(batch.caption_ids))
         else:
@@ -133,8 +141,10 @@ class DualEncoder(RetrievalModule):
                 f"model.{side}_encoder gives {what}, and {type(self.matcher).__name__} takes one vector: give "
                 f"model.{side}_pooling, such as MeanPooling"
             )
-        if isinstance(encoded, Tensor) and pooling is not None:
+        if not isinstance(encoded, States) and pooling is not None:
             raise ModelError(f"model.{side}_encoder gives one vector already: leave model.{side}_pooling out")
+        if isinstance(encoded, ExpertVectors) and not self.matcher.takes_experts:
+            return torch.cat([*encoded.vectors.values()], dim=1)  # (A, D)
         return encoded
 
     # ------------------------------------------------------------------------------------------------ preparing
@@ -151,14 +161,16 @@ class DualEncoder(RetrievalModule):
         captions = [text for table in tables.values() for text in table.captions["caption"].to_pylist()]
         if cut := self.text_encoder.count_cut(captions):
             log.warning(
-                "%d of %d captions are longer than model.text_encoder.max_tokens and cut there; raise it to have them "
-                "read to their end",
+                "%d of %d captions are longer than model.text_encoder.%s and cut there; raise it to have them read to "
+                "their end",
                 cut,
                 len(captions),
+                self.text_encoder.limit_name,
             )
 
     def on_fit_start(self) -> None:
         """Run frozen encoders once, where that is wanted; recordings need not be decoded then."""
+        self._warn_of_separate_statistics()
         if not self.cache_frozen:
             return
         plugin = self.trainer.precision_plugin
@@ -166,6 +178,19 @@ class DualEncoder(RetrievalModule):
         datamodule = self.captions_source()
         self.towers = FrozenTowers(self.audio_encoder, self.text_encoder, datamodule, precision, self.device)
         datamodule.decode_audio = self.towers.audio is None
+
+    def _warn_of_separate_statistics(self) -> None:
+        """Say that batch normalisation of several devices is not that of one, unless it is synchronised."""
+        trained = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        apart = [
+            m for m in trained if not isinstance(m, nn.SyncBatchNorm) and any(p.requires_grad for p in m.parameters())
+        ]
+        if apart and self.trainer.world_size > 1 and self.trainer.is_global_zero:
+            log.warning(
+                "%d batch normalisations take the statistics of each device's share of a batch, so the result is not "
+                "that of one device; set trainer.sync_batchnorm to true (GPUs only)",
+                len(apart),
+            )
 
     def on_fit_end(self) -> None:
         """Forget the tables: they are of the splits of training, and other splits follow."""

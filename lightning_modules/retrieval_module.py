@@ -24,7 +24,7 @@ from lightning_modules.pool_collector import PoolCollector
 from lightning_modules.training.schedules import Schedule, begin_rates, set_rates
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
-from relevance.objectives.target_checks import check_targets
+from relevance.objectives.target_checks import check_relevance, check_targets
 
 Split = Literal["validation", "test"]
 
@@ -67,9 +67,13 @@ class RetrievalModule(L.LightningModule):
         """What is embedded of a batch's recordings (A, ...) and captions (C, ...), float32."""
         raise NotImplementedError
 
-    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """What is embedded of recordings (A, T) with lengths (A,): (A, ...) float32."""
+    def embed_audio(self, *inputs: Tensor) -> Tensor:
+        """What is embedded of A recordings, (A, ...) float32, from what `audio_inputs` gives."""
         raise NotImplementedError
+
+    def audio_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What is read of a batch's A recordings, tensors with A rows each: their waveforms and lengths."""
+        return batch.waveforms, batch.lengths
 
     # ------------------------------------------------------------------------------------------------ preparing
 
@@ -114,16 +118,20 @@ class RetrievalModule(L.LightningModule):
         losses, entropies = [], []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
-                check_targets(wanted, self.objective.omega)
+                check_relevance(wanted)
+                if self.objective.is_listwise:
+                    check_targets(wanted, self.objective.omega)
             queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
             scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
             losses.append(self.objective(scores, wanted))
-            entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
+            if self.objective.is_listwise:
+                entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
         self._targets_checked = True
         loss = torch.stack(losses).mean()
         self.log("train/loss", loss, prog_bar=True)
-        self.log("train/tau", self.objective.tau)
-        self.log("train/target_entropy", torch.stack(entropies).mean())
+        if entropies:
+            self.log("train/tau", self.objective.tau)
+            self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -174,13 +182,13 @@ class RetrievalModule(L.LightningModule):
         self._collect(batch)
 
     def predict_step(self, batch: Batch | None, batch_idx: int) -> dict[str, Any]:
-        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings; nothing where none could be read."""
+        """Names, ids (A,) and what is embedded (A, D) of a batch's recordings; nothing where none could be read."""
         if batch is None:
             return {}
         return {
             "names": batch.names,
             "audio_ids": batch.audio_ids,
-            "embeddings": self.embed_audio(batch.waveforms, batch.lengths),
+            "embeddings": self.embed_audio(*self.audio_inputs(batch)),
         }
 
     def on_validation_epoch_end(self) -> None:

@@ -11,7 +11,7 @@ from common.atomic_files import replacing
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation
-from evaluation.scores import EmbeddingScores
+from evaluation.scores import EmbeddingScores, GatedScores
 from experiments.run_folder import RUN_TEST
 
 
@@ -25,12 +25,15 @@ def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
 def write_pool(path: Path, evaluation: Evaluation) -> None:
     """Write a pool with names as safetensors; names and captions are its metadata.
 
-    Where scores are not the products of the embeddings, the metadata say so: the file alone cannot be ranked then.
+    The metadata say how many columns are gates of experts. Where scores are made otherwise than by products, they say
+    that too: the file alone cannot be ranked then.
     """
     pool = evaluation.pool
     tensors = {"audio": pool.audio, "text": pool.text, "caption_audio": pool.caption_audio}
     metadata = {"names": json.dumps(pool.names), "captions": json.dumps(pool.captions)}
-    if not isinstance(evaluation.scores, EmbeddingScores):
+    if isinstance(evaluation.scores, GatedScores):
+        metadata["gates"] = json.dumps(evaluation.scores.gates)
+    elif not isinstance(evaluation.scores, EmbeddingScores):
         metadata["scores"] = json.dumps(type(evaluation.scores).__name__)
     with replacing(path) as beside:
         save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, beside, metadata)
@@ -40,7 +43,7 @@ def read_pool(path: Path) -> EmbeddingPool:
     """The pool that `write_pool` wrote, under ids of its own.
 
     Raises:
-        RunError: there is none, it cannot be read, or its scores are not the products of its embeddings.
+        RunError: there is none, it cannot be read, or its scores are not made by products of its embeddings.
     """
     if not path.is_file():
         raise RunError(f"{path}: no such file; {RUN_TEST} for this run first")
@@ -48,7 +51,8 @@ def read_pool(path: Path) -> EmbeddingPool:
         with safe_open(path, "pt") as file:
             texts: dict[str, Any] = {name: json.loads(value) for name, value in file.metadata().items()}
             audio, text, caption_audio = (file.get_tensor(name) for name in ("audio", "text", "caption_audio"))
-            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio)
+            gates = int(texts.get("gates", 0))
+            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio, gates)
             rows = set(pool.caption_audio.tolist())
             if not (
                 len(pool.names) == len(pool.audio)

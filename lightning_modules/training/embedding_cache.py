@@ -22,7 +22,7 @@ from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
 from lightning_modules.audio_encoders.base import AudioEncoder
-from lightning_modules.states import Encoded, States
+from lightning_modules.states import Encoded
 from lightning_modules.text_encoders.base import TextEncoder
 
 BATCH = 32
@@ -63,7 +63,7 @@ class FrozenTowers:
         self._device = device
         self.audio: Callable[[Tensor], Tensor] | None = None
         self.text: Callable[[Tensor], Tensor] | None = None
-        if audio_encoder.is_frozen:  # first, as it is the one that may be refused
+        if audio_encoder.is_frozen and audio_encoder.reads_audio:  # first, as it is the one that may be refused
             self.audio = self._hear(audio_encoder, datamodule)
         if text_encoder.is_frozen:
             self.text = _lookup(self._read(text_encoder, datamodule))
@@ -123,7 +123,7 @@ class FrozenTowers:
 
 
 def _vectors(encoder: nn.Module, encoded: Encoded) -> Tensor:
-    if isinstance(encoded, States):
+    if not isinstance(encoded, Tensor):
         raise ModelError(
             f"model.cache_frozen keeps one vector of each input, and {type(encoder).__name__} gives tokens or frames; "
             "leave cache_frozen out"

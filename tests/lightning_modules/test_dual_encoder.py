@@ -351,7 +351,7 @@ def evaluation(rank: int) -> dict[str, Tensor]:
     trainer = tiny_trainer(Path("unused"))
     trainer.validate(model, datamodule=Shared(), verbose=False)
     assert model.evaluation is not None
-    left = {f"pool.{name}": value for name, value in vars(model.evaluation.pool).items() if len(value)}
+    left = {f"pool.{name}": value for name, value in vars(model.evaluation.pool).items() if isinstance(value, Tensor)}
     left |= {f"logged.{name}": torch.as_tensor(value) for name, value in trainer.callback_metrics.items()}
     for direction, result in model.evaluation.rankings.items():
         columns = {**result.per_query, "best": result.topk_items}
