@@ -42,6 +42,7 @@ class StreamedShards(AudioCaptionDataModule):
         super().__init__(
             unique_audio=True,
             related=None,
+            mix="mean",
             experts=None,
             captions_per_epoch="one",
             last_batch="drop",

@@ -1,7 +1,7 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -12,6 +12,8 @@ from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.finite import check_finite
+from lightning_modules.left_out import frozen_checksums
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
@@ -40,6 +42,10 @@ class DualEncoder(RetrievalModule):
         audio_pooling: makes one vector of a recording's frames, where the encoder gives frames.
         text_pooling: makes one vector of a caption's tokens, where the encoder gives tokens.
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
+        parameter_groups: parts of the model that the optimiser trains with other options, by name, such as
+            `{audio_encoder: {lr: 1.0e-5}, heads: {parts: [matcher], lr: 1.0e-3}}`; `parts` are names of parts or
+            patterns of parameter names, and the group's own name where they are left out. Everything else has the
+            optimiser's own options. The schedule keeps the ratio of the rates, and each is logged as `train/lr/NAME`.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.
@@ -48,6 +54,8 @@ class DualEncoder(RetrievalModule):
         cache_frozen: run an encoder that is not trained once over the data, keep what it gives on disk, and look it up
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
+        save_frozen: whether checkpoints hold weights that are not trained and come from a pretrained model. With false
+            they are smaller, and that model has to be there, unchanged, whenever one is read.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
 
     Raises:
@@ -66,14 +74,16 @@ class DualEncoder(RetrievalModule):
         audio_pooling: Pooling | None = None,
         text_pooling: Pooling | None = None,
         optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5, fused=True),
+        parameter_groups: dict[str, dict[str, Any]] | None = None,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
         chunk: int | None = None,
         cache_frozen: bool = False,
         compile: bool = False,
+        save_frozen: bool = True,
         init_from: str | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch)
+        super().__init__(optimizer, schedule, loss_batch, parameter_groups)
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_pooling, self.text_pooling = audio_pooling, text_pooling
@@ -93,10 +103,14 @@ class DualEncoder(RetrievalModule):
         self.chunk = chunk
         self.cache_frozen = cache_frozen
         self.towers: FrozenTowers | None = None
+        if not save_frozen:
+            self.given = frozen_checksums(self)
         if init_from is not None:
             load_weights(self, find_weights(init_from))
         if compile:
             compile_layers(audio_encoder, text_encoder)
+        if parameter_groups:
+            self.configure_optimizers()  # refuses wrong names and options before any work is done
         self.train()  # as it is; but encoders that are frozen go into evaluation mode
 
     @property
@@ -119,7 +133,11 @@ class DualEncoder(RetrievalModule):
         return self.matcher.text(self._pooled(self.text_encoder(captions), "text"))
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up."""
+        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up.
+
+        Raises:
+            ModelError: as `check_finite`.
+        """
         towers = self.towers
         if towers is not None and towers.audio is not None:
             audio = self.matcher.audio(towers.audio(batch.audio_ids))
@@ -129,6 +147,8 @@ class DualEncoder(RetrievalModule):
             text = self.matcher.text(towers.text(batch.caption_ids))
         else:
             text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)
+        check_finite(audio, batch.names, "recording")
+        check_finite(text, batch.captions, "caption")
         return audio, text
 
     def _pooled(self, encoded: Encoded, side: Literal["audio", "text"]) -> Encoded:

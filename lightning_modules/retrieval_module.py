@@ -19,9 +19,11 @@ from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
 from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
-from lightning_modules.training.schedules import Schedule, begin_rates, set_rates
+from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
+from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_relevance, check_targets
@@ -36,10 +38,12 @@ class RetrievalModule(L.LightningModule):
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split.
+        parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
         evaluation: the last one.
+        given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
 
     Raises:
@@ -50,16 +54,24 @@ class RetrievalModule(L.LightningModule):
     relevance: Relevance
     objective: Objective
 
-    def __init__(self, optimizer: OptimizerCallable, schedule: Schedule, loss_batch: int) -> None:
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        schedule: Schedule,
+        loss_batch: int,
+        parameter_groups: Groups | None = None,
+    ) -> None:
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
         self.optimizer_of = optimizer
         self.schedule = schedule
         self.loss_batch = loss_batch
+        self.parameter_groups = parameter_groups
         self.collector = PoolCollector()
         self.evaluation: Evaluation | None = None
         self.relevance_is_ready = False
+        self.given: dict[str, str] = {}
         self._targets_checked = False
         self._seed = torch.initial_seed()
 
@@ -106,6 +118,14 @@ class RetrievalModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read checkpoints of version 0.1.0 too."""
         checkpoint["state_dict"] = weights_with_new_names(checkpoint["state_dict"])
+        if left_out := checkpoint.get(KEY):
+            for key in STATES & checkpoint.keys():
+                checkpoint[key] = completed(checkpoint[key], left_out, self.state_dict(), "the checkpoint")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what was not trained, where that is wanted."""
+        if self.given:
+            leave_out(checkpoint, self.given)
 
     # ------------------------------------------------------------------------------------------------ training
 
@@ -148,7 +168,8 @@ class RetrievalModule(L.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         set_rates(optimizer, factor)
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        for name, rate in rates(optimizer).items():
+            self.log("/".join(("train/lr", *filter(None, [name]))), rate)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the 2-norm of all gradients together, before any clipping, on those steps that are logged."""
@@ -158,8 +179,12 @@ class RetrievalModule(L.LightningModule):
             self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimiser over all trained parameters; the schedule is applied at every step."""
-        optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
+        """One optimiser over all trained parameters; the schedule is applied at every step.
+
+        Raises:
+            ModelError: as `grouped_optimizer`.
+        """
+        optimizer = grouped_optimizer(self, self.optimizer_of, self.parameter_groups)
         begin_rates(optimizer)
         return optimizer
 

@@ -38,6 +38,7 @@ from datamodules.experts.store import (
     write_header,
     write_store,
 )
+from datamodules.mono import Mix
 from experiments.provenance import package_versions, weights_sha256
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.states import States
@@ -58,6 +59,7 @@ class Settings:
         max_seconds: what is longer is cut there.
         dtype: of the frames that are written.
         device: where the encoder runs.
+        mix: what is taken of several channels.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Settings:
     max_seconds: float | None = None
     dtype: str = "float16"
     device: str = "cpu"
+    mix: Mix = "mean"
 
 
 def files_of(data: AudioCaptionDataModule) -> list[tuple[Recording, Path | None]]:
@@ -109,6 +112,7 @@ def extract(
         "sample_rate": encoder.sample_rate,
         "hop_seconds": encoder.hop_seconds,
         "max_seconds": settings.max_seconds,
+        "mix": settings.mix,
         "data_set": type(data).__name__,
         "data_sha256": recordings_checksum([recording for recording, _ in recordings]),
     }
@@ -207,7 +211,8 @@ def renew_part(
         encoder: in eval mode.
         settings: see there.
     """
-    files = [[recording.name, (status := file.stat()).st_size, status.st_mtime_ns] for recording, file in recordings]
+    made = [encoder.sample_rate, settings.max_seconds, settings.mix, settings.dtype]
+    files = [made, *([row.name, (status := file.stat()).st_size, status.st_mtime_ns] for row, file in recordings)]
     table = path.with_suffix(".json")
     if table.is_file() and json.loads(table.read_text())["files"] == files:
         return
@@ -219,7 +224,9 @@ def renew_part(
         examples: list[Example] = []
         for recording, file in recordings[begin : begin + settings.batch_size]:
             try:
-                waveform = read_audio(file, read_info(file), encoder.sample_rate, max_seconds=settings.max_seconds)
+                waveform = read_audio(
+                    file, read_info(file), encoder.sample_rate, max_seconds=settings.max_seconds, mix=settings.mix
+                )
             except DataError as error:
                 failures.append((recording.name, str(error)))
                 continue

@@ -28,7 +28,7 @@ from retrieval.load_run import built
 
 log = logging.getLogger(__name__)
 
-CARRIED_OVER = ("max_seconds", "batch_size", "num_workers")
+CARRIED_OVER = ("max_seconds", "batch_size", "num_workers", "mix")
 """Settings of the run's data that a folder of recordings takes over."""
 
 

@@ -58,7 +58,7 @@ example:
             parser.error("device is cuda, but there is none; leave it out")
         torch.manual_seed(parsed.seed)
         parts = built(parser, parsed)
-        settings = Settings(name, parsed.batch_size, parts.data.max_seconds, parsed.dtype, device)
+        settings = Settings(name, parsed.batch_size, parts.data.max_seconds, parsed.dtype, device, parts.data.mix)
         output = parsed.output.expanduser()
         count, failures = extract(parts.data, parts.expert, output, settings, parsed.workers)
         total = count + len(failures)

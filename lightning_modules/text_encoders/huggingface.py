@@ -124,6 +124,7 @@ class HuggingFaceText(TextEncoder):
         self.normalise_captions: Literal[False] | Normalisation = (
             "words" if normalise_captions is True else normalise_captions
         )
+        self.source = model if config is None else None
         self.unpadded = False
         self.dim = self._try(model)
         layers = getattr(inner, "num_hidden_layers", None)

@@ -110,3 +110,8 @@ def set_rates(optimizer: Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         if "initial_lr" in group and group["lr"] == group.get("scheduled_lr", group["lr"]):
             group["lr"] = group["scheduled_lr"] = group["initial_lr"] * factor
+
+
+def rates(optimizer: Optimizer) -> dict[str, float]:
+    """The learning rate now of each named group, and of the first without a name (under "")."""
+    return {group.get("name", ""): group["lr"] for group in reversed(optimizer.param_groups)}

@@ -16,8 +16,9 @@ from datamodules.synthetic import Synthetic
 from datamodules.wavcaps import WavCaps
 
 LOADING = {"batch_size": 32, "max_seconds": 30.0, "sample_rate": None, "num_workers": 4}
+MIX = {"mix": "mean"}
 EPOCHS = {"captions_per_epoch": "all", "last_batch": "drop", "validation_captions": "all"}
-BATCHES = {**LOADING, **EPOCHS, "unique_audio": True, "seed": None, "related": None}
+BATCHES = {**LOADING, **EPOCHS, **MIX, "unique_audio": True, "seed": None, "related": None}
 ANNOTATED = {**BATCHES, "experts": None, "missing_audio": "skip", "broken_audio": "refuse", "packed": None}
 SOURCES = ["AudioSet", "BBC", "FreeSound", "SoundBible"]
 EXCLUSION = {"exclude": "clotho_audiocaps", "exclude_freesound": None, "validation_share": 0.0}
@@ -36,7 +37,7 @@ OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
     },
     Mixture: {**BATCHES, "parts": None, "judge": 0},
     StreamedShards: {**LOADING, "seed": None, "shards": None, "shuffle_buffer": 128},
-    AudioFolder: {**LOADING, "experts": None, "root": None, "broken_audio": "skip"},
+    AudioFolder: {**LOADING, **MIX, "experts": None, "root": None, "broken_audio": "skip"},
 }
 
 

@@ -332,11 +332,14 @@ def test_predictions_are_the_pool_s_embeddings_by_name(tmp_path: Path) -> None:
     assert sum(len(batch["names"]) for batch in batches) == len(pool.audio)
 
 
-class Shared(TinyData):
-    """Each rank evaluates its share of 11 recordings: the last of rank 1 is a repeat of rank 0's first."""
+class Shared(Distinct):
+    """Each rank evaluates its share of 11 recordings: the last of rank 1 is a repeat of rank 0's first.
+
+    No caption is there twice: how rounding parts such ties depends on the batch, and on the CPU.
+    """
 
     def __init__(self) -> None:
-        super().__init__(held_out=11, batch_size=4, graded=True)
+        super().__init__(held_out=11, batch_size=4)
 
     def _evaluation(self, split: str) -> Any:
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
