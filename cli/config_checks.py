@@ -101,7 +101,7 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     former = read_saved_config(saved)
     differing = [
         difference
-        for part in ("model", "data", "trainer")
+        for part in ("model_class", "model", "data", "trainer")
         for difference in differing_settings(former.get(part), now.get(part), part)
         if not difference.startswith(MAY_CHANGE)
         and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))

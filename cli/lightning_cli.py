@@ -5,6 +5,7 @@ The only place that sees data, relevance and models together. Defaults are those
 
 import logging
 import os
+import sys
 import warnings
 from contextlib import ExitStack
 from typing import Any
@@ -25,6 +26,7 @@ from cli.config_checks import (
     warn_of_other_schedule,
 )
 from cli.config_files import ConfigFile
+from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
 from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, read_judgements, run_folder_of
 from cli.trainer_parts import (
@@ -43,7 +45,6 @@ from experiments.callbacks.wandb_media import Dashboard
 from experiments.figures.run import draw_run
 from experiments.former_run import restore
 from experiments.run_folder import RunOptions
-from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import fitting_weights
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,12 @@ class RetrievalCLI(LightningCLI):
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
+        arguments = class_as_flag(sys.argv[1:] if args is None else args)
+        if args is None:
+            sys.argv[1:] = arguments  # in place: processes of other ranks are started with it
         with ExitStack() as self._held:  # the run folder, until the test after `fit` is over
             super().__init__(
-                DualEncoder,
+                chosen_class(arguments),
                 LightningDataModule,
                 subclass_mode_data=True,
                 save_config_callback=SavedConfig,
@@ -87,7 +91,7 @@ class RetrievalCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 parser_class=OneLineParser,
                 parser_kwargs={"parser_mode": "omegaconf"},
-                args=args,
+                args=None if args is None else arguments,
             )
             if self.dashboard is not None:
                 self.dashboard.close()
@@ -110,7 +114,14 @@ class RetrievalCLI(LightningCLI):
             default=None,
             help="Sentence-BERT for whatever relevance is chosen, if it uses one; overrides its own `model`.",
         )
-        parser.set_defaults(PAPER)
+        parser.add_argument(
+            "--model_class",
+            type=str | None,
+            default=None,
+            help="The model's class, derived from DualEncoder; also as --model CLASS, or class_path under model.",
+        )
+        takes = {action.dest for action in parser._actions}  # a model of one's own may have other parts
+        parser.set_defaults({key: default for key, default in PAPER.items() if key in takes})
 
     @property
     def _options(self) -> Any:

@@ -6,40 +6,18 @@ import pytest
 import torch
 import yaml
 
-from cli.__main__ import main
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
-from cli.lightning_cli import RetrievalCLI
+from tests.support.command_line import parsed, refused
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
 """Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
-def parsed(*arguments: str) -> RetrievalCLI:
-    """The command line with nothing instantiated or run."""
-    cli = object.__new__(RetrievalCLI)
-    cli.instantiate_classes = lambda: None  # type: ignore[method-assign]
-    cli._run_subcommand = lambda subcommand: None  # type: ignore[method-assign]
-    RetrievalCLI.__init__(cli, list(arguments))
-    return cli
-
-
 def experiments() -> list[str]:
     ours = (path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps")
     return sorted(path.name for path in ours if path.name not in OTHER_ENCODERS)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a mistaken command ends with."""
-    try:
-        code = main(list(arguments))
-    except SystemExit as stop:
-        code = stop.code  # type: ignore[assignment]
-    assert code != 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 @pytest.fixture(autouse=True)
