@@ -36,6 +36,18 @@ def configs_first(arguments: Sequence[str]) -> list[str]:
     return [*others[:command], *configs, *others[command:]]
 
 
+def none_as_null(arguments: Sequence[str]) -> list[str]:
+    """The arguments with Python's None, as a sweep writes it, as YAML's null.
+
+    >>> none_as_null(["--data.max_seconds", "None", "--data.root=None"])
+    ['--data.max_seconds', 'null', '--data.root=null']
+    """
+    return [
+        f"{text.removesuffix('None')}null" if text == "None" or (text[:2] == "--" and text.endswith("=None")) else text
+        for text in arguments
+    ]
+
+
 def find_config(name: str, beside: Path | None = None) -> str:
     """The file that `--config name` means: as given, else in configs/, with or without `.yaml`; inline YAML is left.
 

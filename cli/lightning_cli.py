@@ -15,6 +15,7 @@ import yaml
 from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from omegaconf.errors import OmegaConfBaseException
 
 import cli.components  # noqa: F401  (so that configs can name classes without their modules)
 from cli.callback_checks import adapt_spike_detection, as_list, check_callbacks, check_trainer_numbers
@@ -23,12 +24,13 @@ from cli.config_checks import (
     check_mixed_targets,
     check_monitor,
     check_precision,
+    check_project,
     warn_of_other_schedule,
 )
-from cli.config_files import ConfigFile
+from cli.config_files import ConfigFile, none_as_null
 from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
-from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, read_judgements, run_folder_of
+from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, name_checkpoint, read_judgements, run_folder_of
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
@@ -37,6 +39,7 @@ from cli.trainer_parts import (
     wants_wandb,
     with_atomic_checkpoints,
 )
+from cli.failed_parts import check_optimizer, failed_part, trainer_setting
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
@@ -49,6 +52,7 @@ from lightning_modules.weights import fitting_weights
 
 log = logging.getLogger(__name__)
 
+HIGHEST_SEED = 2**32 - 1  # NumPy takes no higher one
 PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
     "model.audio_encoder": {
@@ -69,7 +73,7 @@ class RetrievalCLI(LightningCLI):
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
-        arguments = class_as_flag(sys.argv[1:] if args is None else args)
+        arguments = class_as_flag(none_as_null(sys.argv[1:] if args is None else args))
         if args is None:
             sys.argv[1:] = arguments  # in place: processes of other ranks are started with it
         with ExitStack() as self._held:  # the run folder, until the test after `fit` is over
@@ -136,23 +140,26 @@ class RetrievalCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; and refuse what the parser lets through."""
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except OmegaConfBaseException as error:  # such as ${oc.env:NAME} of a variable that is not set
+            parser.error(f"{error.full_key}: {one_line(error).partition(' full_key')[0]}; set it, or give the setting a value")
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")
-        if isinstance(options.seed_everything, int) and options.seed_everything < 0:
-            parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0")
+        if isinstance(options.seed_everything, int) and not 0 <= options.seed_everything <= HIGHEST_SEED:
+            parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0 to {HIGHEST_SEED}")
 
     def instantiate_classes(self) -> None:
         """Build everything; what classes of other packages refuse becomes one line too."""
         try:
             super().instantiate_classes()
+            if self.subcommand == "fit":
+                check_optimizer(self.model, self._options.model.get("optimizer"))
         except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
             if isinstance(error, UserError) or os.environ.get("TRACEBACK"):
                 raise
-            raise RunError(
-                f"the config cannot be built: {type(error).__name__}: {one_line(error)} (TRACEBACK=1 shows where)"
-            ) from error
+            raise RunError(f"{failed_part(error, self._options)} (TRACEBACK=1 shows where)") from error
 
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
@@ -160,12 +167,14 @@ class RetrievalCLI(LightningCLI):
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
         check_monitor(run.monitor)
+        check_project(run.wandb_project)
         check_precision(self._options.trainer.precision)
         check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
         self.folder = run_folder_of(self._options)
+        name_checkpoint(self._options, self.folder, self.subcommand)
         self.judgements = read_judgements(run, self.subcommand)
         if self.subcommand == "fit" and is_rank_zero() and not self._options.trainer.fast_dev_run:
             self._held.callback(self.folder.lock().release)
@@ -203,6 +212,14 @@ class RetrievalCLI(LightningCLI):
         config["plugins"] = with_atomic_checkpoints(config.get("plugins"))
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except (ValueError, TypeError) as error:
+            if (named := trainer_setting(error, self._options.trainer)) is None or os.environ.get("TRACEBACK"):
+                raise
+            raise RunError(f"trainer.{named}: {one_line(error)}") from error
 
     def before_fit(self) -> None:
         """Warn where a resumed run gets another schedule than it began with."""

@@ -59,6 +59,24 @@ def run_folder_of(options: Any) -> RunFolder:
     return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 
+def name_checkpoint(options: Any, folder: RunFolder, subcommand: str | None) -> None:
+    """Replace Lightning's words "best" and "last" in `ckpt_path` by the run's own checkpoint; `fit` from its last one
+    is resuming.
+
+    Raises:
+        RunError: there is no such checkpoint.
+    """
+    word = options.get("ckpt_path")
+    if word not in ("best", "last"):
+        return
+    path = folder.best if word == "best" else folder.last
+    if not path.is_file():
+        raise RunError(f"--ckpt_path {word}: there is no {path}; run `fit` first, or give the path of a checkpoint")
+    resumes = subcommand == "fit" and word == "last"
+    options.ckpt_path = None if resumes else str(path)
+    options.run.resume = options.run.resume or resumes
+
+
 def checkpoint_to_resume(
     folder: RunFolder, options: Any, subcommand: str | None, resolved: Callable[[], dict[str, Any]]
 ) -> Path | None:
