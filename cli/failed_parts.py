@@ -34,6 +34,8 @@ def failed_part(error: BaseException, options: Any) -> str:
         cause = cause.__cause__ or cause.__context__
     kind = getattr(cause, NOTE, None)
     if cause is None or kind is None:
+        if named := trainer_setting(error, options.trainer):
+            return f"trainer.{named}: {one_line(error)}"
         return f"the config cannot be built: {type(error).__name__}: {plain(str(error))}"
     key = next((key for key, path in _classes(options) if class_named(path) is kind), None)
     return f"{key or 'the config'}: {kind.__name__} cannot be built: {type(cause).__name__}: {one_line(cause)}"
@@ -79,6 +81,8 @@ def trainer_setting(error: BaseException, trainer: Any) -> str | None:
     >>> trainer_setting(ValueError("`val_check_interval` (9) must be less"), {"val_check_interval": 9})
     'val_check_interval'
     """
+    if "Early stopping conditioned on metric" in str(error):
+        return "callbacks"
     known = trainer if isinstance(trainer, Mapping) else vars(trainer)
     return next((name for name in re.findall(r"`(?:Trainer\()?(\w+)", str(error)) if name in known), None)
 

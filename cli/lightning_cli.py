@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import yaml
 from lightning import LightningDataModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +31,7 @@ from cli.config_checks import (
 from cli.config_files import ConfigFile, none_as_null
 from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
-from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, name_checkpoint, read_judgements, run_folder_of
+from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, name_checkpoint, prepared_data, read_judgements, run_folder_of
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
@@ -43,6 +44,7 @@ from cli.failed_parts import check_optimizer, failed_part, trainer_setting
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
+from experiments.callbacks.model_summary import PartsSummary
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
 from experiments.figures.run import draw_run
@@ -70,6 +72,7 @@ class RetrievalCLI(LightningCLI):
     """LightningCLI with the paper's defaults, configs found by name, and a run folder."""
 
     dashboard: Dashboard | None = None
+    prepared: AudioCaptionDataModule | None = None
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
@@ -153,10 +156,11 @@ class RetrievalCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build everything; what classes of other packages refuse becomes one line too."""
         try:
+            self.prepared = prepared_data(self._resolved()["data"]) if self.subcommand == "fit" else None
             super().instantiate_classes()
             if self.subcommand == "fit":
                 check_optimizer(self.model, self._options.model.get("optimizer"))
-        except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+        except (ValueError, TypeError, RuntimeError, AttributeError, ImportError, MisconfigurationException) as error:
             if isinstance(error, UserError) or os.environ.get("TRACEBACK"):
                 raise
             raise RunError(f"{failed_part(error, self._options)} (TRACEBACK=1 shows where)") from error
@@ -186,6 +190,8 @@ class RetrievalCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run folder's loggers to those of the config."""
+        if self.prepared is not None:
+            self.datamodule = self.prepared
         assert isinstance(self.datamodule, AudioCaptionDataModule)
         self.datamodule.use_seed(self.seed)
         configured = self.config_init[self.subcommand].trainer.logger
@@ -197,14 +203,17 @@ class RetrievalCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
         run, resume = self.config_init[self.subcommand].run, self.resume_from is not None
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
-        own = callbacks_of(run, self.folder, self.seed, self.judgements, resume=resume)
+        own: list[Any] = []
+        if config.get("enable_progress_bar") is not False and is_rank_zero():
+            own.append(ProgressBar())
+        if config.get("enable_model_summary") is not False:
+            own.append(PartsSummary())
+        own += callbacks_of(run, self.folder, self.seed, self.judgements, resume=resume)  # print after the bar has ended
         if wants_wandb(run, str(self.subcommand)):
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
             )
             own.append(self.dashboard)
-        if config.get("enable_progress_bar") is not False and is_rank_zero():
-            own.append(ProgressBar())
         configured = as_list(config.get("callbacks"))
         if self.subcommand == "fit":
             check_callbacks(configured, self._options.trainer, self._options.model.cache_frozen)
@@ -216,10 +225,10 @@ class RetrievalCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             if (named := trainer_setting(error, self._options.trainer)) is None or os.environ.get("TRACEBACK"):
                 raise
-            raise RunError(f"trainer.{named}: {one_line(error)}") from error
+            raise RunError(f"trainer.{named}: {one_line(error)[:400]}") from error
 
     def before_fit(self) -> None:
         """Warn where a resumed run gets another schedule than it began with."""
