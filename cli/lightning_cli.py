@@ -31,7 +31,16 @@ from cli.config_checks import (
 from cli.config_files import ConfigFile, none_as_null
 from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
-from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, name_checkpoint, prepared_data, read_judgements, run_folder_of
+from cli.run_setup import (
+    CODE,
+    SavedConfig,
+    checkpoint_to_resume,
+    is_rank_zero,
+    name_checkpoint,
+    prepared_data,
+    read_judgements,
+    run_folder_of,
+)
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
@@ -146,7 +155,9 @@ class RetrievalCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except OmegaConfBaseException as error:  # such as ${oc.env:NAME} of a variable that is not set
-            parser.error(f"{error.full_key}: {one_line(error).partition(' full_key')[0]}; set it, or give the setting a value")
+            parser.error(
+                f"{error.full_key}: {one_line(error).partition(' full_key')[0]}; set it, or give the setting a value"
+            )
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")
@@ -208,7 +219,9 @@ class RetrievalCLI(LightningCLI):
             own.append(ProgressBar())
         if config.get("enable_model_summary") is not False:
             own.append(PartsSummary())
-        own += callbacks_of(run, self.folder, self.seed, self.judgements, resume=resume)  # print after the bar has ended
+        own += callbacks_of(
+            run, self.folder, self.seed, self.judgements, resume=resume
+        )  # print after the bar has ended
         if wants_wandb(run, str(self.subcommand)):
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
