@@ -6,7 +6,6 @@ import argparse
 
 from cli.command import Command
 
-
 MOST = 10_000
 """Neighbours of each caption: more would fill the memory."""
 

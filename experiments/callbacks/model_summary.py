@@ -1,6 +1,5 @@
 """The parts of a model that have parameters, in a small table."""
 
-
 import lightning as L
 from lightning.pytorch.callbacks import ModelSummary
 from rich.console import Console

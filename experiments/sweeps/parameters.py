@@ -82,7 +82,9 @@ def parameter_of(key: Any, given: Any) -> Parameter:
         read = [_as_read(value) for value in values]
         for value in values:
             if not isinstance(value, str | int | float | list | None):
-                raise ValueError(f"{where}: {value!r} cannot be a value; give texts, numbers, true, false, null or lists")
+                raise ValueError(
+                    f"{where}: {value!r} cannot be a value; give texts, numbers, true, false, null or lists"
+                )
             if read.count(_as_read(value)) > 1:
                 raise ValueError(f"{where}: {value!r} comes twice")
         return Parameter(values=tuple(values))
@@ -105,7 +107,9 @@ def parameter_of(key: Any, given: Any) -> Parameter:
     if q <= 0 or ("q" in given and distribution != "q_uniform"):
         raise ValueError(f"{where}.q is {q}: a step above 0, with the distribution q_uniform")
     if distribution in ("int_uniform", "q_uniform") and (high - low) / q > MOST:
-        raise ValueError(f"{where}: more than {MOST:,} values lie between {low} and {high}; give a larger q, or uniform")
+        raise ValueError(
+            f"{where}: more than {MOST:,} values lie between {low} and {high}; give a larger q, or uniform"
+        )
     parameter = Parameter(distribution=distribution, low=low, high=high, q=q)
     if distribution == "q_uniform" and not parameter.steps:
         raise ValueError(f"{where}: no multiple of {q} lies between {low} and {high}")

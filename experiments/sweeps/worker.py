@@ -50,7 +50,9 @@ def work(
         console.print(escape(f"  {ending}"))
         failures = [*failures, ending] if failures is not None and ending.startswith("failed") else None
         if failures and f"{sweep.metric} {NOT_LOGGED}" in failures[-1]:
-            raise RunError(f"{failures[-1].removeprefix('failed: ')}; fix metric.name and give the sweep another --name")
+            raise RunError(
+                f"{failures[-1].removeprefix('failed: ')}; fix metric.name and give the sweep another --name"
+            )
         if failures is not None and len(failures) == HOPELESS_FAILURES:
             raise RunError(
                 f"the first {HOPELESS_FAILURES} trials failed, the last one: {ending.removeprefix('failed: ')}; fix "

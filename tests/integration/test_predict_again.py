@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from experiments.callbacks.embedding_writer import EmbeddingWriter
-from experiments.results.embeddings_file import audio_weights_sha256, parts_folder
+from experiments.results.embeddings_file import audio_weights_sha256, parts_folder, read_embeddings
 from tests.support.predictions import arguments, predict
 from tests.support.recordings import (
     NAMES,
