@@ -3,7 +3,8 @@
 import re
 
 _NOISE = re.compile(
-    r"Does not validate against|Subtypes: |Errors:$|Given value type: |Subclass types expect|a class path \(str\)|a dict "
+    r"Does not validate against|Subtypes: |Errors:$|Given value type: |Subclass types expect|a class path \(str\)"
+    r"|a dict "
     r"|Expected a path but .* (not accessible|invalid)|Not a valid subclass of"
 )
 _KEY = re.compile(r'Parser key "([^"]+)":?')

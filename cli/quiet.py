@@ -21,8 +21,8 @@ SPEAKERS = (
     "lightning_utilities.core.rank_zero",
 )
 NOTES = re.compile(
-    r"Tip:|^Trainer already configured with model summary|^Seed set to|^[GTH]PU available:|^Restor(ing|ed all) states|^Loaded model weights|stopped: `max_epochs="
-    r"|Using .* Automatic Mixed Precision"
+    r"Tip:|^Trainer already configured with model summary|^(\[rank: \d+\] )?Seed set to|^[GTH]PU available:"
+    r"|^Restor(ing|ed all) states|^Loaded model weights|stopped: `max_epochs=|Using .* Automatic Mixed Precision"
 )
 """Lightning's notes on what is so in every run."""
 
