@@ -107,9 +107,7 @@ def parameter_of(key: Any, given: Any) -> Parameter:
     if q <= 0 or ("q" in given and distribution != "q_uniform"):
         raise ValueError(f"{where}.q is {q}: a step above 0, with the distribution q_uniform")
     if distribution in ("int_uniform", "q_uniform") and (high - low) / q > MOST:
-        raise ValueError(
-            f"{where}: more than {MOST:,} values lie between {low} and {high}; give a larger q, or uniform"
-        )
+        raise ValueError(f"{where}: more than {MOST:,} values in the range; give a larger q, or uniform")
     parameter = Parameter(distribution=distribution, low=low, high=high, q=q)
     if distribution == "q_uniform" and not parameter.steps:
         raise ValueError(f"{where}: no multiple of {q} lies between {low} and {high}")

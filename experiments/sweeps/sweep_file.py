@@ -138,7 +138,7 @@ def sweep_of(content: Any, name: str) -> SweepFile:
         trials = math.prod(len(parameter.values) for parameter in parameters.values())
         if min(trials, run_cap or trials) > MOST:
             raise ValueError(
-                f"the grid has {trials:,} trials: give fewer values, or method random with a run_cap of at most {MOST:,}"
+                f"the grid has {trials:,} trials: give fewer values, or method random and a run_cap up to {MOST:,}"
             )
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
