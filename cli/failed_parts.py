@@ -27,6 +27,21 @@ NOTE = "class_that_was_built"
 jsonargparse.add_instantiator(_noting, object)  # after those of a parser
 
 
+def unresolved(error: BaseException) -> str:
+    """What OmegaConf says of a `${...}` in a setting, in a line.
+
+    >>> unresolved(ValueError("KeyError raised: \"Environment variable 'A' not found\" full_key: data.root"))
+    'data.root: the environment variable A is not set; set it, or give the setting a value'
+    """
+    text = one_line(error)
+    key = re.search(r"full_key: ([\w.]+)", text)
+    variable = re.search(r"Environment variable '(\w+)' not found", text)
+    cause = (
+        f"the environment variable {variable[1]} is not set; set it, or give the setting a value" if variable else text
+    )
+    return f"{key[1]}: {cause}" if key else cause
+
+
 def failed_part(error: BaseException, options: Any) -> str:
     """What a class of another package refused, after the key of the class in a parsed config."""
     cause: BaseException | None = error
@@ -34,6 +49,8 @@ def failed_part(error: BaseException, options: Any) -> str:
         cause = cause.__cause__ or cause.__context__
     kind = getattr(cause, NOTE, None)
     if cause is None or kind is None:
+        if "raised while resolving interpolation" in str(error):
+            return unresolved(error)
         if named := trainer_setting(error, options.trainer):
             return f"trainer.{named}: {one_line(error)}"
         return f"the config cannot be built: {type(error).__name__}: {plain(str(error))}"

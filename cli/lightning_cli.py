@@ -155,9 +155,7 @@ class RetrievalCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except OmegaConfBaseException as error:  # such as ${oc.env:NAME} of a variable that is not set
-            parser.error(
-                f"{error.full_key}: {one_line(error).partition(' full_key')[0]}; set it, or give the setting a value"
-            )
+            parser.error(unresolved(error))
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")

@@ -52,7 +52,7 @@ def test_the_option_that_was_meant_is_named_in_full(wrong: str, meant: str, caps
             ["--model.objective", "SmallCNN"],
             "there is no class 'SmallCNN' that can stand here; it is a class of",
         ),
-        (["--data.root", "${oc.env:UNSET_HERE}"], "Environment variable 'UNSET_HERE' not found; set it, or"),
+        (["--data.root", "${oc.env:UNSET_HERE}"], "root: the environment variable UNSET_HERE is not set; set it, or"),
         (
             ["--seed_everything", "4294967296"],
             "seed_everything is 4294967296; give a whole number from 0 to",
