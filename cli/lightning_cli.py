@@ -29,7 +29,7 @@ from cli.config_checks import (
     warn_of_other_schedule,
 )
 from cli.config_files import ConfigFile, none_as_null
-from cli.failed_parts import check_optimizer, failed_part, trainer_setting
+from cli.failed_parts import check_optimizer, failed_part, trainer_setting, unresolved
 from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
 from cli.run_setup import (

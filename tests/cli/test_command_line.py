@@ -97,12 +97,15 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
-        (["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"], "did you mean 'embedding_dim'?"),
-        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
+        (
+            ["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"],
+            "did you mean --model.matcher.embedding_dim?",
+        ),
+        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean --data.root?"),
         (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
-        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean 'omega'?"),
+        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean --model.objective.omega?"),
         (["--config", "demo_listnet", "--model.audio_encoder", "foo.Bar"], "class_path 'foo.Bar'"),
-        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean 'trainer.max_epochs'?"),
+        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean --trainer.max_epochs?"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +114,7 @@ def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys
 
 def test_a_misspelt_key_in_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("model:\n  objective:\n    class_path: ListNet\n    init_args: {omgea: 2}\n")
-    assert "did you mean 'omega'?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    assert "did you mean omega?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
     (tmp_path / "mine.yaml").write_text("modle:\n  embedding_dim: 3\n")
     assert "modle" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
     (tmp_path / "mine.yaml").write_text("model: [\n")
