@@ -9,6 +9,7 @@ import yaml
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from tests.support.command_line import parsed, refused
+from tests.support.corpus import Corpus
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
 """Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
@@ -103,7 +104,7 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
         ),
         (["--config", "demo_listnet", "--data.rot", "x"], "did you mean --data.root?"),
         (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
-        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean --model.objective.omega?"),
+        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "mean --model.objective.omega?"),
         (["--config", "demo_listnet", "--model.audio_encoder", "foo.Bar"], "class_path 'foo.Bar'"),
         (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean --trainer.max_epochs?"),
     ],
@@ -133,8 +134,8 @@ def test_test_without_a_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("runs").exists() or not list(Path("runs").rglob("*.parquet"))
 
 
-def test_missing_passt_weights_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", *TINY)
+def test_missing_passt_weights_are_explained(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", "--data.root", str(corpus.root), *TINY)
     assert "passt-s-f128-p16-s16-ap.468.pt: no such checkpoint; download" in line
 
 
@@ -225,7 +226,7 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
         ("base: mine.yaml", "builds on itself"),
         ("", "config mine.yaml is empty"),
         ("[1, 2]", "config mine.yaml is no table of settings"),
-        ("run: 3", "run: "),
+        ("run: 3", "config mine.yaml: run is 3; give a table of settings"),
         ("seed_everything: -1", "seed_everything is -1; give a whole number from 0"),
         ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
         (

@@ -36,7 +36,7 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "my_model", raising=False)
     Path("my_model.py").write_text(MODULE)
     Path("mine.yaml").write_text("model: {class_path: my_model.Mine, init_args: {extra: 2.0}}\n")
-    Path("more.yaml").write_text("base: mine.yaml\nmodel: {chunk: 2}\n")
+    Path("more.yaml").write_text("base: mine.yaml\nmodel: {loss_batch: 16}\n")
 
 
 @pytest.mark.parametrize(
