@@ -70,7 +70,9 @@ class Objective(nn.Module):
     citation: ClassVar[str] = ""
     is_listwise: ClassVar[bool] = True
 
-    def __init__(self, direction: Directions, tau: float, omega: float | None, learn_tau: bool) -> None:
+    def __init__(
+        self, direction: Directions, tau: float = 0.05, omega: float | None = None, learn_tau: bool = False
+    ) -> None:
         super().__init__()
         for name, value, allowed in (("tau", tau, "positive"), ("omega", omega, "positive or null")):
             if value is not None and not 1e-6 <= value <= 1e6:  # beyond, float32 has no exponents for it
