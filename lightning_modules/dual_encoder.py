@@ -12,6 +12,8 @@ from common.pretrained import find_weights
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.matchers import Cosine, Matcher
+from lightning_modules.pairs.base import Pair
+from lightning_modules.pairs.training_data import maybe_heard
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.states import Encoded, States
@@ -48,6 +50,8 @@ class DualEncoder(RetrievalModule):
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+        pair: a pretrained pair, which brings both encoders and the matcher; `audio_encoder`, `text_encoder` and `matcher`
+            are then null. A trained temperature (`objective.learn_tau`) begins at the pair's.
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -57,8 +61,8 @@ class DualEncoder(RetrievalModule):
 
     def __init__(
         self,
-        audio_encoder: AudioEncoder,
-        text_encoder: TextEncoder,
+        audio_encoder: AudioEncoder | None,
+        text_encoder: TextEncoder | None,
         relevance: Relevance,
         objective: Objective,
         matcher: Matcher | None = None,
@@ -71,8 +75,17 @@ class DualEncoder(RetrievalModule):
         cache_frozen: bool = False,
         compile: bool = False,
         init_from: str | None = None,
+        pair: Pair | None = None,
     ) -> None:
         super().__init__(optimizer, schedule, loss_batch)
+        if pair is not None:
+            if not audio_encoder is text_encoder is matcher is None:
+                raise ModelError("model.pair brings both encoders and the matcher; leave the others out, or the pair")
+            audio_encoder, text_encoder, matcher = pair.audio, pair.text, pair.matcher
+            objective.begin_at(pair.tau)
+        if audio_encoder is None or text_encoder is None:
+            raise ModelError("model.audio_encoder and model.text_encoder are both needed where there is no model.pair")
+        self.pair = pair
         if chunk is not None:
             check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, matcher)))
         self.audio_encoder = audio_encoder
@@ -144,6 +157,8 @@ class DualEncoder(RetrievalModule):
         super().setup(stage)
         if self.trainer.is_global_zero and stage != "predict":
             self._warn_of_cut_captions()
+            if stage == "test":
+                self._warn_of_heard_recordings()
 
     def _warn_of_cut_captions(self) -> None:
         """Say how many captions the text encoder does not read to their end: captions that differ only there tie."""
@@ -155,6 +170,18 @@ class DualEncoder(RetrievalModule):
                 "read to their end",
                 cut,
                 len(captions),
+            )
+
+    def _warn_of_heard_recordings(self) -> None:
+        """Say how many test recordings come from where a pretrained pair's training data come from."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if self.pair is None or not hasattr(datamodule, "origins"):
+            return
+        origins = datamodule.origins("test")
+        for source, count in maybe_heard(self.pair.trained_on, origins).items():
+            log.warning(
+                "%d of %d test recordings are from %s, as are training data of '%s' (%s): it may have heard them",
+                *(count, len(origins), source, self.pair.name, ", ".join(self.pair.trained_on)),
             )
 
     def on_fit_start(self) -> None:

@@ -2,5 +2,6 @@
 
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.matchers.cosine import Cosine
+from lightning_modules.matchers.projected import Projected
 
-__all__ = ["Cosine", "Matcher"]
+__all__ = ["Cosine", "Matcher", "Projected"]
