@@ -13,7 +13,7 @@ from cli.errors import exit_code_of
 from common.text import nearest_name
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = ("compare", "calibrate", "download", "leaks", "neighbours", "pack", "search", "sweep")
+COMMANDS = ("compare", "calibrate", "download", "export", "leaks", "neighbours", "pack", "search", "sweep")
 """Each is the class of its name, capitalised, in the module of its name in cli/commands/."""
 
 
