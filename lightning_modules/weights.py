@@ -14,7 +14,7 @@ from common.renamed import weights_with_new_names
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`).
+    """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`, or `model`).
 
     Raises:
         ModelError: no such file, another kind of file, or one that holds more than tensors and plain values.
@@ -36,7 +36,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); give a .safetensors "
             "file or a checkpoint of tensors"
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    state = content.get("state_dict", content.get("model", content)) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):

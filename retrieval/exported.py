@@ -1,6 +1,7 @@
 """A folder that holds a whole model: weights, settings, tokenizer. Written and read without the run it came from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from retrieval.load_run import built
 from retrieval.portable import make_portable
 
 SETTINGS = "audio_relevance.json"
+ONNX = ("text.onnx", "audio.onnx")
 WEIGHTS = "model.safetensors"
 FORMAT = 1
 PARTS = ("audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling", "pair")
@@ -36,12 +38,16 @@ def write_model(folder: Path, model: DualEncoder, settings: dict[str, Any], max_
     """Write weights and settings of a model into a folder.
 
     Args:
-        folder: is made; what is in it under the same names is replaced.
+        folder: is made; an earlier export in it is replaced.
         model: any dual encoder.
         settings: of the model, as a run's config has them.
         max_seconds: its recordings are cropped to.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for name in PARTS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ONNX:
+        (folder / name).unlink(missing_ok=True)  # of the earlier model
     parts: dict[str, Any] = {}
     for name in PARTS:
         if settings.get(name) is not None:

@@ -8,7 +8,7 @@ from transformers import AutoConfig
 
 from common.pretrained import find_model
 from lightning_modules.audio_encoders import HuggingFaceAudio, PaSST
-from lightning_modules.pairs import ClapPair, PeAudioPair
+from lightning_modules.pairs import ClapPair, ConvertedPair, PeAudioPair
 from lightning_modules.text_encoders import HuggingFaceText
 
 
@@ -57,3 +57,10 @@ def _(part: ClapPair | PeAudioPair, settings: dict[str, Any], folder: Path) -> d
     for piece in (part.source.model.config, part.source.tokenizer, part.source.extractor):
         piece.save_pretrained(folder)
     return {"name": str(folder), "revision": None, "random_init": True, "trained_on": list(part.trained_on)}
+
+
+@make_portable.register
+def _(part: ConvertedPair, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for piece in (part.text_config, part.tokenizer):
+        piece.save_pretrained(folder)
+    return {"checkpoint": None, "text_model": str(folder), "trained_on": list(part.trained_on)}

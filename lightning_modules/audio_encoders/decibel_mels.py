@@ -43,14 +43,15 @@ class DecibelMels(nn.Module):
         bank: mel filters (F, M), from `mel_filter_bank`.
         n_fft: samples in a window and its FFT.
         hop: samples from frame to frame.
+        persistent: keep the filters with the weights: those of a converted checkpoint are its own.
     """
 
     bank: Tensor
 
-    def __init__(self, bank: npt.NDArray[np.float64], n_fft: int, hop: int) -> None:
+    def __init__(self, bank: npt.NDArray[np.float64], n_fft: int, hop: int, persistent: bool = False) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
-        self.register_buffer("bank", torch.tensor(bank, dtype=torch.float32), persistent=False)
+        self.register_buffer("bank", torch.tensor(bank, dtype=torch.float32), persistent=persistent)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -78,4 +79,4 @@ def mels_of(extractor: ClapFeatureExtractor) -> DecibelMels:
 def slaney_mels(sample_rate: int, n_fft: int, hop: int, n_mels: int, fmin: float, fmax: float) -> DecibelMels:
     """The front end of PANNs, MS-CLAP and WavCaps (librosa's mels)."""
     bank = mel_filter_bank(n_fft // 2 + 1, n_mels, fmin, fmax, sample_rate, norm="slaney", mel_scale="slaney")
-    return DecibelMels(bank, n_fft, hop)
+    return DecibelMels(bank, n_fft, hop, persistent=True)

@@ -2,6 +2,7 @@
 
 from lightning_modules.pairs.base import Pair
 from lightning_modules.pairs.clap import ClapPair
+from lightning_modules.pairs.converted import ConvertedPair
 from lightning_modules.pairs.pe_audio import PeAudioPair
 
-__all__ = ["ClapPair", "Pair", "PeAudioPair"]
+__all__ = ["ClapPair", "ConvertedPair", "Pair", "PeAudioPair"]
