@@ -18,15 +18,19 @@ from transformers import (
 WORDS = "a the dog cat barks meows rain falls on roof loud quiet distant wind blows while engine runs".split()
 
 
-def save_tokenizer(folder: Path) -> int:
-    """A tokenizer of a few words, with RoBERTa's special tokens; the size of its vocabulary."""
-    words = ["<s>", "<pad>", "</s>", "<unk>", *WORDS]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "cls_token": "<s>"}
+def save_tokenizer(folder: Path, gpt: bool = False) -> int:
+    """A tokenizer of a few words, with RoBERTa's special tokens or GPT-2's; the size of its vocabulary."""
+    signs = ["!", "<|endoftext|>"] if gpt else ["<s>", "<pad>", "</s>", "<unk>"]
+    words = [*signs, *WORDS]
+    unknown = signs[-1]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    special = {"bos_token": unknown, "eos_token": unknown, "unk_token": unknown}
+    if not gpt:
+        special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "cls_token": "<s>"}
+        tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special).save_pretrained(folder)
     return len(words)
 
