@@ -84,13 +84,17 @@ def export(source: Source, folder: Path, name: str | None = None, licence: str =
             "README.md": card,
             "modules.json": json.dumps(MODULES, indent=2),
             "audio_relevance_module.py": MODULE,
-            "config_sentence_transformers.json": json.dumps({"similarity_fn_name": similarity, "prompts": {}}, indent=2),
+            "config_sentence_transformers.json": json.dumps(
+                {"similarity_fn_name": similarity, "prompts": {}}, indent=2
+            ),
         }
         for file, text in texts.items():
             with replacing(folder / file) as beside:
                 beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror or one_line(error)}); make room for it") from error
+        raise RunError(
+            f"{folder}: cannot be written ({error.strerror or one_line(error)}); make room for it"
+        ) from error
 
 
 def push(folder: Path, name: str) -> str:

@@ -29,7 +29,9 @@ example:
         )
         parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="new, or an earlier export")
         parser.add_argument("--licence", default="other", help="of the weights, such as cc-by-nc-4.0 (default: other)")
-        parser.add_argument("--onnx", action="store_true", help="write the encoders as ONNX too, where that is possible")
+        parser.add_argument(
+            "--onnx", action="store_true", help="write the encoders as ONNX too, where that is possible"
+        )
         parser.add_argument("--push", metavar="OWNER/MODEL", help="upload the folder to the Hugging Face hub")
 
     def run(self, options: argparse.Namespace) -> None:

@@ -96,5 +96,3 @@ def freeze_unused(encoder: AudioEncoder | TextEncoder, example: Sequence[Any]) -
     for parameter, gradient in zip(trained, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)
     encoder.train()
-
-

@@ -278,4 +278,6 @@ def _fill(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: str, ver
             f"{checkpoint}: is no checkpoint of {version} ({len(wrong)} of {len(own)} tensors of its "
             f"{type(module).__name__} are missing or have other shapes, e.g. {wrong[0]}); check version and file"
         )
-    module.load_state_dict({name: value for name, value in weights.items() if name in module.state_dict()}, strict=False)
+    module.load_state_dict(
+        {name: value for name, value in weights.items() if name in module.state_dict()}, strict=False
+    )

@@ -102,9 +102,7 @@ def test_pe_audio_gives_the_embeddings_of_transformers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [save_clap, save_pe_audio])
-def test_one_step_changes_both_towers_and_every_trained_parameter(
-    save: Callable[[Path], Path], tmp_path: Path
-) -> None:
+def test_one_step_changes_both_towers_and_every_trained_parameter(save: Callable[[Path], Path], tmp_path: Path) -> None:
     kind = ClapPair if save is save_clap else PeAudioPair
     pair = kind(str(save(tmp_path)))
     model = DualEncoder(None, None, SameAudio(), InfoNCE(learn_tau=True), pair=pair)
@@ -133,7 +131,9 @@ def test_what_gets_no_gradient_is_frozen_as_several_devices_need_it(tmp_path: Pa
 def test_layers_and_adapters_are_chosen(tmp_path: Path) -> None:
     save_clap(tmp_path, seconds=1)
     pair = ClapPair(str(tmp_path), trained_audio_layers=0, trained_text_layers=1)
-    assert {name.split(".")[0] for name, value in pair.audio.named_parameters() if value.requires_grad} == {"projection"}
+    assert {name.split(".")[0] for name, value in pair.audio.named_parameters() if value.requires_grad} == {
+        "projection"
+    }
     trained = {name for name, value in pair.text.named_parameters() if value.requires_grad}
     assert any(".layer.1." in name for name in trained)
     assert not any(".layer.0." in name for name in trained)
@@ -161,9 +161,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         Projected().connect(3, 4)
 
 
-def test_a_test_warns_of_recordings_that_may_have_been_heard(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_test_warns_of_recordings_that_may_have_been_heard(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Freesound(_AtPairsRate):
         def origins(self, split: str) -> dict[str, str]:
             return {f"{i}.wav": f"freesound:{i}" for i in self.audio_ids[split]}

@@ -27,7 +27,13 @@ def save_tokenizer(folder: Path, gpt: bool = False) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
     special = {"bos_token": unknown, "eos_token": unknown, "unk_token": unknown}
     if not gpt:
-        special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "cls_token": "<s>"}
+        special = {
+            "bos_token": "<s>",
+            "pad_token": "<pad>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "cls_token": "<s>",
+        }
         tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
             single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
         )
