@@ -14,7 +14,9 @@ from common.renamed import weights_with_new_names
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`, or `model`).
+    """Tensors by name, on the CPU, of a .safetensors file or a torch file.
+
+    In a torch file they may be inside `state_dict` (a Lightning checkpoint) or `model` (many published ones).
 
     Raises:
         ModelError: no such file, another kind of file, or one that holds more than tensors and plain values.

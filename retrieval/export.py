@@ -14,7 +14,7 @@ from retrieval.load_run import load_model, read_config
 from retrieval.model_card import card_of
 from retrieval.open_model import max_seconds_of, model_of_pair, pair_named
 
-MODULE = '''"""Runs the model of this folder in sentence-transformers; the code is that of the package audio-relevance."""
+MODULE = '''"""Runs this folder's model in sentence-transformers, with the code of the package audio-relevance."""
 
 try:
     from retrieval.sentence_transformer import AudioRelevance
@@ -119,7 +119,7 @@ def push(folder: Path, name: str) -> str:
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload an audio-relevance model")
     except Exception as error:  # the hub's client raises many kinds
         raise ModelError(
-            f"--push {name}: the hub refused or cannot be reached ({one_line(error)[:160]}); sign in with `hf auth login`, "
-            f"or upload {folder} yourself"
+            f"--push {name}: the hub refused or cannot be reached ({one_line(error)[:160]}); sign in with "
+            f"`hf auth login`, or upload {folder} yourself"
         ) from error
     return f"{api.endpoint}/{name}"

@@ -27,8 +27,8 @@ text = model.encode_text(["a dog barks"])             # (1, {dim})
 model.similarity(text, audio)                         # (1, 2)
 ```
 
-With sentence-transformers 5.4 or newer, in an environment that has audio-relevance installed (its code runs the model, hence
-`trust_remote_code`):
+With sentence-transformers 5.4 or newer, in an environment that has audio-relevance installed (its code runs the model,
+hence `trust_remote_code`):
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -18,8 +18,8 @@ from common.atomic_files import replacing
 from common.errors import ModelError
 from common.text import one_line
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.pairs.clap import WindowedAudio
 from lightning_modules.pairs.base import TokenizedText
+from lightning_modules.pairs.clap import WindowedAudio
 from lightning_modules.text_encoders import HuggingFaceText
 from lightning_modules.text_encoders.base import pool_tokens
 
@@ -100,7 +100,7 @@ def _exported(make: Any, inputs: list[Tensor], names: tuple[str, ...], path: Pat
     """Write a graph and compare what it gives with what the model gives."""
     import onnxruntime
 
-    dynamic = tuple({axis: torch.export.Dim.DYNAMIC for axis in range(axes)} for _ in names)
+    dynamic = tuple(dict.fromkeys(range(axes), torch.export.Dim.DYNAMIC) for _ in names)
     path.unlink(missing_ok=True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

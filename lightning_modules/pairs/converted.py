@@ -1,7 +1,7 @@
-"""MS-CLAP 2022 and 2023, and WavCaps' HTSAT-BERT: their published checkpoint files in modules of torch and transformers.
+"""MS-CLAP 2022 and 2023, and WavCaps' HTSAT-BERT: published checkpoint files in modules of torch and transformers.
 
-The files are read without trusting them. What they name is renamed; parts that no embedding needs (classifiers, windows of
-the Fourier transform) are left out.
+The files are read without trusting them. What they hold is renamed; parts that no embedding needs (classifiers, the
+Fourier transform's windows) are left out.
 """
 
 import re
@@ -46,7 +46,6 @@ class Recipe:
         mels: of its front end, where the file does not hold them: the rate they were made for, and their edges in Hz.
         text_model: of its tokenizer and the text tower's config.
         max_tokens: longer captions are cut.
-        tau: its temperature, where the file has none.
         audio, text: prefixes of the towers' names.
     """
 
@@ -72,7 +71,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Its HTSAT has the mel filters of 32 kHz, though it hears 44.1 kHz.
     "msclap 2023": Recipe(
-        44_100, 7, "repeat", (32_000, 50.0, 14_000.0), "openai-community/gpt2", 77, MS + "htsat.", "caption_encoder.base."
+        44_100, 7, "repeat", (32_000, 50.0, 14_000.0), "openai-community/gpt2", 77,
+        MS + "htsat.", "caption_encoder.base.",
     ),
     "wavcaps htsat-bert": Recipe(
         32_000, 10, "pad", (32_000, 50.0, 14_000.0), "google-bert/bert-base-uncased", 30,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PeAudioModel
 
-from common.numbers import check_numbers
 from common.errors import ModelError
+from common.numbers import check_numbers
 from lightning_modules.architectures import in_groups
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows

@@ -1,4 +1,4 @@
-"""Published checkpoint files of MS-CLAP and WavCaps, with small towers under the published names, give what they hold."""
+"""Checkpoint files of MS-CLAP and WavCaps, with small towers under the published names, give what they hold."""
 
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def test_a_published_file_gives_what_its_modules_give(version: Any, tmp_path: Pa
 def test_another_file_is_refused_in_one_line(tmp_path: Path) -> None:
     text_tower(tmp_path, gpt=False)
     torch.save({"model": {"audio_encoder.base.bn0.weight": torch.ones(64)}}, tmp_path / "file.pt")
-    with pytest.raises(ModelError, match="is no checkpoint of msclap 2022 .* check version and file"):
+    with pytest.raises(ModelError, match=r"is no checkpoint of msclap 2022 .* check version and file"):
         ConvertedPair(str(tmp_path / "file.pt"), "msclap 2022", str(tmp_path), {"width": 2})
     with pytest.raises(ModelError, match="version is 'msclap'"):
         ConvertedPair(None, "msclap", str(tmp_path))  # type: ignore[arg-type]

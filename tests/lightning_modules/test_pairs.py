@@ -1,4 +1,4 @@
-"""Pretrained pairs give the embeddings of the models they come from, whatever is beside a clip and however long it is."""
+"""Pretrained pairs give the embeddings of the models they come from, also of long clips and beside other ones."""
 
 import logging
 from collections.abc import Callable
@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     save_clap(tmp_path / "clap", seconds=1)
     with pytest.raises(ModelError, match="is a clap model; PeAudioModel takes pe_audio checkpoints"):
         PeAudioPair(str(tmp_path / "clap"))
-    with pytest.raises(ModelError, match="window_seconds is 2: .* at most 1 s"):
+    with pytest.raises(ModelError, match=r"window_seconds is 2: .* at most 1 s"):
         ClapPair(str(tmp_path / "clap"), window_seconds=2)
     with pytest.raises(ModelError, match="no such folder"):
         ClapPair(str(tmp_path / "nothing"))

@@ -29,7 +29,7 @@ from tests.support.recordings import NAMES, tiny_run, write_recordings
 TEXTS = [
     f"{manner} {kind}"
     for manner in ("loud", "distant", "steady", "short")
-    for kind in "dog rain engine cat wind".split()
+    for kind in ["dog", "rain", "engine", "cat", "wind"]
 ]
 
 
@@ -145,7 +145,7 @@ def test_a_push_makes_the_repository_and_uploads_the_folder(
         raise OSError("401 Unauthorized")
 
     monkeypatch.setattr(Hub, "create_repo", refuse)
-    with pytest.raises(ModelError, match="the hub refused or cannot be reached .*401.* hf auth login"):
+    with pytest.raises(ModelError, match=r"the hub refused or cannot be reached .*401.* hf auth login"):
         push(folder, "me/tiny")
     with pytest.raises(ModelError, match="give OWNER/MODEL"):
         push(folder, "tiny")
@@ -165,7 +165,7 @@ def test_other_folders_are_left_alone_and_faults_are_named(run: Path, tmp_path: 
     with pytest.raises(ModelError, match="has format 9"):
         load_run(tmp_path / "made")
     settings.write_text("{")
-    with pytest.raises(ModelError, match="cannot be read .*; export the run again"):
+    with pytest.raises(ModelError, match=r"cannot be read .*; export the run again"):
         load_run(tmp_path / "made")
 
 

@@ -1,4 +1,4 @@
-"""A finished model's embeddings are those of its test, whatever a recording is given as; search ranks a folder by them."""
+"""A finished model's embeddings are those of its test, whatever a recording is given as; search ranks by them."""
 
 import shutil
 from pathlib import Path

@@ -15,7 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-WORDS = "a the dog cat barks meows rain falls on roof loud quiet distant wind blows while engine runs".split()
+WORDS = ["a", "the", "dog", "cat", "barks", "meows", "rain", "falls", "on", "roof", "loud", "quiet", "distant"]
+WORDS += ["wind", "blows", "while", "engine", "runs"]
 
 
 def save_tokenizer(folder: Path, gpt: bool = False) -> int:
