@@ -50,7 +50,7 @@ class DualEncoder(RetrievalModule):
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
-        pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`: these are then null. A trained
+        pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`: they are then null. A trained
             temperature (`objective.learn_tau`) begins at the pair's.
 
     Raises:

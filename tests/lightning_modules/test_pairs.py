@@ -10,10 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import ClapFeatureExtractor, ClapModel, PeAudioFeatureExtractor, PeAudioModel
+from transformers import ASTFeatureExtractor, ClapFeatureExtractor, ClapModel, PeAudioFeatureExtractor, PeAudioModel
 
 from common.errors import ModelError
+from lightning_modules.audio_encoders.base import silence_padding
 from lightning_modules.audio_encoders.decibel_mels import fill_up, mels_of
+from lightning_modules.audio_encoders.device_features import device_features
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import Projected
 from lightning_modules.pairs import ClapPair, Pair, PeAudioPair
@@ -64,6 +66,19 @@ def test_mels_are_those_of_the_feature_extractor(truncation: str, padding: Any) 
     wanted = extractor([clip[:end].numpy() for clip, end in zip(clips, lengths, strict=True)], sampling_rate=RATE)
     given = mels_of(extractor)(fill_up(clips, lengths, padding))
     np.testing.assert_allclose(given, np.array(wanted["input_features"])[:, 0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_ast_features_are_those_of_its_extractor(normalise: bool) -> None:
+    extractor = ASTFeatureExtractor(max_length=120, num_mel_bins=32, do_normalize=normalise)
+    lengths = torch.tensor([16_000, 1_234, 399, 8_000])
+    clips = noise(4, 16_000)
+    front_end = device_features(extractor)
+    assert front_end is not None
+    given = front_end(silence_padding(clips, lengths), lengths)["input_values"]
+    for row in (0, 1, 3):
+        wanted = extractor(clips[row, : lengths[row]].numpy(), sampling_rate=16_000, return_tensors="pt")
+        torch.testing.assert_close(given[row], wanted["input_values"][0], rtol=0, atol=1e-4)
 
 
 @torch.no_grad()

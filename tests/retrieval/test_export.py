@@ -50,7 +50,8 @@ def test_a_run_is_exported_and_embeds_the_same_without_it(
     folder = folder.rename(tmp_path / "elsewhere")  # it is tied to no place
     after = load_run(folder, "cpu")
     inside = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
-    files = [str(audio / name) for name in NAMES]
+    known = (".wav", ".mp3", ".ogg")  # endings by which sentence-transformers knows a text from a file
+    files = [str(audio / name) for name in NAMES if name.endswith(known)]
     wanted = before.encode_audio(files, progress=False)
     np.testing.assert_array_equal(after.encode_audio(files, progress=False), wanted)
     np.testing.assert_allclose(inside.encode(files), wanted, rtol=0, atol=1e-5)
@@ -145,7 +146,7 @@ def test_a_push_makes_the_repository_and_uploads_the_folder(
         raise OSError("401 Unauthorized")
 
     monkeypatch.setattr(Hub, "create_repo", refuse)
-    with pytest.raises(ModelError, match=r"the hub refused or cannot be reached .*401.* hf auth login"):
+    with pytest.raises(ModelError, match=r"the hub refused or cannot be reached .*401.*hf auth login"):
         push(folder, "me/tiny")
     with pytest.raises(ModelError, match="give OWNER/MODEL"):
         push(folder, "tiny")
