@@ -242,13 +242,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
             **batching,
             num_workers=self.num_workers,
             collate_fn=collate_fn,
-            pin_memory=self.trainer is not None and _on_gpu(self.trainer),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
         )
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def _on_gpu(trainer: L.Trainer) -> bool:
-    return trainer.strategy.root_device.type == "cuda"

@@ -1,17 +1,14 @@
 """Every notebook runs from its first cell to its last on the embedded data, and is kept without what it shows."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
+from tests.support.notebooks import NOTEBOOKS, check_shown, code_cells, execute
 from tests.support.pairs import save_clap
 from tests.support.recordings import write_recordings
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 OWN_TESTS = {"results", "embeddings"}  # those that need more than the embedded data
 
 
@@ -37,24 +34,3 @@ def test_a_folder_is_embedded_in_under_ten_lines(tmp_path: Path, monkeypatch: py
     (cell,) = code_cells(notebook)
     assert len([line for line in cell.source.splitlines() if line]) < 10
     assert "(3, 8)" in "".join(output.get("text", "") for output in cell.outputs)
-
-
-def execute(notebook: Any) -> None:
-    """Fill in the outputs, from a fresh kernel in the notebooks' folder."""
-    folder = {"metadata": {"path": str(NOTEBOOKS[0].parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()
-
-
-def check_shown(notebook: Any, name: str) -> None:
-    """Whether all cells ran and there are three figures at least; KEEP_NOTEBOOKS=FOLDER keeps them to be looked at."""
-    code = code_cells(notebook)
-    assert code
-    assert all(cell.execution_count for cell in code)
-    shown = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert len(shown) >= 3
-    if kept := os.environ.get("KEEP_NOTEBOOKS"):
-        nbformat.write(notebook, Path(kept) / name)
-
-
-def code_cells(notebook: Any) -> list[Any]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
