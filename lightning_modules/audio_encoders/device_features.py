@@ -11,7 +11,6 @@ from transformers.audio_utils import mel_filter_bank
 from lightning_modules.audio_encoders.decibel_mels import AT_ONCE, fill_up, mels_of
 
 
-
 def device_features(extractor: Any) -> "ClapFeatures | ASTFeatures | None":
     """The same as a feature extractor, to 1e-4, for batches on any device; None for other extractors."""
     if isinstance(extractor, ClapFeatureExtractor):
