@@ -1,7 +1,7 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
@@ -50,7 +50,7 @@ class DualEncoder(RetrievalModule):
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
-        pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`: they are then null. A trained
+        pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`, then null; a trained
             temperature (`objective.learn_tau`) begins at the pair's.
 
     Raises:
@@ -79,7 +79,7 @@ class DualEncoder(RetrievalModule):
     ) -> None:
         super().__init__(optimizer, schedule, loss_batch)
         if pair is not None:
-            if not audio_encoder is text_encoder is matcher is None:
+            if any(part is not None for part in (audio_encoder, text_encoder, matcher)):
                 raise ModelError("model.pair brings both encoders and the matcher; leave the others out, or the pair")
             audio_encoder, text_encoder, matcher = pair.audio, pair.text, pair.matcher
             objective.begin_at(pair.tau)
@@ -174,7 +174,7 @@ class DualEncoder(RetrievalModule):
 
     def _warn_of_heard_recordings(self) -> None:
         """Say how many test recordings come from where a pretrained pair's training data come from."""
-        datamodule = getattr(self.trainer, "datamodule", None)
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
         if self.pair is None or not hasattr(datamodule, "origins"):
             return
         origins = datamodule.origins("test")

@@ -1,4 +1,4 @@
-"""Inputs of CLAP's and AST's models for whole batches, on the device: what their feature extractors make clip by clip."""
+"""Inputs of CLAP's and AST's models for whole batches, on the device; their feature extractors make them one by one."""
 
 from typing import Any
 
@@ -68,4 +68,5 @@ class ASTFeatures(nn.Module):
         window = torch.hann_window(400, periodic=False, dtype=precise, device=windows.device)
         spectrum = torch.fft.rfft(emphasised * window, 512)  # (N, frames, F)
         power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.bank.to(precise)).clamp_min(torch.finfo(torch.float32).eps).log().float()
+        mels: Tensor = power @ self.bank.to(precise)
+        return mels.clamp_min(torch.finfo(torch.float32).eps).log().float()

@@ -137,7 +137,8 @@ class ClapPair(Pair):
 def choose_trained(pair: Pair, layers: tuple[int | None, int | None], lora: LoRA | None, config: Any) -> None:
     """Freeze what is not to be trained of both towers; projections always are."""
     example = torch.zeros(1, pair.audio.sample_rate), torch.tensor([pair.audio.sample_rate])
-    audio, text = pair.audio, pair.text
+    audio: Any = pair.audio
+    text: Any = pair.text
     audio.choose_trained(audio.model, config.audio_config.num_hidden_layers, layers[0], lora, lambda: audio(*example))
     text.choose_trained(text.model, config.text_config.num_hidden_layers, layers[1], lora, lambda: text(["a"]))
     freeze_unused(audio, example)

@@ -208,10 +208,11 @@ class ConvertedPair(Pair):
         head = _two_layers if version == "wavcaps htsat-bert" else ResidualHead
         rate, fmin, fmax = recipe.mels
         mels = slaney_mels(rate, 1024, 320, 64, fmin, fmax)
-        self.audio = ConvertedAudio(tower, head(audio_dim, embedding_dim), mels, recipe, embedding_dim)
-        self.text = ConvertedText(
+        audio: Any = ConvertedAudio(tower, head(audio_dim, embedding_dim), mels, recipe, embedding_dim)
+        text: Any = ConvertedText(
             text_tower, head(text_dim, embedding_dim), self.tokenizer, recipe.max_tokens, embedding_dim
         )
+        self.audio, self.text = audio, text
         if checkpoint is not None:
             self._load(checkpoint, read_weights(find_weights(checkpoint)), version)
         freeze_unused(self.audio, (torch.zeros(1, recipe.window), torch.tensor([recipe.window])))
@@ -220,6 +221,7 @@ class ConvertedPair(Pair):
     def _load(self, checkpoint: str, state: dict[str, Tensor], version: str) -> None:
         state = {name.removeprefix("module."): value for name, value in state.items()}
         recipe = self.recipe
+        mine: tuple[Any, Any] = self.audio, self.text
         audio = _inside(state, recipe.audio)
         filters = next((value for name, value in audio.items() if name.endswith("melW")), None)  # (F, M)
         tower = audio if version == "msclap 2022" else htsat_names(audio)
@@ -227,15 +229,15 @@ class ConvertedPair(Pair):
         if version != "wavcaps htsat-bert":
             heads = ("audio_encoder.projection.", "caption_encoder.projection.")
         parts: list[tuple[nn.Module, dict[str, Tensor]]] = [
-            (self.audio.model, tower),
-            (self.audio.projection, _inside(state, heads[0])),
-            (self.text.model, _inside(state, recipe.text)),
-            (self.text.projection, _inside(state, heads[1])),
+            (mine[0].model, tower),
+            (mine[0].projection, _inside(state, heads[0])),
+            (mine[1].model, _inside(state, recipe.text)),
+            (mine[1].projection, _inside(state, heads[1])),
         ]
         for module, weights in parts:
             _fill(module, weights, checkpoint, version)
-        if filters is not None and filters.shape == self.audio.mels.bank.shape:
-            self.audio.mels.bank.copy_(filters)
+        if filters is not None and filters.shape == mine[0].mels.bank.shape:
+            mine[0].mels.bank.copy_(filters)
         if "logit_scale" in state:
             self.tau = float(np.exp(-state["logit_scale"].item()))
         elif "temp" in state:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from common.errors import ModelError
 from common.pretrained import find_model
@@ -17,7 +17,7 @@ class Loaded(NamedTuple):
     extractor: Any
 
 
-def load_whole(kind: type[PreTrainedModel], name: str, revision: str | None, random_init: bool) -> Loaded:
+def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) -> Loaded:
     """A checkpoint of `kind` by hub name or local folder, in float32.
 
     Args:
@@ -33,13 +33,13 @@ def load_whole(kind: type[PreTrainedModel], name: str, revision: str | None, ran
         source = find_model(name, revision)
     except ModelError as error:
         raise ModelError(f"model.pair: {error}") from error
-    hub = {"revision": revision, "local_files_only": source.local_files_only}
+    hub: dict[str, Any] = {"revision": revision, "local_files_only": source.local_files_only}
     try:
         config = AutoConfig.from_pretrained(source.name_or_path, **hub)
-        if config.model_type != kind.config_class.model_type:  # type: ignore[union-attr]
+        if config.model_type != kind.config_class.model_type:
             raise ModelError(
                 f"model.pair: '{name}' is a {config.model_type} model; {kind.__name__} takes "
-                f"{kind.config_class.model_type} checkpoints"  # type: ignore[union-attr]
+                f"{kind.config_class.model_type} checkpoints"
             )
         tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **hub)
         extractor = AutoFeatureExtractor.from_pretrained(source.name_or_path, **hub)

@@ -13,7 +13,7 @@ from cli.lightning_cli import RetrievalCLI
 from tests.support.pairs import save_clap
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml", "clap_pair.yaml", "clap_zero_shot.yaml")
-"""Those that small.yaml does not go with: lora.yaml is built in test_lora.py, a pair below and in test_pretrained_pairs."""
+"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair below."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 

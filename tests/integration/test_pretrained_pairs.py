@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.results.pool_file import read_pool
 from experiments.run_folder import RunFolder
@@ -37,5 +38,5 @@ def test_a_pair_is_tested_as_it_is_then_trained_and_resumed(
     assert not trained.text.equal(untrained.text)
     assert not trained.audio.equal(untrained.audio)
     main(["fit", *flags, "--run.resume", "true", "--trainer.max_epochs", "2"])
-    assert not read_pool(folder.pool("test")).text.equal(trained.text)
+    assert torch.load(folder.last, weights_only=True)["epoch"] == 1
     assert load_run(folder.path, "cpu").encode_text(["rain"]).shape == (1, 8)
