@@ -36,7 +36,7 @@ docs: .venv/dev  ## The documentation site with the API reference, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/dev  ## How fast it is, beside other software; benchmarks/RESULTS.md has the earlier tables.
-	for name in metrics ranking targets embedding loading training_loop two_ranks step paired_tests; do \
+	for name in metrics ranking expert_ranking targets embedding loading training_loop two_ranks step paired_tests; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

@@ -13,8 +13,20 @@ from cli.errors import exit_code_of
 from common.text import nearest_name
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = ("compare", "calibrate", "download", "export", "leaks", "neighbours", "pack", "search", "sweep")
-"""Each is the class of its name, capitalised, in the module of its name in cli/commands/."""
+COMMANDS = (
+    "compare",
+    "calibrate",
+    "download",
+    "export",
+    "extract",
+    "import-features",
+    "leaks",
+    "neighbours",
+    "pack",
+    "search",
+    "sweep",
+)
+"""Each is the class of its name, in camel case, in the module of its name in cli/commands/."""
 
 
 class OneLineErrors(argparse.ArgumentParser):
@@ -67,8 +79,9 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
 
 def load_command(name: str) -> Command:
     """The command of a name."""
-    module = "training" if name in TRAINING else name
-    command: Command = getattr(importlib.import_module(f"cli.commands.{module}"), name.capitalize())()
+    module = "training" if name in TRAINING else name.replace("-", "_")
+    class_name = "".join(map(str.capitalize, name.split("-")))
+    command: Command = getattr(importlib.import_module(f"cli.commands.{module}"), class_name)()
     return command
 
 

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
@@ -15,7 +15,10 @@ from common.errors import DataError
 from datamodules.audio import HIGHEST_RATE
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
+from datamodules.experts.in_tables import open_stores
+from datamodules.experts.store import ExpertStore
 from datamodules.lightning_progress import batches_done
+from datamodules.mono import Mix
 from datamodules.sampling.neighbours_file import read_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, rank_share
 from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
@@ -40,15 +43,25 @@ class AudioCaptionDataModule(L.LightningDataModule):
     Args:
         batch_size: pairs a training step, on each device; also recordings an evaluation step.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
+        mix: what is taken of several channels: their "mean", the "loudest" one, or the "left" one, the first. Channels
+            in opposite phase cancel out in the mean; of those the loudest is taken, with a warning.
         sample_rate: in Hz; default: what the model's audio encoder wants.
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio for each loader; 0 decodes in the main process.
         seed: of order and crops; default: the run's seed.
         related: put pairs whose captions are similar into one training batch, see docs/neighbours.md; default: all
             pairs are drawn at random.
+        experts: by name of the expert, the folder of its features of this data set (a store that `audio-relevance
+            extract` or `import-features` wrote): batches carry them, and audio is neither looked for nor decoded.
+        captions_per_epoch: "all" shows every caption once an epoch, "one" every recording once, with one of its
+            captions, drawn from (seed, epoch, recording).
+        last_batch: "drop" an incomplete last batch of an epoch, or "keep" it (of several devices each then takes
+            equally many pairs).
+        validation_captions: "all", or the "first" of each recording alone.
 
     Attributes:
-        decode_audio: whether loaders made from now on read audio; else a recording is one sample of silence.
+        decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
+            of silence.
     """
 
     def __init__(
@@ -56,11 +69,16 @@ class AudioCaptionDataModule(L.LightningDataModule):
         *,
         batch_size: int = 32,
         max_seconds: float | None = 30.0,
+        mix: Mix = "mean",
         sample_rate: int | None = None,
         unique_audio: bool = True,
         num_workers: int = 4,
         seed: int | None = None,
         related: Related | None = None,
+        experts: dict[str, str] | None = None,
+        captions_per_epoch: Literal["all", "one"] = "all",
+        last_batch: Literal["drop", "keep"] = "drop",
+        validation_captions: Literal["all", "first"] = "all",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -79,9 +97,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.related.group must be at least 1, got {related.group}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
+        self.mix = mix
         self.unique_audio = unique_audio
         self.num_workers = num_workers
         self.related = related
+        self.experts = experts or {}
+        self.captions_per_epoch, self.last_batch = captions_per_epoch, last_batch
+        self.validation_captions = validation_captions
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -116,7 +138,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
         """Read the tables that a stage needs ("fit", "validate", "test", "predict")."""
         for split in STAGE_SPLITS[stage]:
             if split not in self.tables:
-                self.tables[split] = self.read_split(split)
+                table = self.read_split(split)
+                first = split == "validation" and self.validation_captions == "first"
+                self.tables[split] = table.first_captions() if first else table
         if stage == "fit":
             len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
 
@@ -130,9 +154,20 @@ class AudioCaptionDataModule(L.LightningDataModule):
             )
         if self._sample_rate is not None:
             return self._sample_rate
+        if rate is None and self.experts:
+            return 1  # there is nothing to decode
         if rate is None:
             raise DataError("data.sample_rate is not set and there is no model to ask for it; set data.sample_rate")
         return int(rate)
+
+    @functools.cached_property
+    def stores(self) -> dict[str, ExpertStore]:
+        """The stores of `experts`, opened.
+
+        Raises:
+            DataError: one cannot be used.
+        """
+        return open_stores(self.experts)
 
     @property
     def seed(self) -> int:
@@ -145,12 +180,12 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self._seed = seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch.
+        """Batches of `batch_size` pairs; an epoch is every pair once (`captions_per_epoch`, `last_batch`).
 
         A resumed training continues with the batch after the last one it has taken.
         """
         dataset = PairDataset(
-            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, decode=self.decode_audio
+            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, self.decode_audio, self.mix
         )
         sampler = self._pair_sampler()
         sampler.resume(*batches_done(self.trainer))
@@ -180,8 +215,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
             DataError: some are longer than `max_seconds`.
         """
         tables = list(self.tables.values())
-        datasets = [RecordingDataset(table, self.sample_rate, None) for table in tables]
-        return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers)
+        datasets = [RecordingDataset(table, self.sample_rate, None, mix=self.mix) for table in tables]
+        return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers, self.mix)
 
     def leave_out(self, names: Iterable[str]) -> None:
         """Leave out recordings in `predict`, by name: they are embedded already."""
@@ -197,6 +232,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self.seed,
             unique_audio=self.unique_audio,
             regroup=self._regroup(self.batch_size * world_size),
+            one_caption=self.captions_per_epoch == "one",
+            audio_ids=self.tables["train"].audio["audio_id"].to_numpy(),
+            keep_last=self.last_batch == "keep",
             rank=rank,
             world_size=world_size,
         )
@@ -224,7 +262,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         return read_neighbours(Path(self.related.neighbours).expanduser(), self.read_captions()[0], ids)
 
     def _evaluation_loader(self, split: str, left_out: frozenset[str] = frozenset()) -> DataLoader[Batch]:
-        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds, decode=self.decode_audio)
+        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds, self.decode_audio, self.mix)
         return self._recording_loader(dataset, left_out)
 
     def _recording_loader(

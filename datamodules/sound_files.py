@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from datamodules import flac_frames, mp3_frames
+from datamodules.declared_length import AU, W64, au_is_whole, w64_is_whole
 from datamodules.file_views import FileView
 from datamodules.ogg_pages import ends_with_last_page
 from datamodules.wav_header import plain_wav, read_wav_header
@@ -90,6 +91,10 @@ def _look(path: Path) -> Source:
             if header is None:
                 return Source()
             return Source(header.whole, header.head, header.start if header.head else 0)
+        if head.startswith(W64):
+            return Source(w64_is_whole(file))
+        if head[:4] in AU:
+            return Source(au_is_whole(file))
         if head.startswith(b"OggS"):
             return Source(ends_with_last_page(file))
         if flac_frames.says_no_length(head := head[: flac_frames.HEADER]):

@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from common.errors import DataError, RunError
 from common.text import one_line
@@ -27,7 +28,7 @@ from retrieval.load_run import built
 
 log = logging.getLogger(__name__)
 
-CARRIED_OVER = ("max_seconds", "batch_size", "num_workers")
+CARRIED_OVER = ("max_seconds", "batch_size", "num_workers", "mix")
 """Settings of the run's data that a folder of recordings takes over."""
 
 
@@ -143,7 +144,10 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     pool = read_pool(path)
     with torch.inference_mode():
         vector = model.embed_text(pool.captions[:1])[0].cpu()
-    if vector.shape != pool.text[0].shape or vector @ pool.text[0] < 0.99:  # tests may run in bfloat16
+    if (
+        vector.shape != pool.text[0].shape
+        or F.cosine_similarity(vector.flatten(), pool.text[0].flatten(), dim=0) < 0.99
+    ):  # tests may run in bfloat16
         raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
