@@ -73,8 +73,23 @@ class AudioRelevance(InputModule):
         shutil.copytree(self.folder, output_path, dirs_exist_ok=True)
 
     @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> Self:
+    def load(  # type: ignore[override]  # releases differ in their arguments
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        **kwargs: Any,
+    ) -> Self:
         """Load the module out of an exported folder, or of a hub repository that holds one."""
-        known = ("token", "cache_folder", "revision", "local_files_only")
-        hub = {name: kwargs[name] for name in known if name in kwargs}
-        return cls(str(load_dir_path(model_name_or_path, subfolder=subfolder, **hub)))
+        folder = load_dir_path(
+            model_name_or_path,
+            subfolder=subfolder,
+            token=token,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+        )
+        return cls(str(folder))

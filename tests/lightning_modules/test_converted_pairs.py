@@ -18,7 +18,7 @@ from lightning_modules.pairs.converted import BLOCK
 from tests.support.pairs import randomise, save_tokenizer
 
 DIM = 6
-SMALL = {
+SMALL: dict[str, Any] = {
     "patch_embeds_hidden_size": 4,
     "hidden_size": 32,
     "depths": [1, 2, 1, 1],
@@ -116,11 +116,12 @@ def test_a_published_file_gives_what_its_modules_give(version: Any, tmp_path: Pa
     wanted = F.normalize(projected(kind, heads[0], pooled), dim=1)
     lengths = torch.full((2,), clips.shape[1])
     torch.testing.assert_close(pair.audio(clips, lengths), wanted, rtol=0, atol=1e-5)
+    tokenizer: Any = pair.text.tokenizer
     vectors = []
     for caption in CAPTIONS:  # each alone
         said = f"{caption} <|endoftext|>" if version == "msclap 2023" else caption
-        hidden = text(**pair.text.tokenizer([said], return_tensors="pt", return_token_type_ids=False)).last_hidden_state
-        ids = pair.text.tokenizer([said], return_tensors="pt")["input_ids"]
+        hidden = text(**tokenizer([said], return_tensors="pt", return_token_type_ids=False)).last_hidden_state
+        ids = tokenizer([said], return_tensors="pt")["input_ids"]
         place = int((ids != 0).sum()) - 1 if version == "msclap 2023" else 0
         vectors.append(projected(kind, heads[1], hidden[:, place]))
     torch.testing.assert_close(pair.text(CAPTIONS), torch.cat(vectors), rtol=0, atol=1e-5)

@@ -52,7 +52,8 @@ def test_clap_gives_the_features_of_transformers(clap: Path) -> None:
     inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # the extractor draws one at random
     audio = model.embed_audio(clips, torch.full((3,), RATE))
     torch.testing.assert_close(audio, whole.get_audio_features(**inputs).pooler_output, rtol=0, atol=1e-5)
-    tokens = model.text_encoder.tokenizer(CAPTIONS, padding=True, return_tensors="pt")
+    tokenizer: Any = model.text_encoder.tokenizer
+    tokens = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
     text = whole.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output
     torch.testing.assert_close(model.embed_text(CAPTIONS), text, rtol=0, atol=1e-5)
 
@@ -102,7 +103,8 @@ def test_pe_audio_gives_the_embeddings_of_transformers(tmp_path: Path) -> None:
     model = evaluated(pair)
     clips, lengths = noise(3, 9_700), torch.tensor([9_700, 1_000, 9_700])  # no whole number of hops
     given = model.embed_audio(clips, lengths)
-    tokens = model.text_encoder.tokenizer(CAPTIONS, padding=True, return_tensors="pt")
+    tokenizer: Any = model.text_encoder.tokenizer
+    tokens = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
     text = {name: tokens[name] for name in ("input_ids", "attention_mask")}
     scores = []
     for clip, end, vector in zip(clips, lengths.tolist(), given, strict=True):

@@ -90,7 +90,7 @@ def test_a_hugging_face_encoder_needs_nothing_but_the_folder(tmp_path: Path) -> 
     torch.manual_seed(0)
     text, audio = HuggingFaceText(model, "mean"), SmallCNN(width=4)
     dual = DualEncoder(audio, text, SameAudio(), InfoNCE()).eval()
-    settings = {
+    settings: dict[str, Any] = {
         "audio_encoder": {"class_path": "SmallCNN", "init_args": {"width": 4}},
         "text_encoder": {"class_path": "HuggingFaceText", "init_args": {"model": model, "pooling": "mean"}},
         "matcher": {"class_path": "lightning_modules.matchers.Cosine"},
@@ -114,7 +114,7 @@ def test_a_pretrained_pair_is_exported_by_its_name(tmp_path: Path) -> None:
     after = load_run(tmp_path / "made", "cpu")
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 48_000)).astype(np.float32)
     vectors = [each.encode_audio(list(noise), sample_rate=48_000, progress=False) for each in (before, after)]
-    np.testing.assert_array_equal(*vectors)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
     assert isinstance(after, FinishedModel)
 
 
@@ -180,7 +180,8 @@ def test_onnx_gives_the_same_embeddings(tmp_path: Path) -> None:
     lines = list(export_onnx(model.model, tmp_path))
     assert all("largest difference" in line for line in lines), lines
     session = onnxruntime.InferenceSession(str(tmp_path / "text.onnx"))
-    tokens = model.model.text_encoder.tokenizer(["rain falls on the roof"] * 3, return_tensors="np")
+    tokenizer: Any = model.model.text_encoder.tokenizer
+    tokens = tokenizer(["rain falls on the roof"] * 3, return_tensors="np")
     given = session.run(None, {name: tokens[name] for name in ("input_ids", "attention_mask")})[0]
     np.testing.assert_allclose(given, model.encode_text(["rain falls on the roof"] * 3), rtol=0, atol=1e-4)
 
