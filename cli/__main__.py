@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -56,6 +57,8 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
         arguments: without the program's name; None: those of the process, which ranks of a training are started with.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # classes of one's own are found in the working directory
     if not given or given[0] not in names:
         return _help(program, names, given)
     command = load_command(given[0])

@@ -68,7 +68,7 @@ def export(source: Source, folder: Path, name: str | None = None, licence: str =
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_exported(folder))):
         raise RunError(f"{folder}: holds something else than an exported model; give a new folder")
     try:
-        write_model(folder, source.model, source.config["model"], source.max_seconds)
+        write_model(folder, source.model, source.config["model"], source.max_seconds, source.config.get("model_class"))
         pair = source.model.pair
         card = card_of(
             name or folder.name,

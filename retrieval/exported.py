@@ -11,6 +11,7 @@ from common.atomic_files import replacing
 from common.errors import ModelError
 from common.text import one_line
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.model_class import model_class
 from lightning_modules.weights import load_weights
 from retrieval.load_run import built
 from retrieval.portable import make_portable
@@ -34,7 +35,9 @@ def is_exported(path: Path) -> bool:
     return (path / SETTINGS).is_file()
 
 
-def write_model(folder: Path, model: DualEncoder, settings: dict[str, Any], max_seconds: float | None) -> None:
+def write_model(
+    folder: Path, model: DualEncoder, settings: dict[str, Any], max_seconds: float | None, own_class: str | None = None
+) -> None:
     """Write weights and settings of a model into a folder.
 
     Args:
@@ -42,6 +45,7 @@ def write_model(folder: Path, model: DualEncoder, settings: dict[str, Any], max_
         model: any dual encoder.
         settings: of the model, as a run's config has them.
         max_seconds: its recordings are cropped to.
+        own_class: of a model of one's own (`model_class` of the run's config).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
@@ -61,6 +65,7 @@ def write_model(folder: Path, model: DualEncoder, settings: dict[str, Any], max_
     with replacing(folder / WEIGHTS) as beside:
         save_file(weights, beside, {"format": "pt"})
     content = {"format": FORMAT, "sample_rate": model.sample_rate, "max_seconds": max_seconds, "model": parts}
+    content |= {"model_class": own_class}
     with replacing(folder / SETTINGS) as beside:
         beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -80,7 +85,7 @@ def load_exported(folder: Path) -> tuple[DualEncoder, float | None]:
     if version != FORMAT:
         raise ModelError(f"{path}: has format {version}, and this version reads {FORMAT}; update audio-relevance")
     settings = {"audio_encoder": None, "text_encoder": None, **UNUSED, **_outside(parts, folder)}
-    model: DualEncoder = built(DualEncoder, settings, subclass=False)
+    model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False)
     load_weights(model, folder / WEIGHTS)
     return model.eval(), max_seconds
 
