@@ -64,7 +64,12 @@ def write_model(
     weights = {name: tensor for name, tensor in weights.items() if not name.startswith(("objective.", "relevance."))}
     with replacing(folder / WEIGHTS) as beside:
         save_file(weights, beside, {"format": "pt"})
-    content = {"format": FORMAT, "sample_rate": model.sample_rate, "max_seconds": max_seconds, "model": parts}
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "sample_rate": model.sample_rate,
+        "max_seconds": max_seconds,
+        "model": parts,
+    }
     content |= {"model_class": own_class}
     with replacing(folder / SETTINGS) as beside:
         beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
