@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from common.errors import DataError
-from datamodules.downloads import sources
-from datamodules.downloads.archives import holds_files, require_seven_zip, unpack
 from common.file_kinds import checkpoint_fault, json_fault
 from common.http import download, read_json
 from common.pinned import download_pinned
 from common.pretrained import PASST, github_path
+from datamodules.downloads import sources
+from datamodules.downloads.archives import holds_files, require_seven_zip, unpack
 from datamodules.wavcaps_layout import FOLDERS
 
 MOST_PAGES = 1000
@@ -89,7 +89,7 @@ def get_audiocaps(root: Path, server: str) -> None:
 
 
 def get_passt(root: Path, server: str) -> None:
-    """PaSST's checkpoint, as `fit` fetches it at first use. Its owners publish no checksum, so compare the one printed."""
+    """PaSST's checkpoint, into the folder where training looks for it, or any other. Compare the checksum it prints."""
     path = root / Path(PASST).name
     sha256 = download_pinned(server + github_path(PASST), path, fault=checkpoint_fault)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256:{sha256}")

@@ -12,9 +12,9 @@ import torch
 
 from cli.__main__ import main
 from common.errors import DataError
+from common.http import download, read_json
 from common.pretrained import PASST, github_path
 from datamodules.downloads.datasets import hub_files
-from common.http import download, read_json
 from tests.support.local_server import Server
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to continue</body>"
