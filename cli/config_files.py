@@ -9,6 +9,7 @@ import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from common.renamed import with_new_names
+from common.text import cause_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -105,7 +106,7 @@ def bases_of(config: str) -> list[str]:
     try:
         content = yaml.safe_load(Path(config).read_text(encoding="utf-8") if is_file else config)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
+        raise TypeError(f"config {config} is not YAML ({cause_of(error)}); fix it") from error
     if not isinstance(content, dict):
         what = "is empty" if content is None else "is no table of settings"
         raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
