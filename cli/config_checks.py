@@ -14,8 +14,10 @@ from common.directions import DIRECTIONS
 from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
+from evaluation.query_metric import GRADED, check_metrics
 from evaluation.ranking import retrieval_metrics
 from evaluation.scores import MatrixScores
+from experiments.run_folder import LONGEST_NAME
 from experiments.saved_config import read_saved_config
 from lightning_modules.training.schedules import Schedule
 
@@ -49,6 +51,12 @@ def apply_sentence_bert(options: Any) -> None:
         arguments["model"] = wanted
 
 
+def make_room_for_pair(model: Any) -> None:
+    """Take out encoders and matcher, the defaults among them, where a pretrained pair brings its own."""
+    if model.get("pair") is not None:
+        model.audio_encoder = model.text_encoder = model.matcher = None
+
+
 def check_mixed_targets(options: Any) -> None:
     """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
 
@@ -75,19 +83,36 @@ def check_precision(precision: Any) -> None:
         )
 
 
-def check_monitor(monitor: str) -> None:
-    """Whether a value of that name is logged in validation.
+def check_monitor(options: Any) -> None:
+    """Whether a value of the name that `run.monitor` gives is logged in validation.
 
     Raises:
         RunError: it is not; the message names the nearest one, and all.
+        RelevanceError: the name of a metric of one's own is taken.
     """
-    metrics = [*retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    monitor = options.run.monitor
+    listed = options.model.get("metrics") or []
+    own = [class_named(part.class_path)(**(part.get("init_args") or Namespace()).as_dict()) for part in listed]
+    check_metrics(own)  # metrics are cheap to build: the model is built later, and may be large
+    built_in = retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary()
+    metrics = [*built_in, GRADED, *(metric.name for metric in own)]
     known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
     if monitor not in known:
         raise RunError(
             f"run.monitor is '{monitor}'{nearest_name(monitor, known)}; there are: val/loss, and val/text_to_audio/ or "
             f"val/audio_to_text/ before {', '.join(metrics)}"
         )
+
+
+def check_project(project: str) -> None:
+    """Whether Weights & Biases takes the name of a project.
+
+    Raises:
+        RunError: it does not.
+    """
+    if (wrong := set(project) & set("/\\#?%:")) or not 0 < len(project) <= LONGEST_NAME:
+        what = f"without {' '.join(sorted(wrong))}" if wrong else f"of 1 to {LONGEST_NAME} characters"
+        raise RunError(f"run.wandb_project is '{project}': give a name {what}")
 
 
 def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
@@ -101,7 +126,7 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     former = read_saved_config(saved)
     differing = [
         difference
-        for part in ("model", "data", "trainer")
+        for part in ("model_class", "model", "data", "trainer")
         for difference in differing_settings(former.get(part), now.get(part), part)
         if not difference.startswith(MAY_CHANGE)
         and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))
@@ -121,7 +146,7 @@ def warn_of_other_schedule(saved: Path, schedule: Schedule, epochs: int | None) 
         schedule: of the learning rate.
         epochs: trainer.max_epochs now; None or -1: without end.
     """
-    former = read_saved_config(saved)["trainer"]["max_epochs"] if saved.is_file() else None
+    former = (read_saved_config(saved).get("trainer") or {}).get("max_epochs") if saved.is_file() else None
     if former is None or epochs is None or min(former, epochs) < 1:
         return
     end = min(former, epochs)
@@ -144,7 +169,7 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
     former = read_saved_config(saved)["model"]
     return [
         difference
-        for part in ("audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
+        for part in ("pair", "audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
         for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
     ]
 

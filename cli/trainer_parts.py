@@ -16,16 +16,20 @@ from cli.callback_checks import as_list
 from cli.run_setup import CODE
 from common.errors import RunError
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO
+from experiments.callbacks.baseline_test import BaselineTest
 from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
+from experiments.callbacks.pictures import Pictures
 from experiments.callbacks.result_writer import RunWriter
 from experiments.callbacks.resumed_callbacks import ResumedCallbacks
 from experiments.callbacks.weight_averaging import AveragedWeights
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.loggers.wandb_logger import wandb_logger
 from experiments.results.embeddings_file import audio_weights_sha256
+from experiments.results.experiment import Experiment
 from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, RunOptions
+from lightning_modules.pairs import Pair
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +59,13 @@ def loggers_of(run: RunOptions, folder: RunFolder, subcommand: str, configured: 
 
 
 def callbacks_of(
-    run: RunOptions, folder: RunFolder, seed: int, judgements: HumanJudgements | None, *, resume: bool
+    run: RunOptions,
+    folder: RunFolder,
+    seed: int,
+    judgements: HumanJudgements | None,
+    baseline: Experiment | None,
+    *,
+    resume: bool,
 ) -> list[Callback]:
     """The callbacks that keep checkpoints and write results, and those that complete Lightning's own.
 
@@ -64,6 +74,7 @@ def callbacks_of(
         folder: of the run.
         seed: of the run.
         judgements: human judgements of the evaluated split.
+        baseline: that a test is compared with.
         resume: whether the run is continued.
     """
     return [
@@ -71,6 +82,8 @@ def callbacks_of(
         ResumedCallbacks(),
         RunCheckpoint(folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
         RunWriter(folder, CODE, seed, resume=resume, overwrite=run.overwrite, judgements=judgements),
+        Pictures(folder),
+        *([BaselineTest(folder, baseline)] if baseline else []),
     ]
 
 
@@ -92,6 +105,16 @@ def best_or_last(folder: RunFolder) -> Path:
         log.warning("%s: training ended before a validation, so the last checkpoint is taken", folder.path)
         return folder.last
     raise RunError(f"{folder.best}: no such checkpoint; run `fit` with the same configs first, or give --ckpt_path")
+
+
+def checkpoint_to_evaluate(folder: RunFolder, pair: Pair | None) -> str | None:
+    """The checkpoint that is evaluated; None where a pretrained pair was not trained here, which is evaluated as it is.
+
+    Raises:
+        RunError: there is no checkpoint, and no pair.
+    """
+    untrained = not folder.best.is_file() and not folder.last.is_file()
+    return None if pair is not None and untrained else str(best_or_last(folder))
 
 
 def embedding_writer(

@@ -91,9 +91,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
         RunError: it cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
+        content: Any = json.loads(path.read_text()) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: not JSON ({error}); delete it") from error
+    if not isinstance(content, dict) or not all(isinstance(facts, dict) for facts in content.values()):
+        raise RunError(f"{path}: not a table of what is known of each stage; delete it")
     return content
 
 
@@ -131,7 +133,14 @@ def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], dev
 
 
 def _described(manifest: Mapping[str, Any]) -> str:
-    return f"{manifest['clips']} with {manifest['captions']} captions, sha256 {manifest['sha256'][:12]}"
+    experts = [
+        f", {name} {store['sha256']['frames.npy'][:12]}"
+        for name, stores in manifest.get("experts", {}).items()
+        for store in stores
+    ]
+    return (
+        f"{manifest['clips']} with {manifest['captions']} captions, sha256 {manifest['sha256'][:12]}{''.join(experts)}"
+    )
 
 
 def update_provenance(path: Path, stage: str, facts: Mapping[str, Any]) -> None:

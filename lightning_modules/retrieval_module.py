@@ -1,7 +1,7 @@
 """Training on relevance and evaluation by ranking, for any model that embeds recordings and captions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import lightning as L
@@ -17,6 +17,7 @@ from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
 from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
+from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
@@ -39,15 +40,17 @@ class RetrievalModule(L.LightningModule):
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split.
         parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
+        metrics: of one's own, computed with each evaluation beside the built-in ones.
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
-        evaluation: the last one.
+        evaluation: the last one. Callbacks find this epoch's in `on_validation_epoch_end` and `on_test_epoch_end` too.
         given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
 
     Raises:
         ModelError: `loss_batch` is below 2.
+        RelevanceError: a metric's name is taken.
     """
 
     matcher: Matcher
@@ -60,10 +63,13 @@ class RetrievalModule(L.LightningModule):
         schedule: Schedule,
         loss_batch: int,
         parameter_groups: Groups | None = None,
+        metrics: Sequence[QueryMetric] = (),
     ) -> None:
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
+        check_metrics(metrics)
+        self.query_metrics = tuple(metrics)
         self.optimizer_of = optimizer
         self.schedule = schedule
         self.loss_batch = loss_batch
@@ -206,6 +212,14 @@ class RetrievalModule(L.LightningModule):
         """Embed a batch into the pool."""
         self._collect(batch)
 
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Evaluate after the last batch."""
+        self._evaluate_if_last("validation")
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Evaluate after the last batch."""
+        self._evaluate_if_last("test")
+
     def predict_step(self, batch: Batch | None, batch_idx: int) -> dict[str, Any]:
         """Names, ids (A,) and what is embedded (A, D) of a batch's recordings; nothing where none could be read."""
         if batch is None:
@@ -218,23 +232,30 @@ class RetrievalModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the ranking metrics of the validation split."""
-        pool = self._evaluate("validation", "val").pool
-        self.log("val/loss", self.pool_loss(pool), prog_bar=True)
+        self.log("val/loss", self.pool_loss(self._logged("val").pool), prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Log the ranking metrics of the test split."""
-        self._evaluate("test", "test")
+        self._logged("test")
 
     def _collect(self, batch: Batch) -> None:
         audio, text = self.embed(batch)
         described = batch.audio_ids[batch.caption_audio]
         self.collector.update(audio, batch.audio_ids, text, batch.caption_ids, described)
 
-    def _evaluate(self, split: Split, prefix: str) -> Evaluation:
+    def _evaluate_if_last(self, split: Split) -> None:
+        """Rank the pool once it is complete: at the epoch's end Lightning calls callbacks before the model."""
+        if not self.trainer._evaluation_loop.batch_progress.is_last_batch:
+            return
         pool = self.collector.compute()
         self.collector.reset()
         known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
-        self.evaluation = evaluate(split, pool, self.pool_scores(pool), known, rank=sharded_metrics)
+        self.evaluation = evaluate(
+            split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
+        )
+
+    def _logged(self, prefix: str) -> Evaluation:
+        assert self.evaluation is not None
         for direction, ranking in self.evaluation.rankings.items():
             for name, value in ranking.summary().items():
                 shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")

@@ -54,6 +54,8 @@ example:
             raise RunError("a query is empty; say in words what you want to hear")
         if options.top < 1:
             raise RunError(f"--top is {options.top}; give at least 1")
+        if options.port is not None and not 1 <= options.port <= 65535:
+            raise RunError(f"--port is {options.port}; give a number from 1 to 65535")
 
         import logging
         import warnings

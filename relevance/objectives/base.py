@@ -86,6 +86,11 @@ class Objective(nn.Module):
         """The temperature of the prediction now."""
         return self._tau if self.log_tau is None else self.log_tau.float().exp()
 
+    def begin_at(self, tau: float | None) -> None:
+        """Let a trained temperature begin at that of a pretrained model, where there is one."""
+        if self.log_tau is not None and tau is not None:
+            self.log_tau.data.fill_(math.log(tau))
+
     def forward(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Scalar loss of scores (Q, N) against relevance (Q, N)."""
         return listnet_loss(scores, relevance, self.tau, self.omega)

@@ -11,9 +11,8 @@ class InfoNCE(Objective):
     Args:
         direction: "text_to_audio", "audio_to_text", or "both", their mean.
         tau: temperature of the prediction. Far below 0.05 only the hardest negative of a query counts, and a wrong
-        label
-            costs most; near 1 cosines, which differ by 2 at most, cannot tell items apart, and the loss stays near log
-            N.
+            label costs most; near 1 cosines, which differ by 2 at most, cannot tell items apart, and the loss stays
+            near log N.
         learn_tau: train tau, in the log, beginning at `tau`.
 
     Relations: take `ListNet` where other recordings fit a caption partly, `MaxMargin` where batches are small or

@@ -161,7 +161,7 @@ def test_an_evaluation_is_of_the_scores_that_are_given() -> None:
 
 def test_graded_relevance_of_other_recordings_is_left_out() -> None:
     for known in (None, np.ones((5, 5), np.float32)):
-        assert all(not ranking.graded for ranking in evaluate("test", pool(), known=known).rankings.values())
+        assert all(not ranking.further for ranking in evaluate("test", pool(), known=known).rankings.values())
 
 
 @pytest.mark.parametrize(

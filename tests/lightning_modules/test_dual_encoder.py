@@ -259,8 +259,8 @@ def naive_metrics(scores: np.ndarray, right: list[bool], gains: np.ndarray) -> d
     return {
         "AP@10": sum(precisions) / max(len(precisions), 1),
         "AP@10_all": sum(precisions) / sum(right),
-        **{f"R@{k}": sum(hits[:k]) / sum(right) for k in (1, 5, 10)},
-        **{f"hit@{k}": float(any(hits[:k])) for k in (1, 5, 10)},
+        **{f"R@{k}": sum(hits[:k]) / sum(right) for k in (1, 5, 10, 50)},
+        **{f"hit@{k}": float(any(hits[:k])) for k in (1, 5, 10, 50)},
         "first_rank": hits.index(True) + 1,
         "tied": 0.0,
         "nDCG@10": discounted(gains[order]) / discounted(np.sort(gains)[::-1]),
@@ -306,7 +306,7 @@ def test_graded_relevance_is_used_only_where_it_is_known_of_all(tmp_path: Path, 
     trainer.test(model, datamodule=data, verbose=False)
     assert model.evaluation is not None
     for result in model.evaluation.rankings.values():
-        assert (result.graded, result.graded_chance) == ({}, {})
+        assert (result.further, result.further_chance) == ({}, {})
     assert model.evaluation.rankings["text_to_audio"].items == (6 if options else 12)
     assert not [name for name in trainer.callback_metrics if "nDCG" in name]
 
