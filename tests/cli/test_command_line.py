@@ -8,11 +8,12 @@ import yaml
 
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
+from lightning_modules.audio_encoders import ExpertFeatures
 from tests.support.command_line import parsed, refused
 from tests.support.corpus import Corpus
 
-OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
-"""Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
+OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml", "glove_words.yaml")
+"""Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py, glove_words.yaml with experts."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
@@ -28,9 +29,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
-    cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
+    of_experts = config.startswith(("oncescu2021", "koepke2022"))
+    small = "glove_words.yaml" if of_experts else "small.yaml"
+    cli = parsed("fit", "--config", config, "--config", small, "--model.init_from", "null")
     built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
+    assert isinstance(built.model.audio_encoder, ExpertFeatures) == of_experts
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
 
