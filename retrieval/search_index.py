@@ -110,7 +110,7 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
     facts = {
         "checkpoint": str(folder.best),
         "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
-        "audio_encoder": json.dumps(config["model"]["audio_encoder"], sort_keys=True),
+        "audio_encoder": json.dumps(config["model"].get("pair") or config["model"]["audio_encoder"], sort_keys=True),
     }
     index = folder.search_index(root)
     _drop_damaged(index)
