@@ -9,12 +9,16 @@ import yaml
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from common.pretrained import PASST
+from lightning_modules.audio_encoders import ExpertFeatures
 from tests.support.command_line import parsed, refused
 from tests.support.local_server import serve
 from tests.support.pairs import save_clap
 
-OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml", "clap_pair.yaml", "clap_zero_shot.yaml")
-"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair below."""
+OTHER_ENCODERS = (
+    *("small.yaml", "random_weights.yaml", "lora.yaml"),
+    *("clap_pair.yaml", "clap_zero_shot.yaml", "glove_words.yaml"),
+)
+"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair and experts below."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
@@ -30,9 +34,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
-    cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
+    of_experts = config.startswith(("oncescu2021", "koepke2022"))
+    small = "glove_words.yaml" if of_experts else "small.yaml"
+    cli = parsed("fit", "--config", config, "--config", small, "--model.init_from", "null")
     built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
+    assert isinstance(built.model.audio_encoder, ExpertFeatures) == of_experts
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
 
