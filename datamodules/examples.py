@@ -66,6 +66,7 @@ def _example(
             position=position,
             offset=audio["offset"],
             gain=audio["gain"],
+            begin=audio["begin"],
         )
     return Example(
         waveform=waveform,

@@ -47,7 +47,9 @@ class WholeRecordings:
                     "use them whole"
                 )
         self.audio_ids: npt.NDArray[np.int64] = np.array([row["audio_id"] for row in audio], dtype=np.int64)
-        self.keys = [f"{_file(row['path'])} {row['offset']} {row['frames']} {row['sample_rate']}" for row in audio]
+        self.keys = [
+            f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}" for row in audio
+        ]
         self._dataset: Dataset[Example] = ConcatDataset(datasets)
         self._num_workers = num_workers
 
