@@ -59,7 +59,7 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
     else:
         split = given.index("--") if command.has_rest and "--" in given else len(given)
         command.add_arguments(parser)
-        options = parser.parse_args(given[1:split])
+        options = parser.parse_intermixed_args(given[1:split])
         if command.has_rest:
             options.rest = given[split + 1 :]
     return exit_code_of(lambda: command.run(options), command.interrupted)
