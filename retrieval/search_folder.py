@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def embed_windows(
         collate_fn=list,
     )
     told: set[str] = set()
-    for examples in track(loader, "embedding recordings", transient=True):
+    for examples in _tracked(loader, "embedding recordings"):
         for fault in (example for example in examples if isinstance(example, str) and example not in told):
             told.add(fault)
             log.warning("left out: %s", fault)
@@ -164,7 +165,7 @@ def _renewed(
     held, current = still_valid(path, stamps, facts)
     before = set() if held is None else set(held.table["name"].to_pylist())
     new: list[Window] = []
-    for name in track([name for name in stamps if name not in before], "checking audio", transient=True):
+    for name in _tracked([name for name in stamps if name not in before], "checking audio"):
         try:
             new += windows_of(name, files[name], read_info(files[name]), seconds)
         except DataError as error:
@@ -239,3 +240,7 @@ def _is_utf8(name: str) -> bool:
         log.warning("left out: %r: its name is not UTF-8; rename it", name)
         return False
     return True
+
+
+def _tracked(work: Any, task: str) -> Any:
+    return track(work, task, transient=True) if sys.stdout.isatty() and len(work) else work

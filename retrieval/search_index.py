@@ -313,7 +313,7 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
         num_workers=settings.get("num_workers", 0),
     )
     print(f"index: {summary}")
-    return recordings_of(windows, root, folder.search_index(root))
+    return recordings_of(windows, audio, folder.search_index(root))
 
 
 def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Recordings:
@@ -324,13 +324,13 @@ def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Rec
     return Recordings(
         source=str(root),
         names=names,
-        paths=[root / name for name in names],
+        paths=[root.expanduser().resolve() / name for name in names],
         seconds=windows.table["seconds"].take(first).to_pylist(),
         vectors=windows.vectors,
         counts=counts[first].astype(np.int64),
         starts=windows.table["start"].to_numpy(),
         window=None if windows.facts["window"] == "None" else float(windows.facts["window"]),
-        file=None if file is None else file.with_suffix(f".{windows.facts['id']}.faiss"),
+        file=None if file is None else file.with_name(f"{file.stem.replace('.', '_')}.{windows.facts['id']}.faiss"),
     )
 
 

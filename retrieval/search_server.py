@@ -42,7 +42,7 @@ IDLE_SECONDS = 20.0  # without a byte from or to a client
 UPLOAD_SECONDS = 120.0
 CHUNK = 1 << 18  # bytes
 SAFE = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -209,12 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
         kind = AUDIO_TYPES.get(path.suffix.lower(), "audio/ogg")
         with path.open("rb") as file:
             size = path.stat().st_size
-            first, last = _range(self.headers.get("Range"), size)
-            part = (first, last) != (0, size - 1) or "Range" in self.headers
+            part = _range(self.headers.get("Range"), size)
+            first, last = part or (0, size - 1)
             headers = {"Accept-Ranges": "bytes"}
-            if part:
+            if part is not None:
                 headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-            self._head(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, kind, last - first + 1, headers)
+            self._head(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT, kind, last - first + 1, headers)
             file.seek(first)
             left = 0 if self.command == "HEAD" else last - first + 1
             while left > 0 and (data := file.read(min(CHUNK, left))):
@@ -295,11 +295,11 @@ def _number(asked: dict[str, str], name: str, default: float) -> float:
     return value
 
 
-def _range(header: str | None, size: int) -> tuple[int, int]:
-    """First and last byte that a Range header asks for; everything where there is none that is understood."""
+def _range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First and last byte that a Range header asks for; None: everything, or it is not understood."""
     begin, _, end = (header or "").removeprefix("bytes=").partition("-")
     if not (header or "").startswith("bytes=") or not (begin.isdecimal() or (not begin and end.isdecimal())):
-        return 0, size - 1
+        return None
     if not begin:
         return max(size - int(end), 0), size - 1
     last = min(int(end), size - 1) if end.isdecimal() else size - 1

@@ -107,8 +107,8 @@ def parts_folder(path: Path) -> Path:
 def still_valid(path: Path, stamps: Mapping[str, Stamp], facts: Mapping[str, str]) -> tuple[Windows | None, bool]:
     """Windows, of a file and its parts, of recordings that are there and have not changed, in the order of `stamps`.
 
-    Only recordings with all their windows count. What cannot be read is left, with a warning: it is there to save time
-    only. Also says whether this is the file itself, so that nothing has to be written.
+    Only recordings with all their windows count. What cannot be read is deleted, with a warning: it is there to save
+    time only. Also says whether this is the file itself, so that nothing has to be written.
     """
     found: list[Windows] = []
     for file in ([path] if path.exists() else []) + sorted(parts_folder(path).glob("[!.]*.arrow")):
@@ -116,6 +116,7 @@ def still_valid(path: Path, stamps: Mapping[str, Stamp], facts: Mapping[str, str
             windows = read_windows(file)
         except RunError:
             log.warning("%s: cannot be read, so its recordings are embedded again", file)
+            file.unlink(missing_ok=True)
             continue
         if len(windows.table) and all(windows.facts[fact] == facts[fact] for fact in DECISIVE):
             found.append(windows)

@@ -94,7 +94,7 @@ def _inverted_file(vectors: Floats, file: Path | None) -> Any | None:
         return None
     if file is not None and file.is_file():
         try:
-            index = faiss.read_index(str(file))
+            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP)
             if (index.ntotal, index.d) == vectors.shape:
                 return index
         except RuntimeError:
@@ -111,6 +111,8 @@ def _inverted_file(vectors: Floats, file: Path | None) -> Any | None:
     for begin in range(0, len(vectors), BLOCK):
         index.add(np.ascontiguousarray(vectors[begin : begin + BLOCK]))
     if file is not None:
+        for former in file.parent.glob(f"{file.name.split('.')[0]}.*.faiss"):
+            former.unlink()
         with replacing(file) as beside:
             faiss.write_index(index, str(beside))
     return index

@@ -122,9 +122,13 @@ def print_hits(query: str, hits: list[Hit]) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    columns = ("rank", "similarity", Column("file", overflow="fold"), Column("seconds", justify="right"))
+    columns: tuple[str | Column, ...] = ("rank", "similarity", Column("file", overflow="fold"), Column("seconds", justify="right"))
+    parts = any(hit.start is not None for hit in hits)
+    if parts:
+        columns = (*columns, Column("best part from", justify="right"))
     table = Table(*columns, title=escape(query), title_justify="left", title_style="bold")
     for hit in hits:
         seconds = "" if hit.seconds is None else f"{hit.seconds:.1f}"
-        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds)
+        start = [] if not parts else ["" if hit.start is None else f"{hit.start:.1f}"]
+        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds, *start)
     Console().print(table)
