@@ -134,8 +134,11 @@ def index_folder(
 
     Raises:
         DataError: there is no such folder, or no audio in it.
-        RunError: no recording could be embedded, or another process makes the same index.
+        RunError: no recording could be embedded, the model reads no audio, or another process makes the same index.
     """
+    if not getattr(model.audio_encoder, "reads_audio", True):
+        what = type(model.audio_encoder).__name__
+        raise RunError(f"{what} reads stored features, no audio files; search the run's test (without a FOLDER)")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}; give the folder of your recordings")

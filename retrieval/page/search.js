@@ -199,9 +199,9 @@ addEventListener("keydown", (event) => {
 
 (async () => {
   about = await ask("about");
-  const windows = about.windows > about.recordings ? `, ${about.windows.toLocaleString()} windows of ${about.window} s` : "";
+  const windows = about.windows > about.recordings ? `, ${about.windows.toLocaleString()} windows of at most ${about.window} s` : "";
   const hours = about.hours >= 0.1 ? ` (${about.hours.toFixed(1)} hours)` : "";
-  $("about").textContent = `${about.recordings.toLocaleString()} recordings${hours}${windows} of ${about.source}, ranked by ${about.model}`;
+  $("about").textContent = `${about.recordings.toLocaleString()} recordings${hours}${windows}, in ${about.source}, ranked by ${about.model}`;
   for (const folder of about.folders) $("folder").add(new Option(folder, folder));
   $("folder").parentElement.hidden = !about.folders.length;
   $("drop").hidden = !about.examples;
