@@ -87,7 +87,7 @@ class AnnotatedFolder(AnnotatedDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
-        self.columns, self.name, self.audio, self.rows = columns, name, audio, rows
+        self.columns, self.pattern, self.audio, self.rows = columns, name, audio, rows
         self.captions = [columns.captions] if isinstance(columns.captions, str) else list(columns.captions)
         self._fields = re.findall(r"{([^{}]+)}", name)
         if not self._fields or re.search(r"[{}]", re.sub(r"{[^{}]+}", "", name)):
@@ -182,7 +182,7 @@ class AnnotatedFolder(AnnotatedDataModule):
         def value(field: re.Match[str]) -> str:
             return split if field[1] == "split" and "split" not in row[1] else plain_number(self._one(row, field[1]))
 
-        name = re.sub(r"{([^{}]+)}", value, self.name)
+        name = re.sub(r"{([^{}]+)}", value, self.pattern)
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not name.isprintable() or "\\" in name or not path.parts:
             raise DataError(f"{row[0]}: {name!r} is not the name of a file below {self.audio}; fix the row")

@@ -47,7 +47,7 @@ class Window(NamedTuple):
     info: AudioInfo
     position: float
     start: float
-    count: int
+    of: int
 
 
 def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None) -> list[Window]:
@@ -214,7 +214,7 @@ def _write_part(
         [window.name for window in windows],
         [stamps[window.name] for window in windows],
         [window.info.frames / window.info.sample_rate for window in windows],
-        [window.count for window in windows],
+        [window.of for window in windows],
         [window.start for window in windows],
         vectors,
     )

@@ -154,5 +154,5 @@ def _checksum(table: pa.Table) -> int:
     """Of all embeddings, read once through: a second for a million vectors of 512 numbers."""
     checksum = 0
     for chunk in table["embedding"].chunks:
-        checksum = zlib.crc32(memoryview(np.ascontiguousarray(chunk.flatten().to_numpy())).cast("B"), checksum)
+        checksum = zlib.crc32(chunk.flatten().to_numpy().view(np.uint8).data, checksum)
     return checksum

@@ -70,23 +70,21 @@ class VectorSearch:
         if self._index is None or size < self.exact_below or count * SPARE > size // 20:
             every = np.arange(len(self.vectors)) if rows is None else rows
             return every, self.scores(query, rows)
-        import faiss
-
-        options = faiss.SearchParametersIVF(nprobe=NPROBE)
+        faiss: Any = _faiss()
+        selected = {}
         if rows is not None:
             allowed = np.zeros(len(self.vectors), bool)
             allowed[rows] = True
-            bits = np.packbits(allowed, bitorder="little")
-            options = faiss.SearchParametersIVF(nprobe=NPROBE, sel=faiss.IDSelectorBitmap(bits))
+            selected["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        options = faiss.SearchParametersIVF(nprobe=NPROBE, **selected)
         _, ids = self._index.search(query[None], count * SPARE, params=options)
         found: Ints = np.sort(ids[0][ids[0] >= 0])
         return found, self.vectors[found] @ query
 
 
 def _inverted_file(vectors: Floats, file: Path | None) -> Any | None:
-    try:
-        import faiss
-    except ImportError:
+    faiss = _faiss()
+    if faiss is None:
         log.warning(
             "%s vectors are compared one by one, since FAISS is not installed; pip install 'audio-relevance[search]'",
             f"{len(vectors):,}",
@@ -116,3 +114,11 @@ def _inverted_file(vectors: Floats, file: Path | None) -> Any | None:
         with replacing(file) as beside:
             faiss.write_index(index, str(beside))
     return index
+
+
+def _faiss() -> Any | None:
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return faiss

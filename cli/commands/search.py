@@ -122,7 +122,12 @@ def print_hits(query: str, hits: list[Hit]) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    columns: tuple[str | Column, ...] = ("rank", "similarity", Column("file", overflow="fold"), Column("seconds", justify="right"))
+    columns: tuple[str | Column, ...] = (
+        "rank",
+        "similarity",
+        Column("file", overflow="fold"),
+        Column("seconds", justify="right"),
+    )
     parts = any(hit.start is not None for hit in hits)
     if parts:
         columns = (*columns, Column("best part from", justify="right"))

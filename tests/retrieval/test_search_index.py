@@ -173,7 +173,7 @@ def test_mistakes_are_told(index: SearchIndex) -> None:
 def test_windows_cover_a_recording(frames: int, seconds: float | None, starts: list[float]) -> None:
     found = windows_of("a", Path("a"), AudioInfo(frames, 1), seconds)
     assert [window.start for window in found] == starts
-    assert {window.count for window in found} == {len(starts)}
+    assert {window.of for window in found} == {len(starts)}
 
 
 def test_a_killed_indexing_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
