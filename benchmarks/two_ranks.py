@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from common.directions import Direction
 from datamodules.batch import Batch
 from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.dual_encoder import DualEncoder
@@ -48,19 +49,8 @@ class Graded(Relevance):
         vectors = torch.randn(captions, 16, generator=torch.Generator().manual_seed(1))
         self.table = (vectors @ vectors.T).sigmoid()
 
-    def __call__(self, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction) -> Tensor:
         return self.table[query_ids][:, item_ids]
-
-
-class Step(nn.Module):
-    """A training step as DDP wraps it."""
-
-    def __init__(self, model: DualEncoder) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.model.training_step(batch, 0)
 
 
 def whole_batch(pairs: int) -> Batch:
@@ -96,6 +86,11 @@ def model_of(name: str, pairs: int) -> DualEncoder:
     text = HuggingFaceText(MINILM, pooling="mean", dropout=0.0, attention_dropout=0.0)
     model = DualEncoder(audio, text, relevance, objective(direction, learn_tau=True), matcher=Cosine(256))
     model.log = lambda *arguments, **options: None  # type: ignore[method-assign] # there is no trainer
+
+    def step(batch: Batch) -> Tensor:
+        return model.training_step(batch, 0)
+
+    model.forward = step  # type: ignore[method-assign, assignment] # what DDP wraps
     return model
 
 
@@ -114,7 +109,7 @@ def of_rank(rank: int, folder: str, pairs: int, steps: int) -> None:
     mine = some(whole_batch(pairs), range(rank * pairs // 2, (rank + 1) * pairs // 2))
     for name in OBJECTIVES:
         model = model_of(name, pairs)
-        result = gradients_and_seconds(model, DistributedDataParallel(Step(model)), mine, steps)
+        result = gradients_and_seconds(model, DistributedDataParallel(model), mine, steps)
         if rank == 0:
             torch.save(result, Path(folder) / f"{name}.pt")
     dist.barrier()
@@ -133,11 +128,11 @@ def main() -> None:
         for name in OBJECTIVES:
             model = model_of(name, options.pairs)
             whole = whole_batch(options.pairs)
-            alone, seconds = gradients_and_seconds(model, Step(model), whole, options.steps)
+            alone, seconds = gradients_and_seconds(model, model, whole, options.steps)
             two, seconds_of_two = torch.load(Path(folder) / f"{name}.pt", weights_only=True)
             model = model_of(name, options.pairs)
             turned = some(whole, range(options.pairs - 1, -1, -1))
-            otherwise, _ = gradients_and_seconds(model, Step(model), turned, 0)
+            otherwise, _ = gradients_and_seconds(model, model, turned, 0)
             print(
                 f"{name:24} gradients {apart(two, alone)}; one process, pairs in another order: "
                 f"{apart(otherwise, alone)}; one process {seconds:.2f} s, two ranks {seconds_of_two:.2f} s "

@@ -14,6 +14,7 @@ from common.directions import DIRECTIONS
 from common.errors import RunError
 from common.settings import differing_settings
 from common.text import nearest_name
+from evaluation.query_metric import GRADED, check_metrics
 from evaluation.ranking import retrieval_metrics
 from evaluation.scores import MatrixScores
 from experiments.saved_config import read_saved_config
@@ -75,13 +76,19 @@ def check_precision(precision: Any) -> None:
         )
 
 
-def check_monitor(monitor: str) -> None:
-    """Whether a value of that name is logged in validation.
+def check_monitor(options: Any) -> None:
+    """Whether a value of the name that `run.monitor` gives is logged in validation.
 
     Raises:
         RunError: it is not; the message names the nearest one, and all.
+        RelevanceError: the name of a metric of one's own is taken.
     """
-    metrics = [*retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary(), "nDCG@10"]
+    monitor = options.run.monitor
+    listed = options.model.get("metrics") or []
+    own = [class_named(part.class_path)(**(part.get("init_args") or Namespace()).as_dict()) for part in listed]
+    check_metrics(own)  # metrics are cheap to build: the model is built later, and may be large
+    built_in = retrieval_metrics(MatrixScores(torch.eye(2)), *2 * [torch.arange(2)]).summary()
+    metrics = [*built_in, GRADED, *(metric.name for metric in own)]
     known = ["val/loss", *(f"val/{direction}/{name}" for direction in DIRECTIONS for name in metrics)]
     if monitor not in known:
         raise RunError(

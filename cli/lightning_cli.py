@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,10 +39,13 @@ from cli.trainer_parts import (
 from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
+from experiments.callbacks.harmless import harmless
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
+from experiments.comparison.baseline import read_baseline
 from experiments.figures.run import draw_run
 from experiments.former_run import restore
+from experiments.loggers.pictures import log_picture
 from experiments.run_folder import RunOptions
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import fitting_weights
@@ -148,7 +152,7 @@ class RetrievalCLI(LightningCLI):
         run = self._options.run
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
-        check_monitor(run.monitor)
+        check_monitor(self._options)
         check_precision(self._options.trainer.precision)
         check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:
@@ -156,6 +160,8 @@ class RetrievalCLI(LightningCLI):
         self.seed = int(self._options.seed_everything)
         self.folder = run_folder_of(self._options)
         self.judgements = read_judgements(run, self.subcommand)
+        tested = self.subcommand == "test" or (self.subcommand == "fit" and run.test_after_fit)
+        self.baseline = read_baseline(Path(run.baseline), self.folder) if run.baseline and tested else None
         if self.subcommand == "fit" and is_rank_zero() and not self._options.trainer.fast_dev_run:
             self._held.callback(self.folder.lock().release)
             restore(self.folder.path)  # from a process that was killed
@@ -177,7 +183,7 @@ class RetrievalCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
         run, resume = self.config_init[self.subcommand].run, self.resume_from is not None
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
-        own = callbacks_of(run, self.folder, self.seed, self.judgements, resume=resume)
+        own = callbacks_of(run, self.folder, self.seed, self.judgements, self.baseline, resume=resume)
         if wants_wandb(run, str(self.subcommand)):
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
@@ -244,4 +250,6 @@ class RetrievalCLI(LightningCLI):
         """Draw the run."""
         if self.trainer.is_global_zero and self.folder.queries("test").is_file():
             draw_run(self.folder)
+            with harmless("figure", "Pictures"):
+                log_picture(self.trainer.loggers, "figure", self.folder.figure, self.trainer.global_step)
             print(f"figure: {self.folder.figure}")

@@ -16,14 +16,17 @@ from cli.callback_checks import as_list
 from cli.run_setup import CODE
 from common.errors import RunError
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO
+from experiments.callbacks.baseline_test import BaselineTest
 from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
+from experiments.callbacks.pictures import Pictures
 from experiments.callbacks.result_writer import RunWriter
 from experiments.callbacks.resumed_callbacks import ResumedCallbacks
 from experiments.callbacks.weight_averaging import AveragedWeights
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.loggers.wandb_logger import wandb_logger
 from experiments.results.embeddings_file import audio_weights_sha256
+from experiments.results.experiment import Experiment
 from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, RunOptions
 
@@ -55,7 +58,13 @@ def loggers_of(run: RunOptions, folder: RunFolder, subcommand: str, configured: 
 
 
 def callbacks_of(
-    run: RunOptions, folder: RunFolder, seed: int, judgements: HumanJudgements | None, *, resume: bool
+    run: RunOptions,
+    folder: RunFolder,
+    seed: int,
+    judgements: HumanJudgements | None,
+    baseline: Experiment | None,
+    *,
+    resume: bool,
 ) -> list[Callback]:
     """The callbacks that keep checkpoints and write results, and those that complete Lightning's own.
 
@@ -64,6 +73,7 @@ def callbacks_of(
         folder: of the run.
         seed: of the run.
         judgements: human judgements of the evaluated split.
+        baseline: that a test is compared with.
         resume: whether the run is continued.
     """
     return [
@@ -71,6 +81,8 @@ def callbacks_of(
         ResumedCallbacks(),
         RunCheckpoint(folder.checkpoints, run.monitor, run.monitor_mode, run.save_minutes),
         RunWriter(folder, CODE, seed, resume=resume, overwrite=run.overwrite, judgements=judgements),
+        Pictures(folder),
+        *([BaselineTest(folder, baseline)] if baseline else []),
     ]
 
 

@@ -6,12 +6,15 @@ beside the final file, which appears only when it is whole.
 """
 
 import contextlib
+import functools
 import hashlib
+import io
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +29,8 @@ Encode = Callable[[list[str]], npt.NDArray[np.floating]]  # n texts to (n, D)
 FORMAT = 1
 CHUNK = 2048  # texts between two savings
 HEADER = 128  # bytes of a .npy file before its rows
+CHECKSUM = 32  # bytes of the SHA-256 behind its rows, where `np.load` does not look
+BLOCK = 2**20  # bytes read at once
 
 
 def table_key(texts: Sequence[str], fingerprint: str, dtype: DType) -> str:
@@ -86,9 +91,29 @@ def cached_table(
                 "AUDIO_RELEVANCE_CACHE to another folder (what was written is kept)"
             ) from error
     try:
-        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+        table: np.memmap[Any, np.dtype[np.floating]] = np.load(path, mmap_mode="r")
+        state = path.stat()
+        _check(path, table.offset + table.nbytes, state.st_size, state.st_mtime_ns)
     except (ValueError, EOFError) as error:
         raise CacheError(f"{path}: is damaged ({error}); delete it to have it made again") from error
+    return table
+
+
+@functools.cache  # a table is looked up several times, and reading it whole may take a minute
+def _check(path: Path, size: int, on_disk: int, modified: int) -> None:
+    """Whether a table's first `size` bytes are those of the checksum behind them; a file of 0.1.0 has none.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if on_disk == size:
+        return
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for start in range(0, size, BLOCK):
+            digest.update(stream.read(min(BLOCK, size - start)))
+        if stream.read() != digest.digest():
+            raise ValueError("its checksum is another one")
 
 
 def _fill(
@@ -115,7 +140,7 @@ def _fill(
             done_file.unlink(missing_ok=True)  # of a former attempt, whose rows are gone
             # Room for both files now: hours later it would be too late to learn that there is none.
             _reserve(encoded, len(unique) * rows[0].nbytes)
-            _reserve(path.with_suffix(".whole"), HEADER + len(texts) * rows[0].nbytes)
+            _reserve(path.with_suffix(".whole"), HEADER + len(texts) * rows[0].nbytes + CHECKSUM)
         _write_rows(encoded, start, rows)
         _write_text(done_file, str(start + len(part)))
         show(start + len(part), len(unique))
@@ -141,15 +166,19 @@ def _save(path: Path, encoded: Path, count: int, dtype: np.dtype[np.floating], p
     """
     rows = np.memmap(encoded, dtype=dtype, mode="r").reshape(count, -1)
     whole = path.with_suffix(".whole")
+    digest, beginning = hashlib.sha256(), io.BytesIO()
     with whole.open("r+b" if whole.exists() else "wb") as stream:
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": (len(places), rows.shape[1]),
         }
-        np.lib.format.write_array_header_1_0(stream, header)
-        for start in range(0, len(places), CHUNK):
-            stream.write(rows[places[start : start + CHUNK]].tobytes())
+        np.lib.format.write_array_header_1_0(beginning, header)
+        blocks = (rows[places[start : start + CHUNK]].tobytes() for start in range(0, len(places), CHUNK))
+        for block in itertools.chain([beginning.getvalue()], blocks):
+            stream.write(block)
+            digest.update(block)
+        stream.write(digest.digest())
         stream.truncate()
     os.replace(whole, path)
 

@@ -9,6 +9,7 @@ from urllib.parse import urldefrag, urlparse
 import torch
 
 from common.errors import ModelError
+from common.text import cause_of
 
 HUB = "hub:"
 PACKAGE = "package:"
@@ -77,8 +78,8 @@ def explain_unavailable(name: str, error: Exception) -> str:
     """One line for a model that could not be loaded, with the remedies."""
     return (
         f"model '{name}' is neither a local folder nor in the local hub cache, and the hub could not be reached or "
-        f"does not have it ({_cause(error)}); download it on a machine with a network (hf download {name}), or give a "
-        "local folder or package:NAME/FOLDER instead"
+        f"does not have it ({cause_of(error)}); download it on a machine with a network (hf download {name}), or give "
+        "a local folder or package:NAME/FOLDER instead"
     )
 
 
@@ -94,7 +95,7 @@ def _from_hub(name: str) -> Path:
     except Exception as error:  # the hub's client raises many kinds
         raise ModelError(
             f"{name}: is not in the local hub cache, and the hub could not be reached or does not have it "
-            f"({_cause(error)}); download it on a machine with a network, or give a local file"
+            f"({cause_of(error)}); download it on a machine with a network, or give a local file"
         ) from error
 
 
@@ -111,13 +112,9 @@ def _from_url(name: str) -> Path:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=checksum)
         except (OSError, RuntimeError) as error:
             raise ModelError(
-                f"{name}: cannot be fetched ({_cause(error)}); check URL and checksum, or give a local file"
+                f"{name}: cannot be fetched ({cause_of(error)}); check URL and checksum, or give a local file"
             ) from error
     return path
-
-
-def _cause(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _inside_package(name: str) -> Path:

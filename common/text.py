@@ -28,6 +28,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split())
 
 
+def cause_of(error: BaseException, most: int = 200) -> str:
+    """The beginning of an error's message in one line, or its kind where it has none.
+
+    >>> cause_of(ValueError("no such\\n  file")), cause_of(ValueError())
+    ('no such file', 'ValueError')
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def refused_by_system(error: OSError) -> str:
     """What the system refused and of which file, in one line; with TRACEBACK set in the environment it is raised."""
     if os.environ.get("TRACEBACK"):

@@ -65,6 +65,10 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if packed is not None and self.mix != "mean":
+            raise DataError(
+                f"data.mix is {self.mix}, but data.packed holds recordings mixed to their mean; leave one of them out"
+            )
         self.root = Path(root).expanduser()
         self.missing_audio = missing_audio
         self.broken_audio = broken_audio

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 
 from common.errors import DataError
-from datamodules.mono import mix_to_mono
+from datamodules.mono import Mix, mix_to_mono
 from datamodules.sound_files import read_samples, sound_length
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz; bats are recorded at 384,000
@@ -29,7 +29,7 @@ def read_info(path: Path) -> AudioInfo:
 
     Raises:
         DataError: there is no such file, it is no audio, holds no samples or hardly any, has a rate that is none of
-            sound, or ends before its header or its frames say it does (wav, aiff, flac, mp3, ogg).
+            sound, or ends before its header or its frames say it does (wav, w64, au, aiff, flac, mp3, ogg).
     """
     if not path.is_file():
         raise DataError(f"{path}: no such audio file; {_REMEDY}")
@@ -64,19 +64,21 @@ def read_audio(
     offset: int | None = None,
     gain: float = 1.0,
     begin: int = 0,
+    mix: Mix = "mean",
 ) -> npt.NDArray[np.float32]:
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
 
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the range
     in which a crop of that length can begin (0 the first possible crop, 1 the last). A file longer than that gives
     exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`),
-    and `gain` what its samples are multiplied by. With `begin` the recording is what follows that sample of the file.
+    and `gain` what its samples are multiplied by. `mix` says what is taken of a file's channels. With `begin` the
+    recording is what follows that sample of the file.
 
     Raises:
         DataError: the file cannot be decoded, or holds samples that are NaN, infinite or far beyond full scale.
     """
     start, wanted = crop_bounds(info, sample_rate, max_seconds, position)
-    mono = _decode(path, begin + start, wanted) if offset is None else read_packed(path, offset, start, wanted)
+    mono = _decode(path, begin + start, wanted, mix) if offset is None else read_packed(path, offset, start, wanted)
     if gain != 1:
         mono *= np.float32(gain)
     if info.sample_rate != sample_rate:
@@ -146,7 +148,7 @@ _REMEDY_INSIDE = f"{_REMEDY} ({PACK} decodes every file of a data set and lists 
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError)
 
 
-def _decode(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]:
+def _decode(path: Path, start: int, wanted: int, mix: Mix) -> npt.NDArray[np.float32]:
     """`wanted` samples of an audio file from `start`, mixed to mono."""
     try:
         samples = read_samples(path, start, wanted)
@@ -154,4 +156,4 @@ def _decode(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]:
         raise DataError(f"{path}: cannot be decoded ({' '.join(str(error).split())}); {_REMEDY_INSIDE}") from error
     if len(samples) < wanted:
         raise DataError(f"{path}: is truncated (it ends before its header says); {_REMEDY}")
-    return mix_to_mono(samples, path, _REMEDY_INSIDE)
+    return mix_to_mono(samples, path, _REMEDY_INSIDE, mix)

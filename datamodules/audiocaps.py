@@ -66,15 +66,12 @@ class AudioCaps(AnnotatedDataModule):
         folder = self.audio_folder("audio", SPLITS[split])
         files = audio_by_stem(folder)
         self.annotations(split)
-        found = [self._file_of(name, self._ids[split][name], files) for name in names]
+        spellings = [_stems(name, self._ids[split][name]) for name in names]
+        found = [next((files[stem] for stem in stems if stem in files), None) for stems in spellings]
         csv = self.root / "dataset" / f"{SPLITS[split]}.csv"
         used = set(found)
         warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], csv)
         return folder, found
-
-    @staticmethod
-    def _file_of(name: str, audiocap_ids: list[str], files: dict[str, Path]) -> Path | None:
-        return next((files[stem] for stem in _stems(name, audiocap_ids) if stem in files), None)
 
 
 def _stems(name: str, audiocap_ids: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from datamodules.audio import HIGHEST_RATE
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.lightning_progress import batches_done
+from datamodules.mono import Mix
 from datamodules.sampling.neighbours_file import read_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, rank_share
 from datamodules.sampling.related_pairs import Related, TextNeighbours, related_order
@@ -40,6 +41,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
     Args:
         batch_size: pairs a training step, on each device; also recordings an evaluation step.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
+        mix: what is taken of several channels: their "mean", the "loudest" one, or the "left" one, the first. Channels
+            in opposite phase cancel out in the mean; of those the loudest is taken, with a warning.
         sample_rate: in Hz; default: what the model's audio encoder wants.
         unique_audio: whether a training batch holds a recording at most once, over all devices.
         num_workers: processes that decode audio for each loader; 0 decodes in the main process.
@@ -56,6 +59,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         *,
         batch_size: int = 32,
         max_seconds: float | None = 30.0,
+        mix: Mix = "mean",
         sample_rate: int | None = None,
         unique_audio: bool = True,
         num_workers: int = 4,
@@ -79,6 +83,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.related.group must be at least 1, got {related.group}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
+        self.mix = mix
         self.unique_audio = unique_audio
         self.num_workers = num_workers
         self.related = related
@@ -150,7 +155,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         A resumed training continues with the batch after the last one it has taken.
         """
         dataset = PairDataset(
-            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, decode=self.decode_audio
+            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, self.decode_audio, self.mix
         )
         sampler = self._pair_sampler()
         sampler.resume(*batches_done(self.trainer))
@@ -180,8 +185,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
             DataError: some are longer than `max_seconds`.
         """
         tables = list(self.tables.values())
-        datasets = [RecordingDataset(table, self.sample_rate, None) for table in tables]
-        return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers)
+        datasets = [RecordingDataset(table, self.sample_rate, None, mix=self.mix) for table in tables]
+        return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers, self.mix)
 
     def leave_out(self, names: Iterable[str]) -> None:
         """Leave out recordings in `predict`, by name: they are embedded already."""
@@ -224,7 +229,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         return read_neighbours(Path(self.related.neighbours).expanduser(), self.read_captions()[0], ids)
 
     def _evaluation_loader(self, split: str, left_out: frozenset[str] = frozenset()) -> DataLoader[Batch]:
-        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds, decode=self.decode_audio)
+        dataset = RecordingDataset(self.tables[split], self.sample_rate, self.max_seconds, self.decode_audio, self.mix)
         return self._recording_loader(dataset, left_out)
 
     def _recording_loader(
@@ -242,13 +247,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
             **batching,
             num_workers=self.num_workers,
             collate_fn=collate_fn,
-            pin_memory=self.trainer is not None and _on_gpu(self.trainer),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
         )
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def _on_gpu(trainer: L.Trainer) -> bool:
-    return trainer.strategy.root_device.type == "cuda"

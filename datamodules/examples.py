@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from datamodules.audio import read_audio
 from datamodules.batch import Example
+from datamodules.mono import Mix
 from datamodules.sampling.pair_batches import Draw
 from datamodules.table import SplitTable
 
@@ -16,10 +17,16 @@ class PairDataset(Dataset[Example]):
     """Training: row i is caption i with a random crop of its recording, drawn from (seed, epoch, caption id)."""
 
     def __init__(
-        self, table: SplitTable, sample_rate: int, max_seconds: float | None, seed: int, decode: bool = True
+        self,
+        table: SplitTable,
+        sample_rate: int,
+        max_seconds: float | None,
+        seed: int,
+        decode: bool = True,
+        mix: Mix = "mean",
     ) -> None:
         self.table, self.sample_rate, self.max_seconds, self.seed = table, sample_rate, max_seconds, seed
-        self.decode = decode
+        self.decode, self.mix = decode, mix
 
     def __len__(self) -> int:
         return len(self.table.captions)
@@ -28,14 +35,24 @@ class PairDataset(Dataset[Example]):
         caption = self.table.captions.slice(draw.row, 1).to_pylist()[0]
         position = np.random.default_rng((self.seed, draw.epoch, caption["caption_id"])).random()
         audio_row, max_seconds = caption["audio_row"], self.max_seconds
-        return _example(self.table, audio_row, [caption], self.sample_rate, max_seconds, position, self.decode)
+        return _example(
+            self.table, audio_row, [caption], self.sample_rate, max_seconds, position, self.decode, self.mix
+        )
 
 
 class RecordingDataset(Dataset[Example]):
     """Evaluation: row i is recording i from its beginning, with all of its captions."""
 
-    def __init__(self, table: SplitTable, sample_rate: int, max_seconds: float | None, decode: bool = True) -> None:
+    def __init__(
+        self,
+        table: SplitTable,
+        sample_rate: int,
+        max_seconds: float | None,
+        decode: bool = True,
+        mix: Mix = "mean",
+    ) -> None:
         self.table, self.sample_rate, self.max_seconds, self.decode = table, sample_rate, max_seconds, decode
+        self.mix = mix
 
     def __len__(self) -> int:
         return len(self.table.audio)
@@ -43,7 +60,7 @@ class RecordingDataset(Dataset[Example]):
     def __getitem__(self, row: int) -> Example:
         rows = self.table.caption_rows(row)
         captions = self.table.captions.slice(rows.start, len(rows)).to_pylist()
-        return _example(self.table, row, captions, self.sample_rate, self.max_seconds, 0.0, self.decode)
+        return _example(self.table, row, captions, self.sample_rate, self.max_seconds, 0.0, self.decode, self.mix)
 
 
 def _example(
@@ -54,6 +71,7 @@ def _example(
     max_seconds: float | None,
     position: float,
     decode: bool,
+    mix: Mix,
 ) -> Example:
     audio = table.audio.slice(audio_row, 1).to_pylist()[0]
     waveform = np.zeros(1, np.float32)
@@ -67,6 +85,7 @@ def _example(
             offset=audio["offset"],
             gain=audio["gain"],
             begin=audio["begin"],
+            mix=mix,
         )
     return Example(
         waveform=waveform,

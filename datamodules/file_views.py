@@ -1,22 +1,21 @@
-"""A part of a file with another beginning, presented as a file."""
+"""Several pieces of files, or a file with another beginning, presented as one file: nothing is copied."""
 
 import io
 import os
 from pathlib import Path
 
 
-class FileView(io.RawIOBase):
-    """`head`, then the bytes of a file from the `skip`-th on: nothing is copied, and seeking is free.
+class View(io.RawIOBase):
+    """What can be read and sought; a subclass says in `readinto` which bytes there are at `position`.
 
-    For files whose samples are sound and whose header is not.
+    Args:
+        size: bytes.
     """
 
-    def __init__(self, path: Path, head: bytes, skip: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._file = io.FileIO(path)
-        self._head, self._skip = head, skip
-        self._size = len(head) + max(os.fstat(self._file.fileno()).st_size - skip, 0)
-        self._at = 0
+        self.size = size
+        self.position = 0
 
     def readable(self) -> bool:
         """True."""
@@ -27,24 +26,33 @@ class FileView(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Bytes from the beginning of the head."""
-        return self._at
+        """Bytes from the beginning."""
+        return self.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Like `io.RawIOBase.seek`."""
-        self._at = max(offset + (0, self._at, self._size)[whence], 0)
-        return self._at
+        """Like `io.RawIOBase.seek`; a place before the beginning is the beginning."""
+        self.position = max(offset + (0, self.position, self.size)[whence], 0)
+        return self.position
+
+
+class FileView(View):
+    """`head`, then the bytes of a file from the `skip`-th on: for sound samples behind a wrong header."""
+
+    def __init__(self, path: Path, head: bytes, skip: int) -> None:
+        self._file = io.FileIO(path)
+        self._head, self._skip = head, skip
+        super().__init__(len(head) + max(os.fstat(self._file.fileno()).st_size - skip, 0))
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Like `io.RawIOBase.readinto`, but it ends early at the end of the file only."""
         target = memoryview(buffer).cast("B")
-        data = self._head[self._at : self._at + len(target)]
+        data = self._head[self.position : self.position + len(target)]
         target[: len(data)] = data
         count = len(data)
-        self._file.seek(self._skip + max(self._at + count - len(self._head), 0))
+        self._file.seek(self._skip + max(self.position + count - len(self._head), 0))
         while count < len(target) and (read := self._file.readinto(target[count:])):
             count += read
-        self._at += count
+        self.position += count
         return count
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import functools
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,26 @@ SILENCE = 1e-3
 """A mix below this share (-60 dB) of its channels is silence: they are each other's opposite."""
 
 
-def mix_to_mono(samples: npt.NDArray[np.float32], path: Path, remedy: str) -> npt.NDArray[np.float32]:
-    """The mean (T,) of the channels (T, C) of a file; of channels that cancel each other out, the loudest one.
+Mix = Literal["mean", "loudest", "left"]
+"""What of several channels is taken: their mean, the one of most energy, or the first."""
+
+
+def mix_to_mono(
+    samples: npt.NDArray[np.float32], path: Path, remedy: str, mix: Mix = "mean"
+) -> npt.NDArray[np.float32]:
+    """One channel (T,) of the channels (T, C) of a file; in place of a mean that cancels out, the loudest one.
 
     Raises:
         DataError: samples are NaN, infinite, or far beyond full scale, as where whole numbers are stored as floats.
     """
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if samples.shape[1] == 1 or mix == "left":
+        mono = samples[:, 0]
+    elif mix == "loudest":
+        mono = samples[:, int(np.argmax(np.square(samples, dtype=np.float64).sum(axis=0)))]
+    else:
+        mono = samples.mean(axis=1)
     peak = _peak(mono)
-    if samples.shape[1] > 1 and peak < SILENCE:
+    if samples.shape[1] > 1 and mix == "mean" and peak < SILENCE:
         peaks = [_peak(channel) for channel in samples.T]
         peak = max(peak, *peaks)
         if _peak(mono) < SILENCE * peak <= LOUDEST:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 
 from datamodules import flac_frames, mp3_frames
+from datamodules.declared_length import AU, W64, au_is_whole, w64_is_whole
 from datamodules.file_views import FileView
 from datamodules.ogg_pages import ends_with_last_page
 from datamodules.wav_header import plain_wav, read_wav_header
@@ -53,13 +54,11 @@ def sound_length(path: Path) -> Length:
         soundfile.SoundFileError, OSError, TypeError: it cannot be read.
     """
     source = _look(path)
-    if source.uncounted:
-        data = path.read_bytes()
-        frames = mp3_frames.find_frames(data, source.skip)
-        if frames is not None and frames.starts:
-            with _quiet(), soundfile.SoundFile(io.BytesIO(mp3_frames.with_count(data, frames, 0, 1))) as file:
-                delay = frames.samples - file.frames  # which the decoder leaves out
-                return Length(len(frames.starts) * frames.samples - delay, file.samplerate, frames.whole)
+    if (counted := _count_frames(path, source)) is not None:
+        data, frames = counted
+        with _quiet(), soundfile.SoundFile(io.BytesIO(mp3_frames.with_count(data, frames, 0, 1))) as file:
+            delay = frames.samples - file.frames  # which the decoder leaves out
+            return Length(len(frames.starts) * frames.samples - delay, file.samplerate, frames.whole)
     with _opened(path, source) as file:
         return Length(file.frames, file.samplerate, source.whole and (file.frames <= 0 or _has_last_sample(file)))
 
@@ -71,11 +70,8 @@ def read_samples(path: Path, start: int, wanted: int) -> npt.NDArray[np.float32]
         soundfile.SoundFileError, OSError, TypeError: it cannot be read.
     """
     source = _look(path)
-    if source.uncounted:
-        data = path.read_bytes()
-        frames = mp3_frames.find_frames(data, source.skip)
-        if frames is not None and frames.starts:
-            return _read_uncounted(data, frames, start, wanted)
+    if (counted := _count_frames(path, source)) is not None:
+        return _read_uncounted(*counted, start, wanted)
     with _opened(path, source) as file:
         if file.seekable():
             file.seek(start)
@@ -95,6 +91,10 @@ def _look(path: Path) -> Source:
             if header is None:
                 return Source()
             return Source(header.whole, header.head, header.start if header.head else 0)
+        if head.startswith(W64):
+            return Source(w64_is_whole(file))
+        if head[:4] in AU:
+            return Source(au_is_whole(file))
         if head.startswith(b"OggS"):
             return Source(ends_with_last_page(file))
         if flac_frames.says_no_length(head := head[: flac_frames.HEADER]):
@@ -106,6 +106,15 @@ def _look(path: Path) -> Source:
             begin = mp3_frames.begin_of_audio(file)
             return Source(skip=begin, mp3=True, uncounted=mp3_frames.says_length(file, begin) is False)
         return Source()
+
+
+def _count_frames(path: Path, source: Source) -> tuple[bytes, mp3_frames.Frames] | None:
+    """The bytes of an mp3 file that does not say its length, and its frames; None of all other files."""
+    if not source.uncounted:
+        return None
+    data = path.read_bytes()
+    frames = mp3_frames.find_frames(data, source.skip)
+    return None if frames is None or not frames.starts else (data, frames)
 
 
 @contextmanager

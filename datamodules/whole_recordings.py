@@ -10,6 +10,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from common.errors import DataError
 from datamodules.batch import Batch, Example, collate
+from datamodules.mono import Mix
 from datamodules.table import SplitTable
 
 
@@ -21,6 +22,7 @@ class WholeRecordings:
         datasets: for each table, its recordings as examples.
         max_seconds: to which longer recordings are cropped.
         num_workers: processes that decode.
+        mix: what the datasets take of several channels.
 
     Attributes:
         audio_ids: (A,) int64.
@@ -36,6 +38,7 @@ class WholeRecordings:
         datasets: Sequence[Dataset[Example]],
         max_seconds: float | None,
         num_workers: int,
+        mix: Mix = "mean",
     ) -> None:
         audio = [row for table in tables for row in table.audio.to_pylist()]
         if max_seconds is not None:
@@ -47,8 +50,10 @@ class WholeRecordings:
                     "use them whole"
                 )
         self.audio_ids: npt.NDArray[np.int64] = np.array([row["audio_id"] for row in audio], dtype=np.int64)
+        mixed = "" if mix == "mean" else f" {mix}"
         self.keys = [
-            f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}" for row in audio
+            f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}{mixed}"
+            for row in audio
         ]
         self._dataset: Dataset[Example] = ConcatDataset(datasets)
         self._num_workers = num_workers

@@ -19,6 +19,7 @@ class EmbeddingPool:
         audio: (A, ...) float32; audio_ids: (A,) int64.
         text: (C, ...) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
         names: A file names, all different; captions: C sentences. Both are empty where only ids are known.
+        gates: how many of the last columns are gates of experts (`evaluation.scores.GatedScores`); 0: there are none.
     """
 
     # Neither a tuple nor a dataclass: of those torchmetrics would turn each (1,) tensor into a scalar.
@@ -31,18 +32,25 @@ class EmbeddingPool:
         caption_audio: Tensor,
         names: Sequence[str] = (),
         captions: Sequence[str] = (),
+        gates: int = 0,
     ) -> None:
         self.audio, self.audio_ids = audio, audio_ids
         self.text, self.caption_ids, self.caption_audio = text, caption_ids, caption_audio
-        self.names, self.captions = list(names), list(captions)
+        self.names, self.captions, self.gates = list(names), list(captions), gates
 
     @classmethod
     def of_texts(
-        cls, audio: Tensor, names: Sequence[str], text: Tensor, captions: Sequence[str], caption_audio: Tensor
+        cls,
+        audio: Tensor,
+        names: Sequence[str],
+        text: Tensor,
+        captions: Sequence[str],
+        caption_audio: Tensor,
+        gates: int = 0,
     ) -> EmbeddingPool:
         """A pool known by names and captions alone; ids are its row numbers."""
         ids, caption_ids = torch.arange(len(audio)), torch.arange(len(text))
-        return cls(audio, ids, text, caption_ids, caption_audio, names, captions)
+        return cls(audio, ids, text, caption_ids, caption_audio, names, captions, gates)
 
     def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> EmbeddingPool:
         """The same pool with file names by audio id and sentences by caption id."""
@@ -54,6 +62,7 @@ class EmbeddingPool:
             self.caption_audio,
             [names[i] for i in self.audio_ids.tolist()],
             [captions[i] for i in self.caption_ids.tolist()],
+            self.gates,
         )
 
     def rows(self, clips: Sequence[int], captions: Sequence[int]) -> EmbeddingPool:
@@ -69,6 +78,7 @@ class EmbeddingPool:
             self.text[list(captions)],
             [self.captions[row] for row in captions],
             place[self.caption_audio[list(captions)]],
+            self.gates,
         )
 
     def only(self, names: set[str]) -> EmbeddingPool:

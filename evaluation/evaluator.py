@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from evaluation.embedding_pool import EmbeddingPool
+from evaluation.metrics import mean_of_known
 from evaluation.ndcg import ndcg_from_scores
+from evaluation.query_metric import GRADED, QueryMetric, Ranked, with_metrics
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import Indices
-from evaluation.scores import EmbeddingScores, MatrixScores, Scores
+from evaluation.scores import EmbeddingScores, GatedScores, MatrixScores, Scores
 
 Rank = Callable[[Scores, Indices, Indices], RankingResult]
 """Ranks all items by scores and evaluates the ranking by relevant pairs, as `retrieval_metrics` does."""
@@ -49,20 +51,25 @@ def evaluate(
     known: npt.NDArray[np.float32] | None = None,
     *,
     rank: Rank = retrieval_metrics,
+    metrics: Sequence[QueryMetric] = (),
 ) -> Evaluation:
     """Rank a pool in both directions.
 
     Args:
         split: that the pool is of.
         pool: of A recordings and C captions.
-        scores: of the captions and recordings; default: the products of their embeddings.
+        scores: of the captions and recordings; default: the products of their embeddings, divided by those of
+            their gates where they have some.
         known: (A, A) relevance in [0, 1] between the recordings of the split, for nDCG@10. Left out where it is not
             known, or where the pool is only a part of the split.
         rank: how a ranking is made, for instance shared by several processes.
+        metrics: further ones, of both directions.
 
     Raises:
-        RelevanceError: as `evaluation.ranks.count_ranks`.
+        RelevanceError: as `evaluation.ranks.count_ranks`, or a metric does not give one value a query.
     """
+    if scores is None and pool.gates:
+        scores = GatedScores(pool.text, pool.audio, pool.gates)
     scores = EmbeddingScores(pool.text, pool.audio) if scores is None else scores
     described = pool.caption_audio
     rows = torch.arange(len(described), device=described.device)
@@ -77,13 +84,13 @@ def evaluate(
             AUDIO_TO_TEXT: (scores.transposed(), lambda rows: truth[rows][:, described]),
         }
         rankings = {side: _with_ndcg(rankings[side], *graded) for side, graded in sides.items()}
+    for side, ranking in rankings.items():
+        of_side = scores if side == TEXT_TO_AUDIO else scores.transposed()
+        rankings[side] = with_metrics(Ranked(side, ranking, of_side, pool), metrics)
     return Evaluation(split, pool, scores, rankings)
 
 
 def _with_ndcg(ranking: RankingResult, scores: Scores, gains_of: Callable[[Tensor], Tensor]) -> RankingResult:
     constant = MatrixScores(torch.zeros((), device=scores.device).expand(scores.queries, scores.items))
-    return replace(
-        ranking,
-        graded={"nDCG@10": ndcg_from_scores(scores, gains_of).cpu().numpy()},
-        graded_chance={"nDCG@10": float(ndcg_from_scores(constant, gains_of).nanmean())},
-    )
+    by_chance = mean_of_known(ndcg_from_scores(constant, gains_of).cpu().numpy())
+    return ranking.with_further({GRADED: ndcg_from_scores(scores, gains_of).cpu().numpy()}, {GRADED: by_chance})

@@ -22,6 +22,9 @@ from common.errors import RelevanceError
 from evaluation.ties import Floats, Ints, TieGroups, chance_groups
 
 Normaliser = Literal["retrieved", "all"]
+KS = (1, 5, 10, 50)
+"""Cut-offs of R@k and hit@k."""
+GEOMETRIC = ("hit@1", "hit@5", "hit@10")
 
 
 def average_precision(groups: TieGroups, k: int = 10, normaliser: Normaliser = "retrieved") -> Floats:
@@ -110,7 +113,7 @@ def _hypergeometric(x: int, size: Ints, relevant: Ints, draws: Ints) -> Floats:
     return probability
 
 
-def per_query(groups: TieGroups, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> dict[str, Floats]:
+def per_query(groups: TieGroups, *, ks: Sequence[int] = KS, map_at: int = 10) -> dict[str, Floats]:
     """All metrics, (Q,) float64 each: first_rank, AP@10, AP@10_all, R@k, hit@k, and tied as 0 or 1."""
     return {
         f"AP@{map_at}": average_precision(groups, map_at),
@@ -122,8 +125,28 @@ def per_query(groups: TieGroups, *, ks: Sequence[int] = (1, 5, 10), map_at: int 
     }
 
 
+def lower_is_better(name: str) -> bool:
+    """Whether less is better of a logged value; tables show such metrics as they are, and all others in %."""
+    return name.endswith(("loss", "rank"))
+
+
+def mean_of_known(values: Floats) -> float:
+    """The mean of those values (Q,) that are not NaN; NaN where all are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def geometric_recall(means: Mapping[str, float]) -> float:
+    """The geometric mean of hit@1, hit@5 and hit@10, which many papers call R@k (Oncescu et al. 2021).
+
+    >>> round(geometric_recall({"hit@1": 0.1, "hit@5": 0.4, "hit@10": 0.7}), 4)
+    0.3037
+    """
+    return float(np.prod([means[name] for name in GEOMETRIC]) ** (1 / len(GEOMETRIC)))
+
+
 def summarise(columns: Mapping[str, Floats], items: int) -> dict[str, float]:
-    """Means over queries of what `per_query` gave: mAP@10, ..., median_rank, mean_rank, tie_rate, queries, items."""
+    """Means over queries of what `per_query` gave, as mAP@10, ...; median_rank, mean_rank, R_geo, tie_rate, sizes."""
     means = {name.replace("AP@", "mAP@"): float(values.mean()) for name, values in columns.items()}
     mean_rank, tie_rate = means.pop("first_rank"), means.pop("tied")
     ranks = columns["first_rank"]
@@ -131,13 +154,14 @@ def summarise(columns: Mapping[str, Floats], items: int) -> dict[str, float]:
         **means,
         "median_rank": float(np.median(ranks)),
         "mean_rank": mean_rank,
+        **({"R_geo": geometric_recall(means)} if means.keys() >= set(GEOMETRIC) else {}),
         "tie_rate": tie_rate,
         "queries": float(len(ranks)),
         "items": float(items),
     }
 
 
-def chance(pool_size: int, relevant: int = 1, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> dict[str, float]:
+def chance(pool_size: int, relevant: int = 1, *, ks: Sequence[int] = KS, map_at: int = 10) -> dict[str, float]:
     """The metrics of a scorer that ranks at random: `relevant` of `pool_size` items are relevant, all items tie.
 
     >>> chance(1045)["R@10"] == 10 / 1045, chance(1045)["median_rank"]

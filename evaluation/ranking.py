@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from evaluation.metrics import per_query, summarise
+from evaluation.metrics import KS, mean_of_known, per_query, summarise
 from evaluation.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
 from evaluation.scores import Scores
 from evaluation.ties import Floats, Ints, TieGroups, chance_groups, tie_groups
@@ -27,8 +26,9 @@ class RankingResult:
         topk_scores: (Q, topk) float32.
         ks: cut-offs of R@k and hit@k.
         map_at: cut-off of mAP.
-        graded: further metrics (Q,) float64, of graded relevance where it is known; NaN for a query without any.
-        graded_chance: their means for a scorer that ranks at random.
+        further: other metrics (Q,) float64: nDCG@10 where graded relevance is known, and those of one's own; NaN for a
+            query without a value.
+        further_chance: their means for a scorer that ranks at random.
     """
 
     groups: TieGroups
@@ -37,11 +37,11 @@ class RankingResult:
     topk_scores: npt.NDArray[np.float32]
     ks: tuple[int, ...]
     map_at: int
-    graded: Mapping[str, Floats] = field(default_factory=dict)
-    graded_chance: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, Floats] = field(default_factory=dict)
+    further_chance: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, counts: RankCounts, *, ks: Sequence[int] = (1, 5, 10), map_at: int = 10) -> RankingResult:
+    def of(cls, counts: RankCounts, *, ks: Sequence[int] = KS, map_at: int = 10) -> RankingResult:
         """The result that the counts of all queries make, on the CPU."""
         return cls(
             groups=tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy()),
@@ -54,18 +54,22 @@ class RankingResult:
 
     @cached_property
     def per_query(self) -> dict[str, Floats]:
-        """Each metric as (Q,) float64, under the names of `per_query`, then the graded ones: columns of a table."""
-        return {**self._binary, **self.graded}
+        """Each metric as (Q,) float64, under the names of `per_query`, then the further ones: columns of a table."""
+        return {**self._binary, **self.further}
+
+    def with_further(self, values: Mapping[str, Floats], by_chance: Mapping[str, float]) -> RankingResult:
+        """The same with more metrics (Q,), and their means by chance."""
+        return replace(self, further={**self.further, **values}, further_chance={**self.further_chance, **by_chance})
 
     def summary(self) -> dict[str, float]:
         """Mean metrics under mAP@10 (over those retrieved), mAP@10_all, R@k, hit@k, median_rank, ..., nDCG@10."""
-        graded = {name: float(torch.from_numpy(values).nanmean()) for name, values in self.graded.items()}
-        return {**summarise(self._binary, self.items), **graded}
+        further = {name: mean_of_known(values) for name, values in self.further.items()}
+        return {**summarise(self._binary, self.items), **further}
 
     def chance(self) -> dict[str, float]:
         """`summary` of a scorer that ranks at random, for the same queries and pool."""
         groups = chance_groups(self.items, self.groups.total)
-        return {**summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items), **self.graded_chance}
+        return {**summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items), **self.further_chance}
 
     @cached_property
     def _binary(self) -> dict[str, Floats]:
@@ -77,7 +81,7 @@ def retrieval_metrics(
     relevant_query: Indices,
     relevant_item: Indices,
     *,
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] = KS,
     map_at: int = 10,
     topk: int = 10,
     block_elements: int = BLOCK_ELEMENTS,

@@ -91,9 +91,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
         RunError: it cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
+        content: Any = json.loads(path.read_text()) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: not JSON ({error}); delete it") from error
+    if not isinstance(content, dict) or not all(isinstance(facts, dict) for facts in content.values()):
+        raise RunError(f"{path}: not a table of what is known of each stage; delete it")
     return content
 
 

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from common.atomic_files import UNFINISHED
 from common.errors import RunError
+from evaluation.metrics import lower_is_better
 
 LONGEST_NAME = 128
 """Characters of an experiment's name: what Weights & Biases takes for a group of runs."""
@@ -42,6 +43,8 @@ class RunOptions:
         embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
             already is not embedded again, unless a recording has changed; what was deleted is dropped. A file of
             another folder, data set, model or length of crops is not replaced without `overwrite`.
+        baseline: for `test`, and the test after `fit`: a finished run's folder, or an experiment's with all its runs;
+            paired tests of the difference are printed and logged.
     """
 
     experiment: str | None = None
@@ -57,11 +60,12 @@ class RunOptions:
     relevant_clips: str | None = None
     ratings: str | None = None
     embeddings: str | None = None
+    baseline: str | None = None
 
     @property
     def monitor_mode(self) -> str:
         """Whether the best checkpoint has the "min" or the "max" of what is monitored."""
-        return "min" if self.monitor.endswith(("loss", "rank")) else "max"
+        return "min" if lower_is_better(self.monitor) else "max"
 
 
 @dataclass(frozen=True)

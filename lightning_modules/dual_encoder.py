@@ -1,20 +1,24 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
+from evaluation.query_metric import QueryMetric
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.finite import check_finite
+from lightning_modules.left_out import frozen_checksums
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
-from lightning_modules.states import Encoded, States
+from lightning_modules.states import Encoded, ExpertVectors, States
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.training.compilation import compile_layers
 from lightning_modules.training.embedding_cache import FrozenTowers
@@ -39,6 +43,10 @@ class DualEncoder(RetrievalModule):
         audio_pooling: makes one vector of a recording's frames, where the encoder gives frames.
         text_pooling: makes one vector of a caption's tokens, where the encoder gives tokens.
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
+        parameter_groups: parts of the model that the optimiser trains with other options, by name, such as
+            `{audio_encoder: {lr: 1.0e-5}, heads: {parts: [matcher], lr: 1.0e-3}}`; `parts` are names of parts or
+            patterns of parameter names, and the group's own name where they are left out. Everything else has the
+            optimiser's own options. The schedule keeps the ratio of the rates, and each is logged as `train/lr/NAME`.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split; fixed, so that losses of runs with
             other batch sizes or device counts can be compared.
@@ -47,7 +55,10 @@ class DualEncoder(RetrievalModule):
         cache_frozen: run an encoder that is not trained once over the data, keep what it gives on disk, and look it up
             in training; recordings must be taken whole then (data.max_seconds).
         compile: compile the encoders' layers with torch.compile.
+        save_frozen: whether checkpoints hold weights that are not trained and come from a pretrained model. With false
+            they are smaller, and that model has to be there, unchanged, whenever one is read.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+        metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -65,34 +76,44 @@ class DualEncoder(RetrievalModule):
         audio_pooling: Pooling | None = None,
         text_pooling: Pooling | None = None,
         optimizer: OptimizerCallable = lambda parameters: Adam(parameters, lr=2e-5, fused=True),
+        parameter_groups: dict[str, dict[str, Any]] | None = None,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (frozen)
         loss_batch: int = 32,
         chunk: int | None = None,
         cache_frozen: bool = False,
         compile: bool = False,
+        save_frozen: bool = True,
         init_from: str | None = None,
+        metrics: list[QueryMetric] | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch)
-        if chunk is not None:
-            check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, matcher)))
+        super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or ())
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_pooling, self.text_pooling = audio_pooling, text_pooling
         self.matcher = Cosine() if matcher is None else matcher
-        dims = [
-            encoder.dim if pooling is None else pooling.connect(encoder.dim)
+        audio_dim, text_dim = (
+            encoder.dim if pooling is None else pooling.connect(encoder.dim, encoder.longest)
             for encoder, pooling in ((audio_encoder, audio_pooling), (text_encoder, text_pooling))
-        ]
-        self.matcher.connect(*dims)
+        )
+        if audio_encoder.experts:
+            self.matcher.connect_experts(audio_encoder.experts, text_dim)
+        else:
+            self.matcher.connect(audio_dim, text_dim)
+        if chunk is not None:
+            check_chunk(chunk, audio_encoder, text_encoder, *filter(None, (audio_pooling, text_pooling, self.matcher)))
         self.relevance = relevance
         self.objective = objective
         self.chunk = chunk
         self.cache_frozen = cache_frozen
         self.towers: FrozenTowers | None = None
+        if not save_frozen:
+            self.given = frozen_checksums(self)
         if init_from is not None:
             load_weights(self, find_weights(init_from))
         if compile:
             compile_layers(audio_encoder, text_encoder)
+        if parameter_groups:
+            self.configure_optimizers()  # refuses wrong names and options before any work is done
         self.train()  # as it is; but encoders that are frozen go into evaluation mode
 
     @property
@@ -102,25 +123,35 @@ class DualEncoder(RetrievalModule):
 
     # ------------------------------------------------------------------------------------------------ embedding
 
-    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """What the matcher embeds of recordings (A, T) with lengths (A,): (A, ...) float32."""
-        return self.matcher.audio(self._pooled(self.audio_encoder(waveforms, lengths), "audio"))
+    def embed_audio(self, *inputs: Tensor) -> Tensor:
+        """What the matcher embeds of A recordings, such as waveforms (A, T) and lengths (A,): (A, ...) float32."""
+        return self.matcher.audio(self._pooled(self.audio_encoder(*inputs), "audio"))
+
+    def audio_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the audio encoder reads of a batch."""
+        return self.audio_encoder.inputs(batch)
 
     def embed_text(self, captions: list[str]) -> Tensor:
         """What the matcher embeds of C captions: (C, ...) float32."""
         return self.matcher.text(self._pooled(self.text_encoder(captions), "text"))
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up."""
+        """What is embedded of a batch's recordings (A, ...) and captions (C, ...); frozen towers are looked up.
+
+        Raises:
+            ModelError: as `check_finite`.
+        """
         towers = self.towers
         if towers is not None and towers.audio is not None:
             audio = self.matcher.audio(towers.audio(batch.audio_ids))
         else:
-            audio = encode_in_chunks(self.embed_audio, self.chunk, batch.waveforms, batch.lengths)
+            audio = encode_in_chunks(self.embed_audio, self.chunk, *self.audio_inputs(batch))
         if towers is not None and towers.text is not None:
             text = self.matcher.text(towers.text(batch.caption_ids))
         else:
             text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)
+        check_finite(audio, batch.names, "recording")
+        check_finite(text, batch.captions, "caption")
         return audio, text
 
     def _pooled(self, encoded: Encoded, side: Literal["audio", "text"]) -> Encoded:
@@ -133,8 +164,10 @@ class DualEncoder(RetrievalModule):
                 f"model.{side}_encoder gives {what}, and {type(self.matcher).__name__} takes one vector: give "
                 f"model.{side}_pooling, such as MeanPooling"
             )
-        if isinstance(encoded, Tensor) and pooling is not None:
+        if not isinstance(encoded, States) and pooling is not None:
             raise ModelError(f"model.{side}_encoder gives one vector already: leave model.{side}_pooling out")
+        if isinstance(encoded, ExpertVectors) and not self.matcher.takes_experts:
+            return torch.cat([*encoded.vectors.values()], dim=1)  # (A, D)
         return encoded
 
     # ------------------------------------------------------------------------------------------------ preparing
@@ -151,14 +184,16 @@ class DualEncoder(RetrievalModule):
         captions = [text for table in tables.values() for text in table.captions["caption"].to_pylist()]
         if cut := self.text_encoder.count_cut(captions):
             log.warning(
-                "%d of %d captions are longer than model.text_encoder.max_tokens and cut there; raise it to have them "
-                "read to their end",
+                "%d of %d captions are longer than model.text_encoder.%s and cut there; raise it to have them read to "
+                "their end",
                 cut,
                 len(captions),
+                self.text_encoder.limit_name,
             )
 
     def on_fit_start(self) -> None:
         """Run frozen encoders once, where that is wanted; recordings need not be decoded then."""
+        self._warn_of_separate_statistics()
         if not self.cache_frozen:
             return
         plugin = self.trainer.precision_plugin
@@ -166,6 +201,19 @@ class DualEncoder(RetrievalModule):
         datamodule = self.captions_source()
         self.towers = FrozenTowers(self.audio_encoder, self.text_encoder, datamodule, precision, self.device)
         datamodule.decode_audio = self.towers.audio is None
+
+    def _warn_of_separate_statistics(self) -> None:
+        """Say that batch normalisation of several devices is not that of one, unless it is synchronised."""
+        trained = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        apart = [
+            m for m in trained if not isinstance(m, nn.SyncBatchNorm) and any(p.requires_grad for p in m.parameters())
+        ]
+        if apart and self.trainer.world_size > 1 and self.trainer.is_global_zero:
+            log.warning(
+                "%d batch normalisations take the statistics of each device's share of a batch, so the result is not "
+                "that of one device; set trainer.sync_batchnorm to true (GPUs only)",
+                len(apart),
+            )
 
     def on_fit_end(self) -> None:
         """Forget the tables: they are of the splits of training, and other splits follow."""

@@ -1,7 +1,7 @@
 """Training on relevance and evaluation by ranking, for any model that embeds recordings and captions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import lightning as L
@@ -17,14 +17,17 @@ from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
 from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
+from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
-from lightning_modules.training.schedules import Schedule, begin_rates, set_rates
+from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
+from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
-from relevance.objectives.target_checks import check_targets
+from relevance.objectives.target_checks import check_relevance, check_targets
 
 Split = Literal["validation", "test"]
 
@@ -36,30 +39,45 @@ class RetrievalModule(L.LightningModule):
         optimizer: from parameters to an optimiser; its learning rate is the highest the schedule reaches.
         schedule: factor on the learning rate over time.
         loss_batch: recordings a batch when the loss is taken on a validation split.
+        parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
+        metrics: of one's own, computed with each evaluation beside the built-in ones.
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
-        evaluation: the last one.
+        evaluation: the last one. Callbacks find this epoch's in `on_validation_epoch_end` and `on_test_epoch_end` too.
+        given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
 
     Raises:
         ModelError: `loss_batch` is below 2.
+        RelevanceError: a metric's name is taken.
     """
 
     matcher: Matcher
     relevance: Relevance
     objective: Objective
 
-    def __init__(self, optimizer: OptimizerCallable, schedule: Schedule, loss_batch: int) -> None:
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        schedule: Schedule,
+        loss_batch: int,
+        parameter_groups: Groups | None = None,
+        metrics: Sequence[QueryMetric] = (),
+    ) -> None:
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
+        check_metrics(metrics)
+        self.query_metrics = tuple(metrics)
         self.optimizer_of = optimizer
         self.schedule = schedule
         self.loss_batch = loss_batch
+        self.parameter_groups = parameter_groups
         self.collector = PoolCollector()
         self.evaluation: Evaluation | None = None
         self.relevance_is_ready = False
+        self.given: dict[str, str] = {}
         self._targets_checked = False
         self._seed = torch.initial_seed()
 
@@ -67,9 +85,13 @@ class RetrievalModule(L.LightningModule):
         """What is embedded of a batch's recordings (A, ...) and captions (C, ...), float32."""
         raise NotImplementedError
 
-    def embed_audio(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """What is embedded of recordings (A, T) with lengths (A,): (A, ...) float32."""
+    def embed_audio(self, *inputs: Tensor) -> Tensor:
+        """What is embedded of A recordings, (A, ...) float32, from what `audio_inputs` gives."""
         raise NotImplementedError
+
+    def audio_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What is read of a batch's A recordings, tensors with A rows each: their waveforms and lengths."""
+        return batch.waveforms, batch.lengths
 
     # ------------------------------------------------------------------------------------------------ preparing
 
@@ -102,6 +124,14 @@ class RetrievalModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read checkpoints of version 0.1.0 too."""
         checkpoint["state_dict"] = weights_with_new_names(checkpoint["state_dict"])
+        if left_out := checkpoint.get(KEY):
+            for key in STATES & checkpoint.keys():
+                checkpoint[key] = completed(checkpoint[key], left_out, self.state_dict(), "the checkpoint")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what was not trained, where that is wanted."""
+        if self.given:
+            leave_out(checkpoint, self.given)
 
     # ------------------------------------------------------------------------------------------------ training
 
@@ -114,16 +144,20 @@ class RetrievalModule(L.LightningModule):
         losses, entropies = [], []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
-                check_targets(wanted, self.objective.omega)
+                check_relevance(wanted)
+                if self.objective.is_listwise:
+                    check_targets(wanted, self.objective.omega)
             queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
             scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
             losses.append(self.objective(scores, wanted))
-            entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
+            if self.objective.is_listwise:
+                entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
         self._targets_checked = True
         loss = torch.stack(losses).mean()
         self.log("train/loss", loss, prog_bar=True)
-        self.log("train/tau", self.objective.tau)
-        self.log("train/target_entropy", torch.stack(entropies).mean())
+        if entropies:
+            self.log("train/tau", self.objective.tau)
+            self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -140,7 +174,8 @@ class RetrievalModule(L.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         set_rates(optimizer, factor)
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        for name, rate in rates(optimizer).items():
+            self.log("/".join(("train/lr", *filter(None, [name]))), rate)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the 2-norm of all gradients together, before any clipping, on those steps that are logged."""
@@ -150,8 +185,12 @@ class RetrievalModule(L.LightningModule):
             self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimiser over all trained parameters; the schedule is applied at every step."""
-        optimizer = self.optimizer_of([parameter for parameter in self.parameters() if parameter.requires_grad])
+        """One optimiser over all trained parameters; the schedule is applied at every step.
+
+        Raises:
+            ModelError: as `grouped_optimizer`.
+        """
+        optimizer = grouped_optimizer(self, self.optimizer_of, self.parameter_groups)
         begin_rates(optimizer)
         return optimizer
 
@@ -173,35 +212,50 @@ class RetrievalModule(L.LightningModule):
         """Embed a batch into the pool."""
         self._collect(batch)
 
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Evaluate after the last batch."""
+        self._evaluate_if_last("validation")
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Evaluate after the last batch."""
+        self._evaluate_if_last("test")
+
     def predict_step(self, batch: Batch | None, batch_idx: int) -> dict[str, Any]:
-        """Names, ids (A,) and unit vectors (A, D) of a batch's recordings; nothing where none could be read."""
+        """Names, ids (A,) and what is embedded (A, D) of a batch's recordings; nothing where none could be read."""
         if batch is None:
             return {}
         return {
             "names": batch.names,
             "audio_ids": batch.audio_ids,
-            "embeddings": self.embed_audio(batch.waveforms, batch.lengths),
+            "embeddings": self.embed_audio(*self.audio_inputs(batch)),
         }
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the ranking metrics of the validation split."""
-        pool = self._evaluate("validation", "val").pool
-        self.log("val/loss", self.pool_loss(pool), prog_bar=True)
+        self.log("val/loss", self.pool_loss(self._logged("val").pool), prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Log the ranking metrics of the test split."""
-        self._evaluate("test", "test")
+        self._logged("test")
 
     def _collect(self, batch: Batch) -> None:
         audio, text = self.embed(batch)
         described = batch.audio_ids[batch.caption_audio]
         self.collector.update(audio, batch.audio_ids, text, batch.caption_ids, described)
 
-    def _evaluate(self, split: Split, prefix: str) -> Evaluation:
+    def _evaluate_if_last(self, split: Split) -> None:
+        """Rank the pool once it is complete: at the epoch's end Lightning calls callbacks before the model."""
+        if not self.trainer._evaluation_loop.batch_progress.is_last_batch:
+            return
         pool = self.collector.compute()
         self.collector.reset()
         known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
-        self.evaluation = evaluate(split, pool, self.pool_scores(pool), known, rank=sharded_metrics)
+        self.evaluation = evaluate(
+            split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
+        )
+
+    def _logged(self, prefix: str) -> Evaluation:
+        assert self.evaluation is not None
         for direction, ranking in self.evaluation.rankings.items():
             for name, value in ranking.summary().items():
                 shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")

@@ -1,4 +1,4 @@
-"""What an encoder gives: one vector of each input, or a vector of each of its tokens or frames."""
+"""What an encoder gives: one vector of each input, a vector of each of its tokens or frames, or one of each expert."""
 
 from typing import NamedTuple
 
@@ -23,5 +23,24 @@ class States(NamedTuple):
         return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
 
-Encoded = Tensor | States
-"""One vector of each input (B, D), or its states."""
+class ExpertVectors(NamedTuple):
+    """What M experts say of recordings.
+
+    Attributes:
+        vectors: by name, in alphabetical order, (B, D_e) float32 or the autocast type; finite where one is missing too.
+        present: (B, M) bool, which experts a recording has, in the same order.
+    """
+
+    vectors: dict[str, Tensor]
+    present: Tensor
+
+
+class ExpertSize(NamedTuple):
+    """Sizes of an expert's vectors: of one frame, and of what pooling makes of all frames."""
+
+    frame: int
+    pooled: int
+
+
+Encoded = Tensor | States | ExpertVectors
+"""One vector of each input (B, D), its states, or a vector of each expert."""

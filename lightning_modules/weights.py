@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from common.errors import ModelError
 from common.integrity import check_zip
 from common.renamed import weights_with_new_names
+from lightning_modules.left_out import KEY, completed
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`).
 
+    Args:
+        path: of the file.
+        own: weights of the model, which gives those that a checkpoint leaves out.
+
     Raises:
-        ModelError: no such file, another kind of file, or one that holds more than tensors and plain values.
+        ModelError: no such file, another kind of file, or one that holds more than tensors and plain values; or as
+            `completed`.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -41,7 +47,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise ModelError(f"{path}: holds no table of tensors; give a checkpoint or a state_dict")
-    return weights_with_new_names(state)
+    state = weights_with_new_names(state)
+    left_out = content.get(KEY) if "state_dict" in content else None
+    return completed(state, left_out, own or {}, path) if left_out else state
 
 
 def _cause(error: Exception) -> str:
@@ -57,7 +65,7 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         ModelError: as `fitting_weights`.
     """
     own = module.state_dict()
-    module.load_state_dict(_checked(with_adapters(read_weights(path), own), own, path))
+    module.load_state_dict(_checked(with_adapters(read_weights(path, own), own), own, path))
 
 
 def with_adapters(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,7 +85,8 @@ def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     Raises:
         ModelError: as `read_weights`, or the weights are of another model: names missing, unknown or of other shapes.
     """
-    return _checked(read_weights(path), module.state_dict(), path)
+    own = module.state_dict()
+    return _checked(read_weights(path, own), own, path)
 
 
 def _checked(state: dict[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:

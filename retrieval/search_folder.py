@@ -20,6 +20,7 @@ from common.errors import DataError, RunError
 from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.audio_folder import AUDIO_ENDINGS, audio_by_path
 from datamodules.batch import Example, collate
+from datamodules.mono import Mix
 from experiments.results.embeddings_file import Stamp, stamp_of
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.search_store import (
@@ -64,8 +65,8 @@ def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None) ->
 
 
 class _WindowDataset(Dataset[Any]):
-    def __init__(self, windows: Sequence[Window], sample_rate: int, seconds: float | None) -> None:
-        self.windows, self.sample_rate, self.seconds = windows, sample_rate, seconds
+    def __init__(self, windows: Sequence[Window], sample_rate: int, seconds: float | None, mix: Mix) -> None:
+        self.windows, self.sample_rate, self.seconds, self.mix = windows, sample_rate, seconds, mix
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -74,7 +75,12 @@ class _WindowDataset(Dataset[Any]):
         window = self.windows[row]
         try:
             audio = read_audio(
-                window.path, window.info, self.sample_rate, max_seconds=self.seconds, position=window.position
+                window.path,
+                window.info,
+                self.sample_rate,
+                max_seconds=self.seconds,
+                position=window.position,
+                mix=self.mix,
             )
         except DataError as error:
             return str(error)
@@ -82,11 +88,16 @@ class _WindowDataset(Dataset[Any]):
 
 
 def embed_windows(
-    model: DualEncoder, windows: Sequence[Window], seconds: float | None, batch_size: int, num_workers: int
+    model: DualEncoder,
+    windows: Sequence[Window],
+    seconds: float | None,
+    batch_size: int,
+    num_workers: int,
+    mix: Mix = "mean",
 ) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
     """Rows of `windows` that could be embedded, and their embeddings (b, ...), a batch at a time; others are told."""
     loader = DataLoader(
-        _WindowDataset(windows, model.sample_rate, seconds),
+        _WindowDataset(windows, model.sample_rate, seconds, mix),
         batch_size,
         num_workers=num_workers if len(windows) > batch_size else 0,
         collate_fn=list,
@@ -118,6 +129,7 @@ def index_folder(
     seconds: float | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
+    mix: Mix = "mean",
 ) -> tuple[Windows, str]:
     """The index of a folder's recordings: what is new or was changed is embedded, what is gone is dropped.
 
@@ -128,6 +140,7 @@ def index_folder(
         facts: "audio_weights_sha256" and "audio_encoder" of the model.
         seconds: length of a window, at most what the model was trained with; None: recordings are taken whole.
         batch_size, num_workers: of loading.
+        mix: what is taken of several channels.
 
     Returns:
         the index, and what it holds in words.
@@ -136,7 +149,7 @@ def index_folder(
         DataError: there is no such folder, or no audio in it.
         RunError: no recording could be embedded, the model reads no audio, or another process makes the same index.
     """
-    if not getattr(model.audio_encoder, "reads_audio", True):
+    if not model.audio_encoder.reads_audio:
         what = type(model.audio_encoder).__name__
         raise RunError(f"{what} reads stored features, no audio files; search the run's test (without a FOLDER)")
     if not root.is_dir():
@@ -145,11 +158,11 @@ def index_folder(
     files = audio_by_path(root)
     if not files:
         raise DataError(f"{root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
-    facts = {**facts, "sample_rate": str(model.sample_rate), "window": str(seconds)}
+    facts = {**facts, "sample_rate": str(model.sample_rate), "window": str(seconds), "mix": mix}
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=PATIENCE):
-            return _renewed(path, files, model, facts, seconds, batch_size, num_workers)
+            return _renewed(path, files, model, facts, seconds, batch_size, num_workers, mix)
     except Timeout as error:
         raise RunError(f"{path}: another process is writing it; wait for it to end") from error
 
@@ -162,6 +175,7 @@ def _renewed(
     seconds: float | None,
     batch_size: int,
     num_workers: int,
+    mix: Mix,
 ) -> tuple[Windows, str]:
     # Stamps are taken before a recording is read: one that is changed meanwhile is embedded again the next time.
     stamps = {name: stamp_of(file) for name, file in files.items() if _is_utf8(name)}
@@ -184,7 +198,7 @@ def _renewed(
             vectors.clear()
 
     try:
-        for found, embedded in embed_windows(model, new, seconds, batch_size, num_workers):
+        for found, embedded in embed_windows(model, new, seconds, batch_size, num_workers, mix):
             rows += found
             vectors.append(embedded)
             if time.monotonic() - last_part >= PART_SECONDS:

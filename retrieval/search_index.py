@@ -311,6 +311,7 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
         seconds=settings.get("max_seconds", 30.0),
         batch_size=settings.get("batch_size", 32),
         num_workers=settings.get("num_workers", 0),
+        mix=settings.get("mix", "mean"),
     )
     print(f"index: {summary}")
     return recordings_of(windows, audio, folder.search_index(root))

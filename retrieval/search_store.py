@@ -20,7 +20,7 @@ from experiments.results.embeddings_file import Stamp
 
 log = logging.getLogger(__name__)
 
-DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "window")
+DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "window", "mix")
 """Facts that decide what the embedding of a window is."""
 COLUMNS = ("name", "path", "bytes", "modified", "seconds", "windows", "start", "embedding")
 

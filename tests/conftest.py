@@ -1,7 +1,7 @@
 """Fixtures of all rooms, and how property tests choose their examples."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from common.errors import DataError
 from tests.support.corpus import Corpus, write_corpus
+from tests.support.local_server import Server, serve
 
 # No test measures time, and a change is tested with the same examples every time; look for new ones with
 # `HYPOTHESIS_PROFILE=explore make test`.
@@ -21,6 +22,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 def corpus(tmp_path: Path) -> Corpus:
     """A corpus of 6 / 3 / 4 recordings that a test may damage."""
     return write_corpus(tmp_path / "clotho")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of data sets, asked without pauses."""
+    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serve() as server:
+        yield server
 
 
 @pytest.fixture

@@ -47,6 +47,13 @@ example:
             "audio_to_text/R@1 for one",
         )
         parser.add_argument(
+            "--form",
+            choices=("xie2024", "oncescu2021"),
+            default="xie2024",
+            help="columns of a paper's tables: mAP@10 and R@k of Xie et al. 2024 (default), or R@k and the median rank "
+            "(MdR) of Oncescu et al. 2021",
+        )
+        parser.add_argument(
             "--intersect",
             action="store_true",
             help="evaluate all runs again, on the recordings that all have in common: a smaller pool is an easier one",
@@ -61,8 +68,9 @@ example:
 
     def run(self, options: argparse.Namespace) -> None:
         """Read the runs, test, print and write."""
-        from experiments.comparison.paired_tests import compare_experiments, metrics_to_test, shown_metrics
+        from experiments.comparison.paired_tests import compare_experiments
         from experiments.comparison.report import print_comparison, write_comparison
+        from experiments.comparison.summaries import metrics_to_test, shown_metrics
         from experiments.results.experiment import read_experiments
 
         if options.output and options.output.exists() and not options.output.is_dir():
@@ -70,7 +78,7 @@ example:
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations)
-        shown = shown_metrics(experiments, asked)
+        shown = shown_metrics(experiments, asked, options.form)
         print_comparison(experiments, shown, tests, options.split, intersected=options.intersect)
         if options.output:
             write_comparison(options.output, experiments, shown, tests, options.split)

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 
 from common.errors import DataError
+from datamodules.downloads.http import progress_bar
 from datamodules.downloads.split_zip import open_zip
 
 AUDIO_ENDINGS = (".wav", ".flac")
@@ -53,7 +53,7 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
             is a link or device; two of the same name; too little room on the disk. Nothing is written in these cases,
             unless the damage is found only in unpacking.
     """
-    if folder.is_dir() and any(folder.iterdir()):
+    if holds_files(folder):
         return 0
     beside = folder.with_name(folder.name + ".part")
     with _one_line(archive):
@@ -70,7 +70,7 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
         }
         _refuse_too_large(archive, sum(sizes[name] for name in rest), folder)
         beside.mkdir(parents=True, exist_ok=True)
-        with _progress() as progress:
+        with progress_bar(MofNCompleteColumn()) as progress:
             task = progress.add_task(
                 f"unpacking {archive.name}", total=len(targets), completed=len(targets) - len(rest)
             )
@@ -78,6 +78,11 @@ def unpack(archive: Path, folder: Path, endings: Sequence[str] = AUDIO_ENDINGS) 
                 extract(rest, lambda: progress.advance(task))
         os.replace(beside, folder)
     return len(targets)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether there is such a folder with anything in it; `unpack` gives a folder its name only when it is whole."""
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def check_name(name: str) -> str:
@@ -186,9 +191,3 @@ def _one_line(archive: Path) -> Iterator[None]:
     except Exception as error:
         what = str(error) or type(error).__name__
         raise DataError(f"{archive}: cannot be unpacked ({what}); delete it and run the command again") from error
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

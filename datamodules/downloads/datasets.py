@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin
 
 from common.errors import DataError
 from datamodules.downloads import sources
-from datamodules.downloads.archives import require_seven_zip, unpack
+from datamodules.downloads.archives import holds_files, require_seven_zip, unpack
 from datamodules.downloads.file_kinds import checkpoint_fault, json_fault
 from datamodules.downloads.http import checksum_of, download, read_json
 from datamodules.wavcaps_layout import FOLDERS
@@ -115,11 +115,6 @@ def hub_files(server: str, folder: str) -> list[dict[str, Any]]:
     if not entries:
         raise DataError(f"{server}: lists no files under {folder} of WavCaps; is that the right server?")
     return entries
-
-
-def holds_files(folder: Path) -> bool:
-    """Whether there is such a folder with anything in it; `unpack` gives a folder its name only when it is whole."""
-    return folder.is_dir() and any(folder.iterdir())
 
 
 def discard(archives: list[Path]) -> None:

@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from urllib3.util import Retry
 
 from common.errors import DataError
@@ -132,7 +140,10 @@ def _fetch_once(url: str, part: Path) -> None:
         length = int(said) if said.isascii() and said.isdigit() else None
         _check_disk(part, length or 0)
         total = None if length is None else begin + length
-        with part.open("ab" if begin else "wb") as file, _progress() as progress:
+        with (
+            part.open("ab" if begin else "wb") as file,
+            progress_bar(DownloadColumn(), TransferSpeedColumn()) as progress,
+        ):
             task = progress.add_task(part.name.removesuffix(".part"), total=total, completed=begin)
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
@@ -149,11 +160,11 @@ def _session() -> requests.Session:
     return session
 
 
-def _progress() -> Progress:
+def progress_bar(*counts: ProgressColumn) -> Progress:
+    """A bar with these columns on stderr, where that is a terminal; it leaves nothing behind."""
     console = Console(stderr=True)
-    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    text = TextColumn("{task.description}")
-    return Progress(text, *columns, console=console, transient=True, disable=not console.is_terminal)
+    columns = TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _size(path: Path) -> int:

@@ -8,10 +8,13 @@ memory and nothing on the disk.
 
 import bisect
 import io
+import itertools
 import re
 import struct
 import zipfile
 from pathlib import Path
+
+from datamodules.file_views import View
 
 MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF  # "see the zip64 record"
 ENTRY = struct.Struct("<4s6H3L5H2L")  # a member in the table of contents
@@ -105,19 +108,15 @@ def _split_extra(extra: bytes) -> tuple[bytes, bytes]:
     return large, others
 
 
-class Joined(io.RawIOBase):
-    """Files that follow each other, as one that can be read and sought; only one of them is open at a time."""
+class Joined(View):
+    """Files that follow each other, as one; only one of them is open at a time."""
 
     def __init__(self, paths: list[Path]) -> None:
-        super().__init__()
+        sizes = [path.stat().st_size for path in paths]
+        super().__init__(sum(sizes))
         self.paths = paths
-        self.starts: list[int] = []  # of each file, in bytes from the beginning of the first
-        self.size = 0
-        for path in paths:
-            self.starts.append(self.size)
-            self.size += path.stat().st_size
+        self.starts = [0, *itertools.accumulate(sizes[:-1])]  # of each file, in bytes from the beginning of the first
         self._end_at, self._end = self.size, b""
-        self._at = 0
         self._open: tuple[int, io.FileIO] | None = None
 
     def take(self, part: int, offset: int, size: int) -> bytes:
@@ -137,38 +136,18 @@ class Joined(io.RawIOBase):
         self._end_at, self._end = at, table + end64 + locator + end
         self.size = at + len(self._end)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes from the beginning of the first file."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Like `io.RawIOBase.seek`."""
-        at = offset + (0, self._at, self.size)[whence]
-        if at < 0:
-            raise OSError(f"there is no byte {at}")
-        self._at = at
-        return at
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Like `io.RawIOBase.readinto`: at most the rest of one file."""
-        if self._at >= self._end_at:
-            begin = self._at - self._end_at
+        if self.position >= self._end_at:
+            begin = self.position - self._end_at
             data = self._end[begin : begin + len(buffer)]
         else:
-            number = bisect.bisect_right(self.starts, self._at) - 1
+            number = bisect.bisect_right(self.starts, self.position) - 1
             file = self._file(number)
-            file.seek(self._at - self.starts[number])
-            data = file.read(min(len(buffer), self._end_at - self._at))
+            file.seek(self.position - self.starts[number])
+            data = file.read(min(len(buffer), self._end_at - self.position))
         buffer[: len(data)] = data
-        self._at += len(data)
+        self.position += len(data)
         return len(data)
 
     def _file(self, number: int) -> io.FileIO:

@@ -1,6 +1,7 @@
 """Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -154,32 +155,18 @@ class PairBatchSampler(EpochBatchSampler[Draw]):
         world_size: int = 1,
     ) -> None:
         super().__init__()
-        self.audio_of_pair = audio_of_pair
-        self.batch_size = batch_size
-        self.seed = seed
-        self.unique_audio = unique_audio
-        self.regroup = regroup
-        self.rank = rank
-        self.world_size = world_size
-        self._batches: tuple[int, npt.NDArray[np.int64]] | None = None
+        self._mine = slice(rank * batch_size, (rank + 1) * batch_size)
+        whole = batch_size * world_size
+        of_epoch = partial(epoch_batches, audio_of_pair, whole, seed, unique_audio=unique_audio, regroup=regroup)
+        self._batches = lru_cache(maxsize=1)(of_epoch)  # (B, whole) by epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch = self.epoch
-        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        for batch in self._epoch_batches(epoch)[self.done :]:
-            yield [Draw(int(pair), epoch) for pair in batch[mine]]
+        for batch in self._batches(epoch)[self.done :]:
+            yield [Draw(int(pair), epoch) for pair in batch[self._mine]]
 
     def __len__(self) -> int:
-        return len(self._epoch_batches(self.epoch))
-
-    def _epoch_batches(self, epoch: int) -> npt.NDArray[np.int64]:
-        if self._batches is None or self._batches[0] != epoch:
-            size = self.batch_size * self.world_size
-            batches = epoch_batches(
-                self.audio_of_pair, size, self.seed, epoch, unique_audio=self.unique_audio, regroup=self.regroup
-            )
-            self._batches = (epoch, batches)
-        return self._batches[1]
+        return len(self._batches(self.epoch))
 
 
 def rank_share(count: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from common.atomic_files import replacing
 from common.errors import DataError
+from common.text import cause_of
 from datamodules.audio import FULL_SCALE, PACK, read_audio, read_info
 from datamodules.shards.checks import check_shards
 
@@ -183,8 +184,7 @@ def index_table(content: bytes, folder: str, columns: Sequence[str]) -> tuple[pa
         table = pq.read_table(pa.BufferReader(content))
         packed_rate = int(table.schema.metadata[b"sample_rate"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        cause = " ".join(str(error).split())
-        raise DataError(f"{folder}/index.parquet: cannot be read ({cause}); run {PACK} again") from error
+        raise DataError(f"{folder}/index.parquet: cannot be read ({cause_of(error)}); run {PACK} again") from error
     if "shard_bytes" not in table.column_names:
         table = table.append_column("shard_bytes", pa.nulls(len(table), pa.int64()))
     gain = pc.fill_null(table["gain"], 1.0) if "gain" in table.column_names else pa.array(np.ones(len(table), "f4"))

@@ -72,8 +72,10 @@ class EmbeddingWriter(L.Callback):
             "sample_rate": str(data.sample_rate),
             "max_seconds": str(None if data.max_seconds is None else float(data.max_seconds)),
             "precision": str(trainer.precision),
-            "unit_length": "true",
+            "unit_length": "true" if getattr(pl_module.matcher, "unit_length", False) else "false",
         }
+        if (mix := getattr(data, "mix", "mean")) != "mean":
+            self.facts["mix"] = mix
         # Taken before a recording is read: one that is changed meanwhile is embedded again the next time.
         self._stamps = {name: stamp_of(path) for name, path in data.predict_files().items()}
         names: list[str] = []

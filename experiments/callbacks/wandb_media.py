@@ -1,16 +1,13 @@
 """The callback that fills a Weights & Biases run with more than curves.
 
-What a run logs as numbers goes to all its loggers. Here is what only W&B shows: a heat map of targets beside
-predictions after each validation, a table with audio players after the test, settings and provenance, and artifacts.
+What a run logs as numbers goes to all its loggers, and pictures to TensorBoard too (`Pictures`). Here is what only W&B
+shows: a table with audio players after the test, settings and provenance, and artifacts.
 """
 
-import logging
 import re
 import shlex
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,9 @@ import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
 from common.atomic_files import replacing
+from evaluation.metrics import lower_is_better
 from experiments.callbacks.checkpoints import RunCheckpoint
-from experiments.figures.targets import heat_maps
+from experiments.callbacks.harmless import harmless
 from experiments.loggers.csv_logger import read_rows
 from experiments.loggers.wandb_logger import id_file
 from experiments.provenance import git_state, package_versions, read_provenance
@@ -27,11 +25,9 @@ from experiments.results.example_retrievals import example_rows, write_excerpt
 from experiments.results.pool_file import with_names
 from experiments.run_folder import RunFolder
 
-log = logging.getLogger(__name__)
-
 
 class Dashboard(L.Callback):
-    """Logs pictures, tables, settings and artifacts to the W&B run among the trainer's loggers; without one, nothing.
+    """Logs tables, settings and artifacts to the W&B run among the trainer's loggers; without one, nothing.
 
     It stands after `RunWriter` among the callbacks, whose files it uploads. A failure here becomes a warning. W&B
     shows what is logged here at the step of the numbers logged last, those of the same evaluation.
@@ -75,20 +71,8 @@ class Dashboard(L.Callback):
         return {"git": git_state(self.code), "versions": package_versions(), "data": data}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log a heat map for each direction of the objective, and the best values so far."""
-        if self.run is None or trainer.sanity_checking:
-            return
-        training = trainer.state.fn == "fit"
-        with harmless("heat map"), warnings.catch_warnings():
-            import wandb
-
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # captions in scripts that matplotlib cannot draw
-            when = f", epoch {trainer.current_epoch}, step {trainer.global_step}" if training else ""
-            table = trainer.datamodule.tables["validation"]  # type: ignore[attr-defined]
-            evaluation = with_names(pl_module.evaluation, table)  # type: ignore[arg-type]
-            for direction, figure in heat_maps(pl_module, evaluation, self.run.name + when).items():
-                self.run.log({f"val/{direction}/targets_beside_predictions": wandb.Image(figure)})
-        if training:
+        """Note the best values so far."""
+        if self.run is not None and trainer.state.fn == "fit" and not trainer.sanity_checking:
             with harmless("best values"):
                 self.run.summary.update(best_values(read_rows(self.folder.metrics)))
 
@@ -143,8 +127,6 @@ class Dashboard(L.Callback):
     def _log_artifacts(self) -> None:
         import wandb
 
-        if self.folder.figure.is_file():
-            self.run.log({"figure": wandb.Image(str(self.folder.figure))})
         # W&B allows letters, digits, "-", "_" and "." in a name.
         name = re.sub(r"[^\w.-]", "-", f"{self.folder.path.parent.name}-{self.folder.path.name}", flags=re.ASCII)
         results = wandb.Artifact(f"{name}-results", type="results")
@@ -165,15 +147,6 @@ class Dashboard(L.Callback):
             self.run.log_artifact(model)
 
 
-@contextmanager
-def harmless(what: str) -> Iterator[None]:
-    """Turn any failure inside into a warning: a dashboard must not end a training run."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("Weights & Biases: no %s (%s: %s)", what, type(error).__name__, " ".join(str(error).split()))
-
-
 def best_values(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The best of each validation metric so far, as `best/<metric>`, of rows of metrics.csv.
 
@@ -188,7 +161,7 @@ def best_values(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         for name, value in row.items():
             if name.startswith("val/") and not name.endswith(("/queries", "/items", "/tie_rate")):
                 values.setdefault(name, []).append(value)
-    return {f"best/{name}": (min if name.endswith(("loss", "rank")) else max)(all_) for name, all_ in values.items()}
+    return {f"best/{name}": (min if lower_is_better(name) else max)(all_) for name, all_ in values.items()}
 
 
 def audio_paths(table: Any) -> dict[int, Path]:

@@ -1,15 +1,12 @@
-"""Methods against each other: their means over runs, and paired tests of each pair of methods."""
+"""Methods against each other: paired tests of each pair of methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from common.directions import DIRECTIONS
-from common.errors import RunError
 from evaluation.significance import (
     PairedTTest,
     Uncertainty,
@@ -19,33 +16,12 @@ from evaluation.significance import (
     sign_flip_test,
     uncertainty,
 )
+from experiments.comparison.summaries import PRIMARY, Metric
 from experiments.results.experiment import Experiment, check_same_pool
 
 Floats = npt.NDArray[np.float64]
 
-SHOWN = ("mAP@10", "R@1", "R@5", "R@10", "nDCG@10")  # the paper's, and nDCG@10 where the data know graded relevance
 LEVEL = 0.05
-
-
-class Metric(NamedTuple):
-    """A metric of one direction, as "text_to_audio" and "mAP@10"."""
-
-    direction: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.direction.replace('_', ' ')} {self.name}"
-
-
-PRIMARY = Metric("text_to_audio", "mAP@10")  # what the paper tests
-
-
-class Summary(NamedTuple):
-    """Mean over runs of the mean over queries, its sample standard deviation (NaN for one run), number of runs."""
-
-    mean: float
-    sd: float
-    runs: int
 
 
 @dataclass(frozen=True)
@@ -81,48 +57,6 @@ class PairTest:
     def significant(self) -> bool:
         """At .05, over recordings, after Holm."""
         return self.p_holm < LEVEL
-
-
-def shown_metrics(experiments: Sequence[Experiment], asked: Sequence[Metric] = ()) -> list[Metric]:
-    """Columns of the table: the usual ones that any experiment has, and those asked for."""
-    shown = []
-    for direction in DIRECTIONS:
-        names = [*SHOWN, *(metric.name for metric in asked if metric.direction == direction)]
-        there = {name for experiment in experiments for name in experiment.directions[direction].scores}
-        shown += [Metric(direction, name) for name in dict.fromkeys(names) if name in there]
-    return shown
-
-
-def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()) -> list[Metric]:
-    """Text to audio mAP@10, then each asked for: "R@1" in both directions, "audio_to_text/R@1" in one.
-
-    Raises:
-        RunError: an experiment does not have one.
-    """
-    metrics = [PRIMARY]
-    for name in asked:
-        direction, slash, bare = name.rpartition("/")
-        metrics += [Metric(side, bare) for side in ([direction] if slash else DIRECTIONS)]
-    for metric in metrics:
-        for experiment in experiments:
-            known = experiment.directions.get(metric.direction)
-            if known is None or metric.name not in known.scores:
-                names = ", ".join(experiment.directions[DIRECTIONS[0]].scores)
-                raise RunError(
-                    f"{experiment.name} has no metric '{'/'.join(metric)}'; it has {names}, each in both directions or "
-                    f"in one, as in {'/'.join(PRIMARY)}"
-                )
-    return list(dict.fromkeys(metrics))
-
-
-def summarise(experiment: Experiment, metric: Metric) -> Summary | None:
-    """A cell of the table; None where the experiment has no such metric. Queries without a value (NaN) are left out."""
-    scores = experiment.directions[metric.direction].scores.get(metric.name)
-    if scores is None or np.isnan(scores).all():
-        return None
-    means = np.nanmean(scores, axis=1)  # (S,)
-    sd = float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
-    return Summary(float(means.mean()), sd, len(means))
 
 
 def scores_of(baseline: Experiment, method: Experiment, metric: Metric) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:

@@ -11,7 +11,8 @@ from rich.console import Console
 from common.atomic_files import replacing
 from common.errors import RunError
 from common.settings import differing_settings
-from experiments.comparison.paired_tests import Metric, PairTest
+from experiments.comparison.paired_tests import PairTest
+from experiments.comparison.summaries import Metric
 from experiments.comparison.tables import (
     csv_of_table,
     csv_of_tests,
@@ -60,12 +61,13 @@ def print_comparison(
         say(
             console,
             f"Evaluated again on the {recordings:,} recordings and {captions:,} captions that all runs share; the "
-            f"runs' own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 cannot be evaluated again.",
+            f"runs' own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 and metrics of one's own "
+            "cannot be computed again.",
         )
     say(console, pools_text(experiments[0], split))
     for table in screen_tables(experiments, shown):
         console.print(table)
-    say(console, runs_text(experiments))
+    say(console, runs_text(experiments, shown))
     if not tests:
         say(console, "One method: nothing to test.")
     for test in tests:

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from common.directions import DIRECTIONS
-from experiments.comparison.paired_tests import Metric, PairTest, Summary, summarise
+from experiments.comparison.paired_tests import PairTest
+from experiments.comparison.summaries import Metric, Summary, notes_on, summarise
 from experiments.results.experiment import Experiment
 
 LATEX = {
@@ -30,15 +31,17 @@ def pools_text(experiment: Experiment, split: str) -> str:
     return f"{split.capitalize()} split: {', '.join(parts)}."
 
 
-def runs_text(experiments: Sequence[Experiment]) -> str:
-    """What the figures are, and which methods have no standard deviation."""
-    text = "Mean over runs in %"
+def runs_text(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> str:
+    """What the figures and bold type are, and which methods have no standard deviation."""
+    text = "Mean over runs in %" + (" (ranks as they are)" if any(metric.is_rank for metric in metrics) else "")
     lone = [experiment.name for experiment in experiments if len(experiment.runs) == 1]
     if len(lone) < len(experiments):
         text += " ± sample standard deviation"
-    if len(experiments) > 1:
-        text += ", the best in bold"
-    return text + (f"; one run only, so no standard deviation: {', '.join(lone)}." if lone else ".")
+    text += f"; one run only, so no standard deviation: {', '.join(lone)}." if lone else "."
+    bold = (
+        ["Bold: the best mean of a column, whether or not it is significantly better."] if len(experiments) > 1 else []
+    )
+    return " ".join([text, *bold, *notes_on(metrics)])
 
 
 def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> list[Table]:
@@ -46,7 +49,7 @@ def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric]) 
     tables = []
     for direction, columns in groupby(metrics, key=lambda metric: metric.direction):
         shown = list(columns)
-        headers = [Column(metric.name, justify="right", no_wrap=True) for metric in shown]
+        headers = [Column(metric.header, justify="right", no_wrap=True) for metric in shown]
         title = direction.replace("_", " ")
         table = Table(
             Column("method", no_wrap=True),
@@ -69,7 +72,7 @@ def markdown(experiments: Sequence[Experiment], metrics: Sequence[Metric], split
     lines = [pools_text(experiments[0], split), "", _row(headers), _row(["---", *["---:"] * (len(headers) - 1)])]
     for experiment, cells in zip(experiments, _cells(experiments, metrics, "**{}**"), strict=True):
         lines.append(_row([experiment.name.replace("|", r"\|"), str(len(experiment.runs)), *cells]))
-    return "\n".join([*lines, "", runs_text(experiments), ""])
+    return "\n".join([*lines, "", runs_text(experiments, metrics), ""])
 
 
 def latex(experiments: Sequence[Experiment], metrics: Sequence[Metric], split: str) -> str:
@@ -85,12 +88,12 @@ def latex(experiments: Sequence[Experiment], metrics: Sequence[Metric], split: s
         first += count
     lines = [
         f"% {pools_text(experiments[0], split)}",
-        f"% {runs_text(experiments)} Needs \\usepackage{{booktabs}}.",
+        f"% {runs_text(experiments, metrics)} Needs \\usepackage{{booktabs}}.",
         rf"\begin{{tabular}}{{lr{'r' * len(metrics)}}}",
         r"\toprule",
         f" & & {' & '.join(spans)} \\\\",
         " ".join(rules),
-        f"method & runs & {' & '.join(_escaped(metric.name) for metric in metrics)} \\\\",
+        f"method & runs & {' & '.join(_escaped(metric.header) for metric in metrics)} \\\\",
         r"\midrule",
     ]
     for experiment, cells in zip(experiments, _cells(experiments, metrics, r"\textbf{{{}}}"), strict=True):
@@ -100,16 +103,15 @@ def latex(experiments: Sequence[Experiment], metrics: Sequence[Metric], split: s
 
 
 def csv_of_table(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> str:
-    """A row a method and metric, unrounded, as fractions of 1."""
+    """A row a method and metric, unrounded, as fractions of 1; ranks as they are."""
     rows = []
     for experiment in experiments:
         for metric in metrics:
             if summary := summarise(experiment, metric):
                 side = experiment.directions[metric.direction]
                 sd = summary.sd if summary.runs > 1 else ""
-                rows.append(
-                    [experiment.name, *metric, summary.runs, len(side.queries), side.pool_size, summary.mean, sd]
-                )
+                pool = (summary.runs, len(side.queries), side.pool_size)
+                rows.append([experiment.name, metric.direction, metric.name, *pool, summary.mean, sd])
     return _csv(["method", "direction", "metric", "runs", "queries", "pool_size", "mean", "sd"], rows)
 
 
@@ -129,7 +131,7 @@ def csv_of_tests(tests: Sequence[PairTest]) -> str:
         welch = doubt.welch
         rows.append(
             [
-                *(test.method, test.baseline, *test.metric),
+                *(test.method, test.baseline, test.metric.direction, test.metric.name),
                 *(clips.difference, *clips.interval),
                 *(queries.t, queries.df, queries.p, test.flips_over_queries, queries.effect_size),
                 *(clips.t, clips.df, clips.p, test.flips_over_clips, clips.effect_size, test.p_holm),
@@ -150,29 +152,30 @@ def _escaped(text: str) -> str:
 def _headers(metrics: Sequence[Metric]) -> list[str]:
     """Names of columns; the first of each direction says which it is."""
     first = {next(metric for metric in metrics if metric.direction == side) for side in {m.direction for m in metrics}}
-    return [str(metric) if metric in first else metric.name for metric in metrics]
+    return [str(metric) if metric in first else metric.header for metric in metrics]
 
 
 def _cells(experiments: Sequence[Experiment], metrics: Sequence[Metric], bold: str) -> list[list[str]]:
-    """Cells (methods, metrics), "28.2 ± 0.3" in %; the highest of a column in bold, and all that look the same."""
+    """Cells (methods, metrics), "28.2 ± 0.3" in %; the best of a column in bold, and all that look the same."""
     columns = []
     for metric in metrics:
         summaries = [summarise(experiment, metric) for experiment in experiments]
-        shown = [f"{100 * summary.mean:.1f}" if summary else "–" for summary in summaries]
-        best = max((float(figure) for figure in shown if figure != "–"), default=0.0)
+        factor = 1 if metric.is_rank else 100
+        means = [None if summary is None else round(factor * summary.mean, 1) for summary in summaries]
+        best = (min if metric.is_rank else max)((mean for mean in means if mean is not None), default=None)
         columns.append(
             [
-                bold.format(_cell(summary)) if len(experiments) > 1 and figure == f"{best:.1f}" else _cell(summary)
-                for summary, figure in zip(summaries, shown, strict=True)
+                bold.format(_cell(summary, factor)) if len(means) > 1 and mean == best else _cell(summary, factor)
+                for summary, mean in zip(summaries, means, strict=True)
             ]
         )
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _cell(summary: Summary | None) -> str:
+def _cell(summary: Summary | None, factor: float) -> str:
     if summary is None:
         return "–"
-    return f"{100 * summary.mean:.1f}" + (f" ± {100 * summary.sd:.1f}" if summary.runs > 1 else "")
+    return f"{factor * summary.mean:.1f}" + (f" ± {factor * summary.sd:.1f}" if summary.runs > 1 else "")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -76,6 +76,8 @@ def heat_maps(model: Any, evaluation: Evaluation, title: str = "") -> dict[Direc
     first caption.
     """
     pool, objective = evaluation.pool, model.objective
+    if not objective.is_listwise:
+        return {}  # it has no distributions to draw
     rows = next(batches_of_captions(pool, model.loss_batch))  # (B,)
     ids = pool.caption_ids[rows]
     scores = evaluation.scores.select(rows, pool.caption_audio[rows]).block(slice(None), slice(None))  # (B, B)

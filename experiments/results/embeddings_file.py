@@ -48,9 +48,10 @@ class Embeddings(NamedTuple):
 
     Attributes:
         table: one row a recording: name string, path string, seconds float64, bytes and modified int64 (see `Stamp`),
-            embedding fixed-size list of D float32, a unit vector.
+            embedding fixed-size list of D float32, a unit vector where the fact says so.
         facts: what made them: "checkpoint", "audio_weights_sha256", "audio_encoder" (JSON), "sample_rate" (Hz),
-            "max_seconds" (of longer recordings only the beginning was embedded), "precision", "unit_length".
+            "max_seconds" (of longer recordings only the beginning was embedded), "precision", "unit_length"
+            (false: parts of several experts and their gates, which are no vectors for cosine similarity).
     """
 
     table: pa.Table

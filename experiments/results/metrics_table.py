@@ -6,6 +6,7 @@ from rich.table import Table
 
 from common.directions import TEXT_TO_AUDIO
 from evaluation.evaluator import Evaluation
+from evaluation.metrics import lower_is_better
 from experiments.run_folder import RunFolder
 
 NOTE = (
@@ -41,4 +42,4 @@ def shown_value(metric: str, value: float) -> str:
     """
     if metric in ("spearman", "kendall_tau_b"):
         return f"{value:.3f}"
-    return f"{value:.1f}" if metric.endswith("rank") else f"{100 * value:.1f} %"
+    return f"{value:.1f}" if lower_is_better(metric) else f"{100 * value:.1f} %"

@@ -1,18 +1,25 @@
 """What a test ranked: the embeddings of its pool, kept so that runs can be evaluated on other pools without a model."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from common.atomic_files import replacing
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation
-from evaluation.scores import EmbeddingScores
+from evaluation.scores import EmbeddingScores, GatedScores
+from experiments.provenance import weights_sha256
 from experiments.run_folder import RUN_TEST
+
+TENSORS = ("audio", "text", "caption_audio")
+METADATA = {"names", "captions", "scores", "gates"}
 
 
 def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
@@ -25,30 +32,42 @@ def with_names(evaluation: Evaluation, table: Any) -> Evaluation:
 def write_pool(path: Path, evaluation: Evaluation) -> None:
     """Write a pool with names as safetensors; names and captions are its metadata.
 
-    Where scores are not the products of the embeddings, the metadata say so: the file alone cannot be ranked then.
+    The metadata say how many columns are gates of experts. Where scores are made otherwise than by products, they say
+    that too: the file alone cannot be ranked then.
     """
     pool = evaluation.pool
     tensors = {"audio": pool.audio, "text": pool.text, "caption_audio": pool.caption_audio}
     metadata = {"names": json.dumps(pool.names), "captions": json.dumps(pool.captions)}
-    if not isinstance(evaluation.scores, EmbeddingScores):
+    if isinstance(evaluation.scores, GatedScores):
+        metadata["gates"] = json.dumps(evaluation.scores.gates)
+    elif not isinstance(evaluation.scores, EmbeddingScores):
         metadata["scores"] = json.dumps(type(evaluation.scores).__name__)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as beside:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, beside, metadata)
+        save_file(tensors, beside, {**metadata, "sha256": json.dumps(_sha256(tensors, metadata))})
 
 
 def read_pool(path: Path) -> EmbeddingPool:
     """The pool that `write_pool` wrote, under ids of its own.
 
     Raises:
-        RunError: there is none, it cannot be read, or its scores are not the products of its embeddings.
+        RunError: there is none, it cannot be read, its content is not what was written, it holds NaN, or its scores are
+            not made by products of its embeddings.
     """
     if not path.is_file():
         raise RunError(f"{path}: no such file; {RUN_TEST} for this run first")
     try:
         with safe_open(path, "pt") as file:
-            texts: dict[str, Any] = {name: json.loads(value) for name, value in file.metadata().items()}
-            audio, text, caption_audio = (file.get_tensor(name) for name in ("audio", "text", "caption_audio"))
-            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio)
+            metadata: dict[str, str] = file.metadata()
+            texts: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
+            written = texts.pop("sha256", None)  # files of version 0.1.0 have none
+            metadata.pop("sha256", None)
+            if not metadata.keys() <= METADATA or written not in (None, _sha256(tensors, metadata)):
+                raise ValueError("it changed after it was written: its checksum is another one")
+            audio, text, caption_audio = tensors.values()
+            gates = int(texts.get("gates", 0))
+            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio, gates)
             rows = set(pool.caption_audio.tolist())
             if not (
                 len(pool.names) == len(pool.audio)
@@ -56,6 +75,10 @@ def read_pool(path: Path) -> EmbeddingPool:
                 and rows <= set(range(len(pool.audio)))
             ):
                 raise ValueError("its parts do not fit together")
+            for side, embeddings, names in (("recording", audio, pool.names), ("caption", text, pool.captions)):
+                odd = (~embeddings.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+                if odd:
+                    raise ValueError(f"the embedding of {side} '{names[odd[0]]}' holds NaN or inf")
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: cannot be read ({error}); {RUN_TEST} again") from error
     if "scores" in texts:
@@ -64,3 +87,9 @@ def read_pool(path: Path) -> EmbeddingPool:
             "cannot be ranked; leave this run out"
         )
     return pool
+
+
+def _sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Checksum of all that a pool's file holds."""
+    content = json.dumps([weights_sha256(tensors), *sorted(metadata.items())])
+    return hashlib.sha256(content.encode()).hexdigest()

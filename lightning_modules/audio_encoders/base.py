@@ -1,9 +1,13 @@
 """What every audio encoder is: a module that turns padded waveforms into one vector a clip."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
-from lightning_modules.states import Encoded
+from datamodules.batch import Batch
+from lightning_modules.states import Encoded, ExpertSize
 from lightning_modules.training.freezing import Freezable
 
 
@@ -14,11 +18,21 @@ class AudioEncoder(Freezable):
         sample_rate: samples a second that `forward` expects.
         dim: size of the embeddings.
         depends_on_batch: whether, against the rule, a clip's embedding depends on the others in its batch.
+        reads_audio: whether it takes waveforms, so that what it gives is worth keeping on disk.
+        longest: frames that it gives of a recording at most; None: not known.
+        experts: sizes by name, where it gives vectors of several experts.
     """
 
     sample_rate: int
     dim: int
     depends_on_batch: bool = False
+    reads_audio: bool = True
+    longest: int | None = None
+    experts: Mapping[str, ExpertSize] = MappingProxyType({})
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What `forward` takes of a batch's A recordings: tensors with A rows each."""
+        return batch.waveforms, batch.lengths
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Encoded:
         """Embed clips; in eval mode the embedding of a clip does not depend on the others in the batch.

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,12 @@ from common.errors import ModelError
 from common.pretrained import find_model
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
-from lightning_modules.audio_encoders.windows import average_windows, cut_windows
+from lightning_modules.audio_encoders.windows import average_windows, cut_windows, join_windows
+from lightning_modules.pooling.mean import MeanPooling
+from lightning_modules.states import Encoded, States
 from lightning_modules.training.lora import LoRA
 
+Pooling = Literal["mean", "first", "model", "none"]
 NOISE = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop")
 """Settings of Wav2Vec2-like models that are put to 0: they mask time steps with draws from NumPy, which torch's seed
 does not reach, and skip whole layers, whose parameters then get no gradient, which DDP refuses."""
@@ -45,8 +48,8 @@ class HuggingFaceAudio(AudioEncoder):
 
     Args:
         model: hub name, local folder, or `package:NAME/FOLDER`.
-        pooling: "mean" of all tokens (of audio, where the model tells padding apart), the "first" token, or the
-            "model"'s own pooled output.
+        pooling: "mean" of all tokens (of audio, where the model tells padding apart), the "first" token, the
+            "model"'s own pooled output, or "none": the tokens of audio, of all windows, for `model.audio_pooling`.
         window_seconds: length of a window; None is 10 s, or less where the model takes in less.
         random_init: random weights; a folder with config.json is enough.
         trained_layers: how many of the last layers (of CLAP: stages) are trained, with what comes after them; all else
@@ -67,7 +70,7 @@ class HuggingFaceAudio(AudioEncoder):
     def __init__(
         self,
         model: str,
-        pooling: Literal["mean", "first", "model"] = "mean",
+        pooling: Pooling = "mean",
         window_seconds: float | None = None,
         random_init: bool = False,
         trained_layers: int | None = None,
@@ -75,7 +78,10 @@ class HuggingFaceAudio(AudioEncoder):
         revision: str | None = None,
     ):
         super().__init__()
+        if pooling not in get_args(Pooling):
+            raise ModelError(f"audio encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
         self.name = model
+        self.source = None if random_init else model
         try:
             source = find_model(model, revision)
         except ModelError as error:
@@ -119,10 +125,12 @@ class HuggingFaceAudio(AudioEncoder):
             )
         return round(seconds * self.sample_rate)
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """`(B, T)` float32 at `sample_rate`, `(B,)` int64 -> `(B, dim)`."""
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Encoded:
+        """`(B, T)` float32 at `sample_rate`, `(B,)` int64 -> `(B, dim)`, or the tokens of each clip's windows."""
         windows, samples, present = cut_windows(waveforms, lengths, self.window)
         samples = samples.clamp(min=round(SHORTEST_INPUT * self.sample_rate))
+        if self.pooling == "none":
+            return join_windows(*self._frames(windows, samples), present)
         if self.unpadded:
             embeddings = in_groups(lambda rows: self._embed(windows[rows], samples[rows]), samples)
         else:
@@ -133,6 +141,18 @@ class HuggingFaceAudio(AudioEncoder):
         """One vector a window, `(N, dim)`."""
         features = self._extract(windows, samples).to(windows.device)
         return self._pool(self.model(**features), features, samples)
+
+    def _frames(self, windows: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens `(N, L, dim)` of windows, and how many hold audio, `(N,)`."""
+        features = self._extract(windows, samples).to(windows.device)
+        tokens = _tokens(self.model(**features))
+        held = self._audible_tokens(features, samples, tokens.shape[1])
+        if held is None or self.unpadded:
+            raise ModelError(
+                f"audio encoder: of '{self.name}' ({type(self.model).__name__}) it is not known which tokens hold "
+                "audio and which padding, so pooling cannot be none; give mean, first or model"
+            )
+        return tokens, held
 
     @torch.no_grad()
     def _try(self) -> int:
@@ -153,6 +173,8 @@ class HuggingFaceAudio(AudioEncoder):
         try:
             dim = int(embed([1]).shape[1])
             self.unpadded = not self._fills_up(noise, samples) and sees_padding(embed, 2)
+            if self.pooling == "none":
+                self._frames(noise, samples)
         except ModelError:
             raise
         except Exception as error:  # models refuse in ways of their own
@@ -199,15 +221,16 @@ class HuggingFaceAudio(AudioEncoder):
             raise ModelError(f"audio encoder '{self.name}' has no {wanted}: choose another pooling than {self.pooling}")
         if self.pooling == "model":
             return states
-        tokens = states.flatten(2).transpose(1, 2) if states.ndim == 4 else states  # CLAP: (N, D, F, T) -> (N, L, D)
+        tokens = _tokens(output)
         if self.pooling == "first":
             return tokens[:, 0]
-        frames = self._audible_tokens(features, samples, tokens.shape[1])
-        mask = torch.arange(tokens.shape[1], device=tokens.device) < frames[:, None]  # (N, L)
-        return tokens.masked_fill(~mask[:, :, None], 0).sum(1) / frames[:, None]
+        held = self._audible_tokens(features, samples, tokens.shape[1])
+        if held is None:  # the model was trained on padded inputs: all count
+            return tokens.mean(1)
+        return MeanPooling()(States(tokens, held))  # type: ignore[no-any-return]
 
-    def _audible_tokens(self, features: BatchFeature, samples: Tensor, tokens: int) -> Tensor:
-        """Tokens that hold audio, `(N,)` int64; all of them where the model was trained on padded inputs."""
+    def _audible_tokens(self, features: BatchFeature, samples: Tensor, tokens: int) -> Tensor | None:
+        """Tokens that hold audio, `(N,)` int64; None where that is not known."""
         values = features.get("input_values")
         if values is not None and values.ndim == 2:  # a model of raw waveforms
             frames = [int(self.model._get_feat_extract_output_lengths(length[None])) for length in samples.cpu()]
@@ -216,7 +239,13 @@ class HuggingFaceAudio(AudioEncoder):
         if mask is not None and mask.shape[1] == tokens:
             held: Tensor = mask.sum(1)
             return held.clamp(min=1)
-        return torch.full_like(samples, tokens)
+        return None
+
+
+def _tokens(output: Any) -> Tensor:
+    """All tokens `(N, L, dim)` of what a model gives."""
+    states: Tensor = output.last_hidden_state
+    return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states  # CLAP: (N, D, F, T) -> (N, L, D)
 
 
 def _longest_input(extractor: Any) -> int:

@@ -75,6 +75,7 @@ class PaSST(AudioEncoder):
         self.network = PasstTransformer(dim, depth, heads, patchout_time, patchout_frequency, checkpoint_blocks)
         if checkpoint is not None:
             load_passt(self.network, checkpoint)
+            self.source = checkpoint
         patch = torch.zeros(1, PasstSpectrogram.n_mels, PATCH)
         self.choose_trained(self.network, depth, trained_layers, lora, lambda: self.network(patch))
 

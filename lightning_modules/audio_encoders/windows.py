@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.audio_encoders.base import silence_padding
+from lightning_modules.states import States
 
 SHORTEST_TAIL = 0.016
 """A last window shorter than this part of a window is dropped: as a mean it would count as much as a full one."""
@@ -56,3 +57,18 @@ def average_windows(embeddings: Tensor, present: Tensor) -> Tensor:
     per_clip = embeddings.new_zeros(*present.shape, embeddings.shape[1])  # (B, W, D)
     per_clip[present] = embeddings
     return per_clip.sum(1) / present.sum(1, keepdim=True)
+
+
+def join_windows(frames: Tensor, counts: Tensor, present: Tensor) -> States:
+    """Frames of each clip, window after window, without the padding between them.
+
+    Args:
+        frames: `(N, L, D)` of the windows.
+        counts: `(N,)` int64, how many of a window's frames hold audio, from 1.
+        present: of `cut_windows`, `(B, W)`.
+    """
+    held = torch.arange(frames.shape[1], device=frames.device) < counts[:, None]  # (N, L)
+    clips = present.nonzero()[:, 0]  # (N,)
+    lengths = counts.new_zeros(len(present)).index_add(0, clips, counts)  # (B,)
+    joined = frames[held].split(lengths.tolist())  # windows stand clip after clip
+    return States(torch.nn.utils.rnn.pad_sequence(list(joined), batch_first=True), lengths)  # (B, most, D)

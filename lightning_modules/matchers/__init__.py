@@ -1,6 +1,9 @@
 """Matchers: from what two encoders give to scores of captions and recordings."""
 
 from lightning_modules.matchers.base import Matcher
+from lightning_modules.matchers.collaborative_experts import CollaborativeExperts
 from lightning_modules.matchers.cosine import Cosine
+from lightning_modules.matchers.experts import ExpertMatcher
+from lightning_modules.matchers.mixture_of_experts import MixtureOfExperts
 
-__all__ = ["Cosine", "Matcher"]
+__all__ = ["CollaborativeExperts", "Cosine", "ExpertMatcher", "Matcher", "MixtureOfExperts"]

@@ -1,10 +1,13 @@
 """The interface of matchers."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from common.directions import TEXT_TO_AUDIO, Direction
 from evaluation.scores import FunctionScores, Scores
-from lightning_modules.states import Encoded
+from lightning_modules.states import Encoded, ExpertSize
 
 
 class Matcher(nn.Module):
@@ -16,13 +19,21 @@ class Matcher(nn.Module):
 
     Attributes:
         takes_states: whether it takes tokens and frames as they are; otherwise a pooling part makes vectors of them.
+        takes_experts: whether it takes vectors of experts apart; otherwise it is given them side by side.
+        unit_length: whether what is embedded are unit vectors, compared by cosine similarity.
     """
 
     takes_states: bool = False
+    takes_experts: bool = False
+    unit_length: ClassVar[bool] = False
 
     def connect(self, audio_dim: int, text_dim: int) -> None:
         """Make the heads for encoders of these sizes."""
         raise NotImplementedError
+
+    def connect_experts(self, experts: Mapping[str, ExpertSize], text_dim: int) -> None:
+        """The same for an encoder that gives vectors of several experts."""
+        self.connect(sum(size.pooled for size in experts.values()), text_dim)
 
     def audio(self, encoded: Encoded) -> Tensor:
         """What is embedded of A recordings: (A, ...) float32."""

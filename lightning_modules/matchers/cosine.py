@@ -32,6 +32,7 @@ class Cosine(Matcher):
     Source: Xie et al. 2024, section II-A.
     """
 
+    unit_length = True
     audio_head: nn.Module
     text_head: nn.Module
 

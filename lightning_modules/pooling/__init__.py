@@ -2,6 +2,8 @@
 
 from lightning_modules.pooling.attention import AttentionPooling
 from lightning_modules.pooling.base import Pooling
+from lightning_modules.pooling.max import MaxPooling
 from lightning_modules.pooling.mean import MeanPooling
+from lightning_modules.pooling.netvlad import NetVLAD
 
-__all__ = ["AttentionPooling", "MeanPooling", "Pooling"]
+__all__ = ["AttentionPooling", "MaxPooling", "MeanPooling", "NetVLAD", "Pooling"]

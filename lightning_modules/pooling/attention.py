@@ -22,7 +22,7 @@ class AttentionPooling(Pooling):
         super().__init__()
         self.hidden = hidden
 
-    def connect(self, dim: int) -> int:
+    def connect(self, dim: int, longest: int | None = None) -> int:
         """Make V and w."""
         self.score = nn.Sequential(nn.Linear(dim, self.hidden), nn.Tanh(), nn.Linear(self.hidden, 1, bias=False))
         return dim

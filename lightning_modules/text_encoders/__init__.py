@@ -2,5 +2,6 @@
 
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
+from lightning_modules.text_encoders.word_vectors import WordVectors
 
-__all__ = ["HuggingFaceText", "TextEncoder"]
+__all__ = ["HuggingFaceText", "TextEncoder", "WordVectors"]

@@ -19,9 +19,13 @@ class TextEncoder(Freezable):
 
     Attributes:
         dim: size of the embeddings.
+        longest: tokens that it gives of a caption at most; None: not known.
+        limit_name: the option that sets how much is read of a caption.
     """
 
     dim: int
+    longest: int | None = None
+    limit_name: str = "max_tokens"
 
     def forward(self, captions: list[str]) -> Encoded:
         """Embed C captions: (C, dim), not normalised, or the states of their tokens; float32, or the autocast type."""

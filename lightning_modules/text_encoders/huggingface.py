@@ -117,13 +117,14 @@ class HuggingFaceText(TextEncoder):
             self.tokenizer.pad_token = self.tokenizer.eos_token  # of models that only ever saw one text at a time
         self._check_tokens(model, max_tokens)
         self.pooling: Pooling = pooling
-        self.max_tokens = max_tokens
+        self.max_tokens = self.longest = max_tokens
         if not isinstance(normalise_captions, bool) and normalise_captions not in get_args(Normalisation):
             rules = ", ".join(get_args(Normalisation))
             raise ModelError(f"text encoder: normalise_captions is '{normalise_captions}': give true, false or {rules}")
         self.normalise_captions: Literal[False] | Normalisation = (
             "words" if normalise_captions is True else normalise_captions
         )
+        self.source = model if config is None else None
         self.unpadded = False
         self.dim = self._try(model)
         layers = getattr(inner, "num_hidden_layers", None)

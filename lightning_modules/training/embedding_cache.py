@@ -4,25 +4,24 @@ A frozen encoder gives the same for an input all through a training, so a step n
 kept on disk under a key of the encoder's weights and settings and of all inputs, and serve every run that shares them.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from torch import Tensor, nn
 
 from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
 from lightning_modules.audio_encoders.base import AudioEncoder
-from lightning_modules.states import Encoded, States
+from lightning_modules.source_code import sources
+from lightning_modules.states import Encoded
 from lightning_modules.text_encoders.base import TextEncoder
 
 BATCH = 32
@@ -63,7 +62,7 @@ class FrozenTowers:
         self._device = device
         self.audio: Callable[[Tensor], Tensor] | None = None
         self.text: Callable[[Tensor], Tensor] | None = None
-        if audio_encoder.is_frozen:  # first, as it is the one that may be refused
+        if audio_encoder.is_frozen and audio_encoder.reads_audio:  # first, as it is the one that may be refused
             self.audio = self._hear(audio_encoder, datamodule)
         if text_encoder.is_frozen:
             self.text = _lookup(self._read(text_encoder, datamodule))
@@ -123,7 +122,7 @@ class FrozenTowers:
 
 
 def _vectors(encoder: nn.Module, encoded: Encoded) -> Tensor:
-    if isinstance(encoded, States):
+    if not isinstance(encoded, Tensor):
         raise ModelError(
             f"model.cache_frozen keeps one vector of each input, and {type(encoder).__name__} gives tokens or frames; "
             "leave cache_frozen out"
@@ -156,16 +155,19 @@ def check_same_in_training(encoder: nn.Module, *inputs: Any) -> None:
 def fingerprint(encoder: nn.Module, precision: str) -> str:
     """What tells an encoder from all others, 64 hex digits: weights, buffers, settings, code, and the precision.
 
-    Code is the source files of the classes that are neither torch's nor another library's of models.
+    Code is the source files of the classes that are neither torch's nor another library's of models, those that they
+    import of us, and the versions of the libraries.
     """
-    digest = hashlib.sha256(precision.encode())
+    digest = hashlib.sha256(f"{precision} torch {torch.__version__} transformers {transformers.__version__}".encode())
+    modules: set[str] = set()
     for name, module in encoder.named_modules():
         plain = {key: _plain(value) for key, value in vars(module).items() if not key.startswith("_")}
         settings = {key: value for key, value in plain.items() if value is not None and key != "training"}
         digest.update(json.dumps([name, type(module).__qualname__, settings], sort_keys=True).encode())
         if type(module).__module__.partition(".")[0] not in ("torch", "transformers", "peft"):
-            with contextlib.suppress(TypeError, OSError):  # made in a console or a notebook: there is no file
-                digest.update(Path(inspect.getfile(type(module))).read_bytes())
+            modules.add(type(module).__module__)
+    for name, source in sorted(sources(modules).items()):
+        digest.update(f"{name} {hashlib.sha256(source).hexdigest()}".encode())
     for name, tensor in [*sorted(encoder.named_parameters()), *sorted(encoder.named_buffers())]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -18,6 +18,8 @@ class Freezable(nn.Module):
     augmentation of its inputs that asks for it (in the `forward` of a subclass) acts in a frozen encoder too.
     """
 
+    source: str | None = None
+    """The pretrained model that its weights come from; None where they begin at random."""
     _frozen: tuple[nn.Module, ...] = ()
 
     @property

@@ -66,6 +66,35 @@ class WarmupCosine(Schedule):
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiplied by `gamma` after each epoch (Oncescu et al. 2021).
+
+    Args:
+        gamma: the factor of one epoch.
+        trained_epochs: epochs of an earlier training whose decay goes on here; the authors fine-tune so, with 20.
+
+    Raises:
+        ModelError: values that make no schedule.
+
+    >>> schedule = StepDecay(0.5)
+    >>> [schedule(epoch, 3) for epoch in (0.5, 1, 1.25, 2, 2.5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    gamma: float = 0.95
+    trained_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.gamma <= 1 and self.trained_epochs >= 0):
+            raise ModelError(f"{self}: give gamma in (0, 1] and trained_epochs >= 0")
+
+    def __call__(self, epoch: float, epochs: float) -> float:
+        """Like `Schedule.__call__`."""
+        # At an epoch's last batch `epoch` is whole already.
+        return self.gamma ** (self.trained_epochs + max(math.ceil(epoch) - 1, 0))
+
+
 def begin_rates(optimizer: Optimizer) -> None:
     """Remember the learning rate of each parameter group as its highest, and as the schedule's own."""
     for group in optimizer.param_groups:
@@ -81,3 +110,8 @@ def set_rates(optimizer: Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         if "initial_lr" in group and group["lr"] == group.get("scheduled_lr", group["lr"]):
             group["lr"] = group["scheduled_lr"] = group["initial_lr"] * factor
+
+
+def rates(optimizer: Optimizer) -> dict[str, float]:
+    """The learning rate now of each named group, and of the first without a name (under "")."""
+    return {group.get("name", ""): group["lr"] for group in reversed(optimizer.param_groups)}

@@ -3,14 +3,18 @@
 from relevance.objectives.base import Objective, listnet_loss, target_distribution, target_entropy
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
-from relevance.objectives.target_checks import check_targets
+from relevance.objectives.max_margin import MaxMargin, max_margin_loss
+from relevance.objectives.target_checks import check_relevance, check_targets
 
 __all__ = [
     "InfoNCE",
     "ListNet",
+    "MaxMargin",
     "Objective",
+    "check_relevance",
     "check_targets",
     "listnet_loss",
+    "max_margin_loss",
     "target_distribution",
     "target_entropy",
 ]

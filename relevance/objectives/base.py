@@ -64,9 +64,11 @@ class Objective(nn.Module):
         tau: the temperature of the prediction, a float, or a positive trained scalar.
         omega: the temperature of the target, or None.
         citation: where the objective comes from.
+        is_listwise: whether it compares distributions over items; else tau and omega mean nothing.
     """
 
     citation: ClassVar[str] = ""
+    is_listwise: ClassVar[bool] = True
 
     def __init__(self, direction: Directions, tau: float, omega: float | None, learn_tau: bool) -> None:
         super().__init__()

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import py7zr
@@ -12,22 +11,14 @@ import torch
 
 from cli.__main__ import main
 from datamodules.downloads import sources
-from tests.datamodules.test_archives import OWN, cut, write_zip
-from tests.support.local_server import Server, serve
+from tests.support.archives import OWN, cut, write_zip
+from tests.support.local_server import Server
 
 CLIPS = {"development": ["rain.wav", " street.wav"], "validation": ["clock.wav"], "evaluation": ["sea.wav"]}
 
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
 
 
 @pytest.fixture

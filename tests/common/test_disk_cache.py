@@ -93,6 +93,33 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
         cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
 
 
+@pytest.mark.parametrize("place", [100, 128, 500, -1])
+def test_a_changed_byte_is_noticed(tmp_path: Path, place: int) -> None:
+    table: Any = cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    path = Path(table.filename)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=rf"{path.name}: is damaged \(.*\); delete it to have it made again"):
+        cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    path.unlink()
+    again = cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    np.testing.assert_array_equal(again, Letters()(TEXTS))
+
+
+@pytest.mark.parametrize("bytes_", [1, 31, 33])
+def test_a_cut_off_table_is_noticed_and_one_of_an_earlier_version_is_read(tmp_path: Path, bytes_: int) -> None:
+    table: Any = cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    path = Path(table.filename)
+    content = path.read_bytes()
+    path.write_bytes(content[:-bytes_])
+    with pytest.raises(CacheError, match="is damaged"):
+        cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    path.write_bytes(content[:-32])  # version 0.1.0 wrote no checksum
+    earlier = cached_table(TEXTS, Letters(), "letters", folder=tmp_path, **QUIET)
+    np.testing.assert_array_equal(earlier, Letters()(TEXTS))
+
+
 def test_a_former_count_without_its_rows_counts_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         cached_table(TEXTS, Letters(stop_after=12), "letters", folder=tmp_path, chunk=6, **QUIET)

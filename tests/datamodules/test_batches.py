@@ -239,6 +239,7 @@ def test_a_trainer_can_predict(corpus: Corpus, num_workers: int) -> None:
     assert predicted == [["sea.wav", " train.wav"], ["crowd.wav", "dog.wav"]]
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_is_one_line_too(corpus: Corpus) -> None:
     path = corpus.audio("development", "dog.wav")
     samples, rate = soundfile.read(path)

@@ -1,7 +1,6 @@
 import hashlib
 import multiprocessing
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,12 +19,9 @@ SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        server.files["/a.7z"] = DATA
-        yield server
+def server(server: Server) -> Server:
+    server.files["/a.7z"] = DATA
+    return server
 
 
 def test_a_file_is_fetched_once_and_checked(server: Server, tmp_path: Path) -> None:

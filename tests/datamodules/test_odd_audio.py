@@ -16,7 +16,8 @@ import soundfile
 
 from datamodules import flac_frames, mp3_frames
 from datamodules.audio import AudioInfo, read_audio, read_info
-from datamodules.mono import warn_of_cancellation
+from datamodules.clotho import Clotho
+from datamodules.mono import Mix, warn_of_cancellation
 
 Refused = Callable[[Callable[[], object]], str]
 RATE = 16_000
@@ -244,12 +245,50 @@ def test_channels_that_cancel_each_other_out_are_not_mixed(tmp_path: Path, caplo
     )
 
 
+@pytest.mark.parametrize(("mix", "channel"), [("loudest", 1), ("left", 0)])
+def test_one_channel_can_be_taken_in_place_of_the_mean(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mix: Mix, channel: int
+) -> None:
+    path = tmp_path / "x.wav"
+    samples = np.stack([0.5 * PCM / 32768, -PCM / 32768], 1).astype(np.float32)
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, read_info(path), RATE, mix=mix), samples[:, channel])
+    assert not caplog.records
+
+
+def test_packed_recordings_are_mixed_already(tmp_path: Path, refused: Refused) -> None:
+    message = refused(lambda: Clotho(str(tmp_path), packed=str(tmp_path), mix="left"))
+    assert message.startswith("data.mix is left, but data.packed holds recordings mixed to their mean")
+
+
 @pytest.mark.parametrize("other", [0.0, 0.3, -0.99])
 def test_other_channels_are_mixed_as_ever(tmp_path: Path, caplog: pytest.LogCaptureFixture, other: float) -> None:
     samples = np.stack([PCM / 32768, other * PCM / 32768], 1).astype(np.float32)
     soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
     np.testing.assert_array_equal(whole(tmp_path / "x.wav"), samples.mean(axis=1))
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("suffix", "format"), [("w64", "W64"), ("au", "AU")])
+@pytest.mark.parametrize("endian", ["BIG", "LITTLE"])
+def test_w64_and_au_files_that_are_cut_off_are_refused(
+    tmp_path: Path, refused: Refused, suffix: str, format: str, endian: str
+) -> None:
+    path = tmp_path / f"x.{suffix}"
+    soundfile.write(path, PCM, RATE, "PCM_16", endian="FILE" if format == "W64" else endian, format=format)
+    assert read_info(path) == AudioInfo(len(PCM), RATE)
+    np.testing.assert_array_equal(whole(path), PCM / np.float32(32768))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert f"{path}: is truncated" in refused(lambda: read_info(path))
+
+
+def test_an_au_file_written_by_a_pipe_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.au"
+    soundfile.write(path, PCM, RATE, "PCM_16", format="AU")
+    content = bytearray(path.read_bytes())
+    content[8:12] = b"\xff" * 4
+    path.write_bytes(content)
+    assert read_info(path) == AudioInfo(len(PCM), RATE)
 
 
 @pytest.mark.parametrize(("rate", "frames"), [(1, 10), (999, 5000), (2_000_000_000, 5000)])

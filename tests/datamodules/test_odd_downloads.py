@@ -15,19 +15,11 @@ from common.errors import DataError
 from datamodules.downloads import sources
 from datamodules.downloads.datasets import hub_files
 from datamodules.downloads.http import download, read_json
-from tests.support.local_server import Server, serve
+from tests.support.local_server import Server
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to continue</body>"
 PASST = sources.PASST_PATH.format(name=sources.PASST)
 BLACKLIST = "/api/datasets/cvssp/WavCaps/tree/main/json_files/blacklist"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
 
 
 def checkpoint(**options: bool) -> bytes:

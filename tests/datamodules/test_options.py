@@ -16,7 +16,8 @@ from datamodules.synthetic import Synthetic
 from datamodules.wavcaps import WavCaps
 
 LOADING = {"batch_size": 32, "max_seconds": 30.0, "sample_rate": None, "num_workers": 4}
-BATCHES = {**LOADING, "unique_audio": True, "seed": None, "related": None}
+MIX = {"mix": "mean"}
+BATCHES = {**LOADING, **MIX, "unique_audio": True, "seed": None, "related": None}
 ANNOTATED = {**BATCHES, "missing_audio": "skip", "broken_audio": "refuse", "packed": None}
 SOURCES = ["AudioSet", "BBC", "FreeSound", "SoundBible"]
 EXCLUSION = {"exclude": "clotho_audiocaps", "exclude_freesound": None, "validation_share": 0.0}
@@ -35,7 +36,7 @@ OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
     },
     Mixture: {**BATCHES, "parts": None, "judge": 0},
     StreamedShards: {**LOADING, "seed": None, "shards": None, "shuffle_buffer": 128},
-    AudioFolder: {**LOADING, "root": None, "broken_audio": "skip"},
+    AudioFolder: {**LOADING, **MIX, "root": None, "broken_audio": "skip"},
 }
 
 

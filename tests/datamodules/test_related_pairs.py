@@ -256,6 +256,7 @@ def test_a_group_that_does_not_fit_is_refused(corpus: Corpus, file: Path, refuse
 # --- the command
 
 
+@pytest.mark.slow
 def test_from_the_command_to_batches(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

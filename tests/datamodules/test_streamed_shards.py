@@ -157,6 +157,7 @@ def test_a_resumed_epoch_does_not_read_what_is_done(folder: Path, monkeypatch: p
     assert len(read) < 4
 
 
+@pytest.mark.slow
 def test_the_next_epoch_follows_in_the_same_workers(folder: Path) -> None:
     """Lightning sets the epoch of the sampler; a dataset in a worker would not hear of it."""
     loader = streamed(folder, workers=2).train_dataloader()

@@ -14,7 +14,7 @@ import soundfile
 from nbformat.v4 import new_code_cell, new_notebook
 
 from experiments.loggers.csv_logger import read_rows
-from tests.docs.test_notebooks import NOTEBOOKS, check_shown, execute
+from tests.support.notebooks import NOTEBOOKS, check_shown, execute
 from tests.support.runs import arguments
 from train import main
 

@@ -1,11 +1,4 @@
-"""Human judgements: metrics against loops, scipy, scikit-learn and ranx; reading their files; the command."""
-
-import csv
-import hashlib
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+"""Human judgements: metrics against loops, scipy, scikit-learn and ranx, and what is not in the pool."""
 
 import numpy as np
 import pytest
@@ -16,14 +9,8 @@ from scipy import stats
 from sklearn.metrics import ndcg_score
 
 from common.errors import RelevanceError
-from datamodules.judgements.dcase_relevance import read_relevant_clips
-from datamodules.judgements.tau_ratings import read_rated_clips
 from evaluation.human_judgements import agreement_with_lists, agreement_with_ratings, match, rank_correlations
 from evaluation.scores import EmbeddingScores, MatrixScores
-from tests.support.corpus import Corpus, write_corpus
-from train import main
-
-Refused = Callable[[Callable[[], object]], str]
 
 
 def embeddings(queries: int, items: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,9 +23,6 @@ def drawn_pairs(queries: int, items: int, most: int, seed: int) -> tuple[np.ndar
     rng = np.random.default_rng(seed)
     pairs = [(q, i) for q in range(queries) for i in rng.choice(items, rng.integers(2, most + 1), replace=False)]
     return tuple(np.array(pairs, dtype=np.int64)[rng.permutation(len(pairs))].T)  # type: ignore[return-value]
-
-
-# ---- lists
 
 
 def test_lists_agree_with_ranx_and_with_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +66,6 @@ def test_a_constant_scorer_gets_the_chance_of_lists_which_is_that_of_random_orde
             sums[q] += sum((n + 1) / rank for n, rank in enumerate(ranks) if rank <= 16) / len(ranks)
     assert agreement.per_query_chance["AP@16_all"] == pytest.approx(sums / 3000, abs=0.01)
     assert agreement.chance["R@10"] == pytest.approx(10 / 40)
-
-
-# ---- ratings
 
 
 def rated(queries: int, items: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -154,9 +135,6 @@ def test_bad_ratings_are_refused(item: list[int], rating: list[float], message: 
     assert "\n" not in str(caught.value)
 
 
-# ---- matching
-
-
 def test_what_is_not_in_the_pool_is_counted() -> None:
     grades = {
         "rain": {"a.wav": 0.5, "b.wav": 0.1, "gone.wav": 1.0},
@@ -181,212 +159,3 @@ def test_what_is_not_in_the_pool_is_counted() -> None:
     }
     assert match(grades, captions, names, ordered=True).caption.tolist() == [1]
     assert match({}, captions, names).query.tolist() == []
-
-
-# ---- files
-
-
-def write_rows(path: Path, *rows: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return path
-
-
-def test_lists_are_read_as_written(tmp_path: Path) -> None:
-    rows = [(" a dog, far ", "[' train.wav', \"bird's.wav\"]"), ("rain", "['a.wav']"), ("rain", "[ 'a.wav' ]")]
-    path = write_rows(tmp_path / "lists.csv", ("query", "audio_filenames"), *rows)
-    assert read_relevant_clips(path) == {"a dog, far": (" train.wav", "bird's.wav"), "rain": ("a.wav",)}
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (("wind", "a.wav"), "audio_filenames is 'a.wav'; give a list"),
-        (("wind", "__import__('os').getcwd()"), "give a list"),
-        (("wind", "['a.wav'"), "give a list"),
-        (("wind", "[" * 5000), "give a list"),
-        (("wind", "('a.wav',)"), "give a list"),
-        (("wind", "[1, 2]"), "give a list"),
-        (("wind", ""), "audio_filenames is ''; give a list"),
-        (("wind", "['a.wav' 'b.wav']"), "audio_filenames has no comma between two names; put one there"),
-        (("wind", "[]"), "an empty list"),
-        (("wind", "['a.wav', 'b.wav', 'a.wav']"), "names 'a.wav' twice"),
-        ((" ", "['a.wav']"), "the query is empty"),
-        (("rain", "['b.wav']"), "query 'rain' was listed before with other recordings"),
-    ],
-)
-def test_bad_lists_are_refused(tmp_path: Path, refused: Refused, row: tuple[str, str], message: str) -> None:
-    path = write_rows(tmp_path / "lists.csv", ("query", "audio_filenames"), ("rain", "['a.wav']"), row)
-    said = refused(lambda: read_relevant_clips(path))
-    assert said.startswith(f"{path}, line 3: ")
-    assert message in said
-    assert len(said) < 300 + len(str(path))
-
-
-def test_files_without_lists_are_refused(tmp_path: Path, refused: Refused) -> None:
-    assert "no such file" in refused(lambda: read_relevant_clips(tmp_path / "lists.csv"))
-    path = write_rows(tmp_path / "lists.csv", ("query", "names"), ("rain", "['a.wav']"))
-    assert "column 'audio_filenames' is missing (found: query, names)" in refused(lambda: read_relevant_clips(path))
-    write_rows(path, ("query", "audio_filenames"))
-    assert "holds no queries" in refused(lambda: read_relevant_clips(path))
-
-
-def write_ratings(root: Path, captions: dict[str, list[str]]) -> Path:
-    """The first caption of each recording, rated for all recordings: 90 for its own, 0, 10, ... for the others."""
-    names = list(captions)
-    texts = [(f"t{i}{j}", f"f{i}", text) for i, name in enumerate(names) for j, text in enumerate(captions[name])]
-    ratings = [
-        (f"t{i}0", f"f{j}", "TP" if i == j else "C15", 90 if i == j else 10 * j)
-        for i in range(len(names))
-        for j in range(len(names))
-    ]
-    clips = [(f"f{i}", name) for i, name in enumerate(names)]
-    write_rows(root / "text_data/validation_text.csv", ("tid", "fid", "text"), *texts)
-    write_rows(root / "relevance_data/validation_relevances.csv", ("tid", "fid", "fid_group", "rating"), *ratings)
-    write_rows(root / "audio_metadata/validation_audio_metadata.csv", ("fid", "file_name"), *clips)
-    return root
-
-
-CAPTIONS = {" street.wav": ["cars pass", "traffic"], "dog.wav": ["a dog barks", "barking"]}
-
-
-def test_rated_clips_have_clothos_names(tmp_path: Path) -> None:
-    rated_clips = read_rated_clips(write_ratings(tmp_path, CAPTIONS), "validation")
-    assert rated_clips == {
-        "cars pass": {" street.wav": pytest.approx(0.9), "dog.wav": pytest.approx(0.1)},
-        "a dog barks": {" street.wav": 0, "dog.wav": pytest.approx(0.9)},
-    }
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "message"),
-    [
-        ("audio_metadata/validation_audio_metadata.csv", "file_name", "name", "column 'file_name' is missing"),
-        ("audio_metadata/validation_audio_metadata.csv", "dog.wav", " ", "line 3: fid 'f1' has no file_name"),
-        ("audio_metadata/validation_audio_metadata.csv", "f1,", "f0,", "line 3: fid 'f0' comes twice"),
-        ("audio_metadata/validation_audio_metadata.csv", "f1,", "f7,", "fid 'f1', which is rated, is not in it"),
-        (
-            "relevance_data/validation_relevances.csv",
-            "t00,f1",
-            "t00,f0",
-            "' street.wav' is rated twice for query 'cars",
-        ),
-    ],
-)
-def test_bad_clip_names_are_refused(
-    tmp_path: Path, refused: Refused, file: str, old: str, new: str, message: str
-) -> None:
-    path = write_ratings(tmp_path, CAPTIONS) / file
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, 1))
-    said = refused(lambda: read_rated_clips(tmp_path, "validation"))
-    assert said.startswith(str(path))
-    assert message in said
-
-
-def test_ratings_without_clip_names_are_refused(tmp_path: Path, refused: Refused) -> None:
-    (write_ratings(tmp_path, CAPTIONS) / "audio_metadata/validation_audio_metadata.csv").unlink()
-    said = refused(lambda: read_rated_clips(tmp_path, "validation"))
-    assert "validation_audio_metadata.csv: no such file; get TAU Graded Relevances 2023" in said
-
-
-# ---- the command
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Corpus, Path]:
-    """Options of a run that was trained on a tiny corpus, the corpus, and the run's folder."""
-    folder = tmp_path_factory.mktemp("judgements")
-    corpus = write_corpus(folder / "clotho")
-    options = {
-        "config": "clotho_listnet.yaml",
-        "data.root": corpus.root,
-        "data.batch_size": 6,
-        "data.num_workers": 0,
-        "run.root": folder / "runs",
-        "run.experiment": "tiny",
-        "run.test_after_fit": "false",
-        "trainer.max_epochs": 1,
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        "trainer.enable_model_summary": "false",
-        "trainer.log_every_n_steps": 1,
-    }
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    arguments[2:2] = ["--config", "small.yaml"]
-    assert main(["fit", *arguments]) == 0
-    return arguments, corpus, folder / "runs" / "tiny" / "0"
-
-
-def test_a_test_is_compared_with_lists(
-    trained: tuple[list[str], Corpus, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, corpus, run = trained
-    said = corpus.captions["evaluation"]
-    rows = [(said["sea.wav"][0], ["sea.wav", " train.wav"]), (said["dog.wav"][2] + " ", ["dog.wav", "gone.wav"])]
-    path = write_rows(tmp_path / "lists.csv", ("query", "audio_filenames"), *rows, ("unheard of", ["dog.wav"]))
-    capsys.readouterr()
-    assert main(["test", *arguments, "--run.relevant_clips", str(path)]) == 0
-
-    written = json.loads((run / "human_judgements_test.json").read_text())
-    assert written["judged_by"] == "relevant_clips"
-    assert Path(written["checkpoint"]) == run / "checkpoints" / "best.ckpt"
-    assert written["sha256"] == {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert list(written["metrics"]) == ["mAP@16_all", "mAP@10", "R@10"]
-    assert written["metrics"]["R@10"] == {"value": 1, "chance": 1}  # the pool holds four
-    assert 0 < written["metrics"]["mAP@16_all"]["value"] <= 1
-    counts = written["counts"]
-    assert (counts["queries"], counts["queries_not_in_split"], counts["items_not_in_split"]) == (2, 1, 1)
-    assert (counts["pairs"], counts["pairs_listed"], counts["items"]) == (3, 5, 4)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "mAP@16_all" in printed
-    assert "3 relevant pairs of 5; not in the split: 1 of 3 queries, 1 of 4 recordings." in printed
-    assert (run / "queries_test.parquet").is_file()
-    assert not list(run.glob(".*"))
-
-
-def test_a_validation_is_compared_with_ratings(
-    trained: tuple[list[str], Corpus, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, corpus, run = trained
-    root = write_ratings(tmp_path / "tau", corpus.captions["validation"])
-    assert main(["validate", *arguments, "--run.ratings", str(root)]) == 0
-    written = json.loads((run / "human_judgements_validation.json").read_text())
-    assert (written["judged_by"], written["split"]) == ("ratings", "validation")
-    assert sorted(Path(name).parent.name for name in written["sha256"]) == [
-        "audio_metadata",
-        "relevance_data",
-        "text_data",
-    ]
-    assert list(written["metrics"]) == ["nDCG@10", "spearman", "kendall_tau_b"]
-    assert 0 < written["metrics"]["nDCG@10"]["chance"] < 1
-    assert (written["counts"]["queries"], written["counts"]["pairs"]) == (3, 9)
-    assert "9 ratings of 9; not in the split: 0 of 3 queries, 0 of 3 rec" in " ".join(capsys.readouterr().out.split())
-
-
-def test_mistakes_end_in_one_line(
-    trained: tuple[list[str], Corpus, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, _, run = trained
-    foreign = write_rows(tmp_path / "lists.csv", ("query", "audio_filenames"), ("a siren", "['sea.wav']"))
-    before = {path: path.read_bytes() for path in run.glob("*.*") if not path.name.startswith("config_")}
-    for command, option, value, message in (
-        ("validate", "relevant_clips", foreign, "run.relevant_clips goes with `test`, not with `validate`"),
-        ("fit", "relevant_clips", foreign, "run.relevant_clips goes with `test`, not with `fit`"),
-        ("test", "ratings", tmp_path, "run.ratings goes with `validate`, not with `test`"),
-        ("test", "relevant_clips", tmp_path / "nowhere.csv", "nowhere.csv: no such file"),
-        ("validate", "ratings", tmp_path, "validation_relevances.csv: no such file"),
-        (
-            "test",
-            "relevant_clips",
-            foreign,
-            "lists.csv: no query of 1 can be evaluated on the test split, 1 are",
-        ),
-    ):
-        capsys.readouterr()
-        assert main([command, *arguments, f"--run.{option}", str(value)]) == 1
-        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1
-        assert message in errors[0]
-    assert {path: path.read_bytes() for path in before} == before

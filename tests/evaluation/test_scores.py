@@ -13,7 +13,7 @@ from evaluation.evaluator import evaluate
 from evaluation.ndcg import ndcg, ndcg_from_scores
 from evaluation.ranking import retrieval_metrics
 from evaluation.ranks import best_items, count_ranks
-from evaluation.scores import EmbeddingScores, FunctionScores, MatrixScores, Scores
+from evaluation.scores import EmbeddingScores, FunctionScores, GatedScores, MatrixScores, Scores
 
 QUERIES, ITEMS = 70, 150
 
@@ -43,11 +43,16 @@ def two_kinds(kind: str) -> tuple[Scores, Tensor]:
             return MatrixScores((queries @ items.T).double()), queries @ items.T
         case "function":
             return FunctionScores(product, queries, items), queries @ items.T
+        case "gated":
+            weights = (1 + torch.arange(QUERIES) % 2)[:, None].expand(QUERIES, 2).float()
+            present = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[torch.arange(ITEMS) % 3]
+            packed = torch.cat([queries, weights], 1), torch.cat([items, present], 1)
+            return GatedScores(*packed, 2), queries @ items.T / (weights @ present.T)
         case _:
             return FunctionScores(best_of_vectors, queries, vectors), best_of_vectors(queries, vectors)
 
 
-KINDS = ("embeddings", "matrix", "function", "several vectors")
+KINDS = ("embeddings", "matrix", "function", "gated", "several vectors")
 PAIRS = np.arange(QUERIES), np.arange(QUERIES) * 2 % ITEMS
 
 
@@ -156,7 +161,7 @@ def test_an_evaluation_is_of_the_scores_that_are_given() -> None:
 
 def test_graded_relevance_of_other_recordings_is_left_out() -> None:
     for known in (None, np.ones((5, 5), np.float32)):
-        assert all(not ranking.graded for ranking in evaluate("test", pool(), known=known).rankings.values())
+        assert all(not ranking.further for ranking in evaluate("test", pool(), known=known).rankings.values())
 
 
 @pytest.mark.parametrize(
@@ -172,6 +177,12 @@ def test_graded_relevance_of_other_recordings_is_left_out() -> None:
             "queries: embedding 0 holds",
         ),
         (lambda: EmbeddingScores(torch.ones(1, 1, 1), torch.ones(1, 1, 1)), r"give embeddings \(count, D\)"),
+        (
+            lambda: GatedScores(torch.ones(2, 3), torch.tensor([[1.0, 1, 1], [1, 0, 0]]), 2),
+            "item 1 has no expert at all",
+        ),
+        (lambda: GatedScores(torch.ones(1, 3), torch.ones(1, 3), 3), r"give both \(count, D \+ 3\)"),
+        (lambda: GatedScores(torch.ones(1, 3), torch.ones(1, 4), 2), r"\(1, 3\) and \(1, 4\): give both"),
         (lambda: count_ranks(wrong(lambda q, i: q), *one_pair()), r"gave \(16, 2\) for 16 queries and 64 items"),
         (lambda: count_ranks(wrong(lambda q, i: q @ i.T / 0), *one_pair()), "scores hold NaN or inf"),
         (lambda: count_ranks(MatrixScores(torch.zeros(()).expand(1, 2**24 + 1)), *one_pair()), "exact up to 16777216"),

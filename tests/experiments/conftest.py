@@ -1,4 +1,6 @@
-"""A tiny run that several test files read."""
+"""Runs that several test files read."""
+
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ from experiments.callbacks.result_writer import RunWriter
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
+from tests.support.compared import two_methods
 from tests.support.tabled import STAGES, Tabled
 from tests.support.tiny import tiny_model, tiny_trainer
 
@@ -23,3 +26,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, dict[str, 
         silent = {} if stage == "fit" else {"verbose": False}
         getattr(trainer, stage)(models[split], datamodule=Tabled(), **silent)
     return folder, models
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two methods of three runs on 26 recordings, the second the better one."""
+    return two_methods(tmp_path)

@@ -19,7 +19,7 @@ from experiments.figures.curves import (
 )
 from experiments.loggers.csv_logger import MetricsLogger
 from experiments.results.experiment import QueryScores, read_experiments
-from tests.cli.test_compare import write_run
+from tests.support.compared import write_run
 
 NAMES = [f"{i}.wav" for i in range(8)]
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from common.errors import RunError
@@ -69,3 +71,35 @@ def test_pools_that_cannot_be_compared() -> None:
     other = pool("ab")
     with pytest.raises(RunError, match="captions of 'a' differ between the runs"):
         on_common_recordings([pool("ab"), other.named({0: "a", 1: "b"}, dict.fromkeys(range(4), "another"))])
+
+
+def test_a_changed_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "pool.safetensors"
+    write_pool(path, evaluate("test", pool("abc")))
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        if content[place : place + 1] == b" " and b"}" in content[:place]:
+            continue  # a blank between header and data
+        with pytest.raises(RunError, match="cannot be read"):
+            read_pool(path)
+
+
+def test_a_pool_of_an_earlier_version_has_no_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "pool.safetensors"
+    write_pool(path, evaluate("test", pool("abc")))
+    with safe_open(path, "pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != "sha256"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    save_file(tensors, path, metadata)
+    assert read_pool(path).names == list("abc")
+
+
+@pytest.mark.parametrize(("side", "named"), [("audio", "recording 'b'"), ("text", "caption 'a sound of ")])
+def test_an_embedding_that_is_not_finite_is_named(tmp_path: Path, side: str, named: str) -> None:
+    path = tmp_path / "pool.safetensors"
+    result = evaluate("test", pool("abc"))
+    getattr(result.pool, side)[1, 2] = float("nan")
+    write_pool(path, result)
+    with pytest.raises(RunError, match=rf"pool.safetensors: cannot be read \(the embedding of {named}.* holds NaN"):
+        read_pool(path)

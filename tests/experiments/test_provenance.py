@@ -62,6 +62,15 @@ def test_a_stage_replaces_its_own_facts_and_damage_is_reported(tmp_path: Path) -
     assert path.read_text() == "{"
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '"fit"', '{"fit": []}', "[" * 100_000])
+def test_something_else_than_provenance_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "provenance.json"
+    path.write_text(content)
+    with pytest.raises(RunError, match=r"provenance\.json: not .*; delete it$"):
+        update_provenance(path, "fit", {})
+    assert path.read_text() == content
+
+
 def test_a_training_is_resumed_on_as_many_devices_with_the_same_recordings(tmp_path: Path) -> None:
     data = {split: table.manifest() for split, table in Tabled().tables.items()}
     check_same_training(tmp_path, data, 2)  # nothing is known of it

@@ -25,8 +25,8 @@ def of_ranks(ranks: list[int]) -> dict[str, float]:
     return {
         "AP@10": sum(precisions) / max(len(precisions), 1),
         "AP@10_all": sum(precisions) / len(ranks),
-        **{f"R@{k}": sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)},
-        **{f"hit@{k}": float(ranks[0] <= k) for k in (1, 5, 10)},
+        **{f"R@{k}": sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10, 50)},
+        **{f"hit@{k}": float(ranks[0] <= k) for k in (1, 5, 10, 50)},
         "first_rank": float(ranks[0]),
         "tied": 0.0,
     }
@@ -56,7 +56,7 @@ def test_every_row_follows_from_the_embeddings(run: Any, split: str, direction: 
         expected |= {"direction": direction, "query_id": query_ids[query], "query": queries[query], "clip_id": mine}
         expected |= {"pool_size": len(items), "relevant_ids": relevant}
         expected |= {"top10_ids": [item_ids[i] for i in best], "top10_items": [items[i] for i in best]}
-        assert row.pop("nDCG@10") == model.evaluation.rankings[direction].graded["nDCG@10"][query]
+        assert row.pop("nDCG@10") == model.evaluation.rankings[direction].further["nDCG@10"][query]
         assert row.pop("top10_scores") == pytest.approx(line[best], abs=1e-6)
         metrics = {name: row.pop(name) for name in of_ranks([1])}
         assert metrics == pytest.approx({name: expected.pop(name) for name in metrics})

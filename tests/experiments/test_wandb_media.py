@@ -20,7 +20,8 @@ import wandb
 import yaml
 from wandb.proto import wandb_internal_pb2
 
-from experiments.callbacks.wandb_media import best_values, harmless
+from experiments.callbacks.harmless import harmless
+from experiments.callbacks.wandb_media import best_values
 from experiments.loggers.csv_logger import read_rows
 from experiments.loggers.wandb_logger import id_file, wandb_logger
 from experiments.run_folder import RunFolder

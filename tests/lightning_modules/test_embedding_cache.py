@@ -1,11 +1,13 @@
 """Frozen encoders looked up in tables: the same loss and gradients as running them in each step."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
 from common.errors import DataError, ModelError
@@ -18,6 +20,7 @@ from lightning_modules.audio_encoders.passt import PaSST
 from lightning_modules.audio_encoders.spectrograms import LogMel
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import Cosine
+from lightning_modules.source_code import sources
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.embedding_cache import FrozenTowers, fingerprint
 from relevance.objectives.listnet import ListNet
@@ -144,6 +147,29 @@ def test_another_encoder_has_a_table_of_its_own() -> None:
     elsewhere = text_encoder()
     elsewhere.model.config._name_or_path = "/another/folder"
     assert key(elsewhere) == keys[0]
+
+
+def test_other_code_or_libraries_give_another_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_layer.py").write_text("import torch\n\nclass Layer(torch.nn.Linear):\n    scale = 1\n")
+    (tmp_path / "my_tower.py").write_text(
+        "import torch\nfrom my_layer import Layer\n\nTower = type('T', (Layer,), {})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    tower = importlib.import_module("my_tower").Tower(2, 2)
+    keys = [fingerprint(tower, "32-true")]
+    (tmp_path / "my_layer.py").write_text("import torch\n\nclass Layer(torch.nn.Linear):\n    scale = 2\n")
+    keys.append(fingerprint(tower, "32-true"))
+    for library in (torch, transformers):
+        monkeypatch.setattr(library, "__version__", "0.0")
+        keys.append(fingerprint(tower, "32-true"))
+    assert len(set(keys)) == 4
+
+
+def test_an_encoder_s_code_is_all_that_it_imports_of_us() -> None:
+    found = set(sources(["lightning_modules.audio_encoders.passt"]))
+    assert {"lightning_modules.audio_encoders.windows", "lightning_modules.audio_encoders.spectrograms"} <= found
+    assert {"lightning_modules.training.freezing", "common.pretrained"} <= found
+    assert "lightning_modules.retrieval_module" not in found
 
 
 class Noisy(TinyAudio):

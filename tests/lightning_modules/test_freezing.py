@@ -31,8 +31,8 @@ from lightning_modules.matchers import Cosine
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.objectives.listnet import ListNet
-from tests.lightning_modules.test_audio_encoders import clap_config, noise
 from tests.lightning_modules.test_text_encoders import CAPTIONS, SIZES, save_tokenizer
+from tests.support.audio_models import clap_config, noise
 from tests.support.tiny import KindRelevance, TinyAudio, TinyText, cosine
 
 SIZES3 = {**SIZES, "num_hidden_layers": 3}

@@ -13,7 +13,14 @@ from experiments.results.embeddings_file import Stamp
 from retrieval.search_store import Windows, parts_folder, read_windows, still_valid, window_table, write_windows
 from retrieval.vector_search import Floats, VectorSearch
 
-FACTS = {"audio_weights_sha256": "a", "audio_encoder": "{}", "sample_rate": "100", "window": "2.0", "shape": "8"}
+FACTS = {
+    "audio_weights_sha256": "a",
+    "audio_encoder": "{}",
+    "sample_rate": "100",
+    "window": "2.0",
+    "mix": "mean",
+    "shape": "8",
+}
 
 
 def clustered(count: int, dim: int = 16) -> Floats:

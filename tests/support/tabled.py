@@ -23,6 +23,9 @@ class Tabled(TinyData):
             captions = [(i, row, self.captions[i]) for row, a in enumerate(audio_ids) for i in self.captions_of(a)]
             self.tables[split] = split_table(rows, captions, missing=["gone.wav"])
 
+    def has_split(self, split: str) -> bool:
+        return split in self.tables
+
 
 def filled(path: Path, *names: str) -> RunFolder:
     for name in names:
