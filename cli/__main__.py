@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,8 +14,19 @@ from cli.errors import exit_code_of
 from common.text import nearest_name
 
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = ("compare", "calibrate", "download", "leaks", "neighbours", "pack", "search", "sweep")
-"""Each is the class of its name, capitalised, in the module of its name in cli/commands/."""
+COMMANDS = (
+    "compare",
+    "calibrate",
+    "download",
+    "extract",
+    "import-features",
+    "leaks",
+    "neighbours",
+    "pack",
+    "search",
+    "sweep",
+)
+"""Each is the class of its name, in camel case, in the module of its name in cli/commands/."""
 
 
 class OneLineErrors(argparse.ArgumentParser):
@@ -44,6 +56,8 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
         arguments: without the program's name; None: those of the process, which ranks of a training are started with.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # classes of one's own are found in the working directory
     if not given or given[0] not in names:
         return _help(program, names, given)
     command = load_command(given[0])
@@ -59,7 +73,8 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
     else:
         split = given.index("--") if command.has_rest and "--" in given else len(given)
         command.add_arguments(parser)
-        options = parser.parse_intermixed_args(given[1:split])
+        parse = parser.parse_intermixed_args if command.intermixed else parser.parse_args
+        options = parse(given[1:split])
         if command.has_rest:
             options.rest = given[split + 1 :]
     return exit_code_of(lambda: command.run(options), command.interrupted)
@@ -67,8 +82,9 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
 
 def load_command(name: str) -> Command:
     """The command of a name."""
-    module = "training" if name in TRAINING else name
-    command: Command = getattr(importlib.import_module(f"cli.commands.{module}"), name.capitalize())()
+    module = "training" if name in TRAINING else name.replace("-", "_")
+    class_name = "".join(map(str.capitalize, name.split("-")))
+    command: Command = getattr(importlib.import_module(f"cli.commands.{module}"), class_name)()
     return command
 
 

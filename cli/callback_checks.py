@@ -24,6 +24,7 @@ from cli.class_switch import class_named
 from common.errors import RunError
 from common.numbers import check_numbers
 from common.settings import differing_settings
+from experiments.saved_config import read_saved_config
 
 REFUSED: dict[type[Callback], str] = {
     StochasticWeightAveraging: "averages only when training is over, so that no validation and no best.ckpt would hold "
@@ -106,7 +107,7 @@ def check_same_callbacks(saved: Path, callbacks: Any) -> None:
     """
     if not saved.is_file():
         return
-    former = (yaml.safe_load(saved.read_text(encoding="utf-8")).get("trainer") or {}).get("callbacks")
+    former = (read_saved_config(saved).get("trainer") or {}).get("callbacks")
     differing = differing_settings(_training(former), _training(callbacks), "trainer.callbacks")
     if differing:
         raise RunError(

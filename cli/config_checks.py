@@ -17,6 +17,7 @@ from common.text import nearest_name
 from evaluation.query_metric import GRADED, check_metrics
 from evaluation.ranking import retrieval_metrics
 from evaluation.scores import MatrixScores
+from experiments.run_folder import LONGEST_NAME
 from experiments.saved_config import read_saved_config
 from lightning_modules.training.schedules import Schedule
 
@@ -97,6 +98,17 @@ def check_monitor(options: Any) -> None:
         )
 
 
+def check_project(project: str) -> None:
+    """Whether Weights & Biases takes the name of a project.
+
+    Raises:
+        RunError: it does not.
+    """
+    if (wrong := set(project) & set("/\\#?%:")) or not 0 < len(project) <= LONGEST_NAME:
+        what = f"without {' '.join(sorted(wrong))}" if wrong else f"of 1 to {LONGEST_NAME} characters"
+        raise RunError(f"run.wandb_project is '{project}': give a name {what}")
+
+
 def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     """Whether model, data and accumulation of a run that is resumed are those it began with, by its saved config.
 
@@ -108,7 +120,7 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     former = read_saved_config(saved)
     differing = [
         difference
-        for part in ("model", "data", "trainer")
+        for part in ("model_class", "model", "data", "trainer")
         for difference in differing_settings(former.get(part), now.get(part), part)
         if not difference.startswith(MAY_CHANGE)
         and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))
@@ -128,7 +140,7 @@ def warn_of_other_schedule(saved: Path, schedule: Schedule, epochs: int | None) 
         schedule: of the learning rate.
         epochs: trainer.max_epochs now; None or -1: without end.
     """
-    former = read_saved_config(saved)["trainer"]["max_epochs"] if saved.is_file() else None
+    former = (read_saved_config(saved).get("trainer") or {}).get("max_epochs") if saved.is_file() else None
     if former is None or epochs is None or min(former, epochs) < 1:
         return
     end = min(former, epochs)

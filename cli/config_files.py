@@ -36,6 +36,18 @@ def configs_first(arguments: Sequence[str]) -> list[str]:
     return [*others[:command], *configs, *others[command:]]
 
 
+def none_as_null(arguments: Sequence[str]) -> list[str]:
+    """The arguments with Python's None, as a sweep writes it, as YAML's null.
+
+    >>> none_as_null(["--data.max_seconds", "None", "--data.root=None"])
+    ['--data.max_seconds', 'null', '--data.root=null']
+    """
+    return [
+        f"{text.removesuffix('None')}null" if text == "None" or (text[:2] == "--" and text.endswith("=None")) else text
+        for text in arguments
+    ]
+
+
 def find_config(name: str, beside: Path | None = None) -> str:
     """The file that `--config name` means: as given, else in configs/, with or without `.yaml`; inline YAML is left.
 
@@ -87,29 +99,74 @@ class ConfigFile(ActionConfigFile):
 
 
 def converted(config: str) -> str:
-    """The config itself; of one that version 0.1.0 saved, its content under today's names, as inline YAML."""
-    if "\n" in config or not Path(config).is_file():
-        return config
-    content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    renamed = with_new_names(content)
+    """The config itself; its content as inline YAML where 0.1.0 saved it, or where it names the model's class."""
+    content = content_of(config)
+    renamed = with_flat_model(with_new_names(content))
     return config if renamed == content else yaml.safe_dump(renamed, sort_keys=False)
+
+
+def with_flat_model(content: dict[str, Any]) -> dict[str, Any]:
+    """A config's content with the model's class as `model_class`, and its `init_args` directly under `model`.
+
+    >>> with_flat_model({"model": {"class_path": "my_model.Mine", "init_args": {"a": 1}}})
+    {'model': {'a': 1}, 'model_class': 'my_model.Mine'}
+    """
+    model = content.get("model")
+    model = {"class_path": model} if isinstance(model, str) else model
+    if not model or "class_path" not in model:
+        return content
+    others = {key: value for key, value in model.items() if key not in ("class_path", "init_args")}
+    return {**content, "model": {**others, **(model.get("init_args") or {})}, "model_class": model["class_path"]}
+
+
+def content_of(config: str) -> dict[str, Any]:
+    """The settings in a config, a file or inline YAML.
+
+    Raises:
+        TypeError: the config is not YAML or no table of settings, or names a key twice.
+    """
+    is_file = "\n" not in config and Path(config).is_file()
+    try:
+        text = Path(config).read_text(encoding="utf-8") if is_file else config
+        twice = _key_given_twice(yaml.compose(text, yaml.SafeLoader))
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
+    if twice:
+        raise TypeError(f"config {config} gives {twice}; leave one of them out")
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else "is no table of settings"
+        raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
+    for key in ("model", "data", "trainer", "run"):
+        if not isinstance(content.get(key, {}), dict if key in ("trainer", "run") else dict | str):
+            raise TypeError(f"config {config}: {key} is {content[key]!r}; give a table of settings, or leave it out")
+    return content
+
+
+def _key_given_twice(node: Any) -> str | None:
+    """The first key of a YAML document that is there twice, with its line; None where there is none."""
+    if isinstance(node, yaml.SequenceNode):
+        return next(filter(None, map(_key_given_twice, node.value)), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    seen: set[str] = set()
+    for key, value in node.value:
+        name = str(key.value)
+        if name in seen:
+            return f"the key {name} twice (again in line {key.start_mark.line + 1})"
+        seen.add(name)
+        if found := _key_given_twice(value):
+            return found
+    return None
 
 
 def bases_of(config: str) -> list[str]:
     """What a config, a file or inline YAML, names under `base:`: one name or a list.
 
     Raises:
-        TypeError: the config is not YAML or no table of settings, or `base` is something else.
+        TypeError: the config cannot be read, or `base` is something else.
     """
-    is_file = "\n" not in config and Path(config).is_file()
-    try:
-        content = yaml.safe_load(Path(config).read_text(encoding="utf-8") if is_file else config)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
-    if not isinstance(content, dict):
-        what = "is empty" if content is None else "is no table of settings"
-        raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
-    base = content.get("base")
+    base = content_of(config).get("base")
     bases = [base] if isinstance(base, str) else base or []
     if not (isinstance(bases, list) and all(isinstance(name, str) for name in bases)):
         raise TypeError(f"config {config}: base must be the name of a config or a list of names")

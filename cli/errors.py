@@ -10,10 +10,11 @@ import logging
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from cli.killed_workers import explain_killed_worker
+from cli.killed_workers import explain_killed_worker, explain_lost_process
 from common.errors import UserError
 from common.text import one_line, refused_by_system
 
@@ -25,6 +26,8 @@ LIBRARIES = {
 """Errors of other packages that speak of the user's settings."""
 REMEDIES = {"TrainingSpikeException": " Lower model.optimizer.lr, or continue with --run.resume true"}
 """What the message of such an error does not say."""
+PATIENCE = 5.0
+"""Seconds in which the first of several processes ends the others."""
 SIGTERM = {"lightning.pytorch.utilities.exceptions": "SIGTERMException"}
 
 
@@ -53,11 +56,19 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         if isinstance(error, _loaded(SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
         expected: tuple[type[BaseException], ...] = (UserError, *_loaded(LIBRARIES))
-        message = one_line(error) if isinstance(error, expected) else explain_killed_worker(error)
+        known = explain_killed_worker(error) or explain_lost_process(error)
+        message = one_line(error) if isinstance(error, expected) else known
         if message is None or os.environ.get("TRACEBACK"):
             raise
+        if _is_other_rank():  # the first meets the same mistake, says so and ends this one
+            time.sleep(PATIENCE)
         print(f"error: {message}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
         return 1
+
+
+def _is_other_rank() -> bool:
+    """Whether this is one of several training processes, and not the first of them."""
+    return any(int(os.environ.get(name) or 0) > 0 for name in ("RANK", "LOCAL_RANK"))
 
 
 def _is_closed(stream: TextIO) -> bool:

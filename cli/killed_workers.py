@@ -4,6 +4,19 @@ import re
 
 _GONE = re.compile(r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) (?:is killed by signal: ([\w ]+)|exited unexpectedly)")
 
+_LOST = re.compile(r"Connection (?:closed|reset) by (?:remote )?peer|Broken pipe|recvValue failed|Socket Timeout")
+
+
+def explain_lost_process(error: BaseException) -> str | None:
+    """One line on another training process that has ended; None for any other error.
+
+    >>> explain_lost_process(RuntimeError("[gloo/pair.cc:553] Connection closed by peer [127.0.0.1]:30"))[:44]
+    'another process of the training has ended (C'
+    >>> explain_lost_process(RuntimeError("CUDA out of memory"))
+    """
+    found = _LOST.search(str(error)) if isinstance(error, RuntimeError) else None
+    return found and f"another process of the training has ended ({found[0]}); its own message says why"
+
 
 def explain_killed_worker(error: BaseException) -> str | None:
     """One line on a loader whose worker was killed; None for any other error.

@@ -5,6 +5,7 @@ The only place that sees data, relevance and models together. Defaults are those
 
 import logging
 import os
+import sys
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 import torch
 import yaml
 from lightning import LightningDataModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from omegaconf.errors import OmegaConfBaseException
 
 import cli.components  # noqa: F401  (so that configs can name classes without their modules)
 from cli.callback_checks import adapt_spike_detection, as_list, check_callbacks, check_trainer_numbers
@@ -23,11 +26,23 @@ from cli.config_checks import (
     check_mixed_targets,
     check_monitor,
     check_precision,
+    check_project,
     warn_of_other_schedule,
 )
-from cli.config_files import ConfigFile
+from cli.config_files import ConfigFile, none_as_null
+from cli.failed_parts import check_optimizer, failed_part, trainer_setting, unresolved
+from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
-from cli.run_setup import CODE, SavedConfig, checkpoint_to_resume, is_rank_zero, read_judgements, run_folder_of
+from cli.run_setup import (
+    CODE,
+    SavedConfig,
+    checkpoint_to_resume,
+    is_rank_zero,
+    name_checkpoint,
+    prepared_data,
+    read_judgements,
+    run_folder_of,
+)
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
@@ -40,6 +55,7 @@ from common.errors import RunError, UserError
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
 from experiments.callbacks.harmless import harmless
+from experiments.callbacks.model_summary import PartsSummary
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.callbacks.wandb_media import Dashboard
 from experiments.comparison.baseline import read_baseline
@@ -47,11 +63,11 @@ from experiments.figures.run import draw_run
 from experiments.former_run import restore
 from experiments.loggers.pictures import log_picture
 from experiments.run_folder import RunOptions
-from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.weights import fitting_weights
 
 log = logging.getLogger(__name__)
 
+HIGHEST_SEED = 2**32 - 1  # NumPy takes no higher one
 PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
     "model.audio_encoder": {
@@ -69,12 +85,16 @@ class RetrievalCLI(LightningCLI):
     """LightningCLI with the paper's defaults, configs found by name, and a run folder."""
 
     dashboard: Dashboard | None = None
+    prepared: AudioCaptionDataModule | None = None
 
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
+        arguments = class_as_flag(none_as_null(sys.argv[1:] if args is None else args))
+        if args is None:
+            sys.argv[1:] = arguments  # in place: processes of other ranks are started with it
         with ExitStack() as self._held:  # the run folder, until the test after `fit` is over
             super().__init__(
-                DualEncoder,
+                chosen_class(arguments),
                 LightningDataModule,
                 subclass_mode_data=True,
                 save_config_callback=SavedConfig,
@@ -91,7 +111,7 @@ class RetrievalCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 parser_class=OneLineParser,
                 parser_kwargs={"parser_mode": "omegaconf"},
-                args=args,
+                args=None if args is None else arguments,
             )
             if self.dashboard is not None:
                 self.dashboard.close()
@@ -114,7 +134,14 @@ class RetrievalCLI(LightningCLI):
             default=None,
             help="Sentence-BERT for whatever relevance is chosen, if it uses one; overrides its own `model`.",
         )
-        parser.set_defaults(PAPER)
+        parser.add_argument(
+            "--model_class",
+            type=str | None,
+            default=None,
+            help="The model's class, derived from DualEncoder; also as --model CLASS, or class_path under model.",
+        )
+        takes = {action.dest for action in parser._actions}  # a model of one's own may have other parts
+        parser.set_defaults({key: default for key, default in PAPER.items() if key in takes})
 
     @property
     def _options(self) -> Any:
@@ -129,23 +156,27 @@ class RetrievalCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; and refuse what the parser lets through."""
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except OmegaConfBaseException as error:  # such as ${oc.env:NAME} of a variable that is not set
+            parser.error(unresolved(error))
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")
-        if isinstance(options.seed_everything, int) and options.seed_everything < 0:
-            parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0")
+        if isinstance(options.seed_everything, int) and not 0 <= options.seed_everything <= HIGHEST_SEED:
+            parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0 to {HIGHEST_SEED}")
 
     def instantiate_classes(self) -> None:
         """Build everything; what classes of other packages refuse becomes one line too."""
         try:
+            self.prepared = prepared_data(self._resolved()["data"]) if self.subcommand == "fit" else None
             super().instantiate_classes()
-        except (ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
+            if self.subcommand == "fit":
+                check_optimizer(self.model, self._options.model.get("optimizer"))
+        except (ValueError, TypeError, RuntimeError, AttributeError, ImportError, MisconfigurationException) as error:
             if isinstance(error, UserError) or os.environ.get("TRACEBACK"):
                 raise
-            raise RunError(
-                f"the config cannot be built: {type(error).__name__}: {one_line(error)} (TRACEBACK=1 shows where)"
-            ) from error
+            raise RunError(f"{failed_part(error, self._options)} (TRACEBACK=1 shows where)") from error
 
     def before_instantiate_classes(self) -> None:
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
@@ -153,12 +184,14 @@ class RetrievalCLI(LightningCLI):
         apply_sentence_bert(self._options)
         check_mixed_targets(self._options)
         check_monitor(self._options)
+        check_project(run.wandb_project)
         check_precision(self._options.trainer.precision)
         check_trainer_numbers(self._options.trainer)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
         self.folder = run_folder_of(self._options)
+        name_checkpoint(self._options, self.folder, self.subcommand)
         self.judgements = read_judgements(run, self.subcommand)
         tested = self.subcommand == "test" or (self.subcommand == "fit" and run.test_after_fit)
         self.baseline = read_baseline(Path(run.baseline), self.folder) if run.baseline and tested else None
@@ -172,6 +205,8 @@ class RetrievalCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run folder's loggers to those of the config."""
+        if self.prepared is not None:
+            self.datamodule = self.prepared
         assert isinstance(self.datamodule, AudioCaptionDataModule)
         self.datamodule.use_seed(self.seed)
         configured = self.config_init[self.subcommand].trainer.logger
@@ -183,14 +218,18 @@ class RetrievalCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
         run, resume = self.config_init[self.subcommand].run, self.resume_from is not None
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
-        own = callbacks_of(run, self.folder, self.seed, self.judgements, self.baseline, resume=resume)
+        own: list[Any] = []
+        if config.get("enable_progress_bar") is not False and is_rank_zero():
+            own.append(ProgressBar())
+        if config.get("enable_model_summary") is not False:
+            own.append(PartsSummary())
+        # These print after the bar has ended.
+        own += callbacks_of(run, self.folder, self.seed, self.judgements, self.baseline, resume=resume)
         if wants_wandb(run, str(self.subcommand)):
             self.dashboard = Dashboard(
                 self.folder, CODE, self._resolved(), str(self.subcommand), keep_checkpoint=run.wandb_checkpoint
             )
             own.append(self.dashboard)
-        if config.get("enable_progress_bar") is not False and is_rank_zero():
-            own.append(ProgressBar())
         configured = as_list(config.get("callbacks"))
         if self.subcommand == "fit":
             check_callbacks(configured, self._options.trainer, self._options.model.cache_frozen)
@@ -198,6 +237,14 @@ class RetrievalCLI(LightningCLI):
         config["plugins"] = with_atomic_checkpoints(config.get("plugins"))
         trainer: Trainer = super()._instantiate_trainer(config, [*callbacks_, *own])
         return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except (ValueError, TypeError, RuntimeError) as error:
+            if (named := trainer_setting(error, self._options.trainer)) is None or os.environ.get("TRACEBACK"):
+                raise
+            raise RunError(f"trainer.{named}: {one_line(error)[:400]}") from error
 
     def before_fit(self) -> None:
         """Warn where a resumed run gets another schedule than it began with."""

@@ -1,6 +1,7 @@
 """What libraries print that a user has no use for."""
 
 import logging
+import re
 import warnings
 
 from transformers.utils import logging as transformers_logging
@@ -13,13 +14,24 @@ NOISE = (
     ".*recommended to use .*sync_dist=True.*",  # metrics are computed on the gathered pool: the same on every rank
 )
 
+SPEAKERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning_utilities.core.rank_zero",
+)
+NOTES = re.compile(
+    r"Tip:|^Trainer already configured with model summary|^(\[rank: \d+\] )?Seed set to|^[GTH]PU available:"
+    r"|^Restor(ing|ed all) states|^Loaded model weights|stopped: `max_epochs=|Using .* Automatic Mixed Precision"
+)
+"""Lightning's notes on what is so in every run."""
+
 
 def quiet() -> None:
-    """Leave out warnings that do not apply, Lightning's tips, and the bars and notes of transformers."""
+    """Leave out warnings that do not apply, Lightning's tips and notes, and the bars and notes of transformers."""
     for noise in NOISE:
         warnings.filterwarnings("ignore", noise)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    for name in SPEAKERS:
+        logging.getLogger(name).addFilter(lambda record: NOTES.search(record.getMessage()) is None)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # tensors missing from a checkpoint are refused by the encoders

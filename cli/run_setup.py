@@ -16,10 +16,12 @@ from cli.config_checks import check_same_experiment, differing_encoders
 from common.atomic_files import replacing
 from common.errors import RunError
 from common.settings import filled_in
+from datamodules.base import AudioCaptionDataModule
 from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
 from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, check_name, experiment_name
+from retrieval.load_run import built
 
 CODE = Path(__file__).parents[1]
 """The folder whose git commit is noted."""
@@ -59,6 +61,24 @@ def run_folder_of(options: Any) -> RunFolder:
     return RunFolder(Path(run.root) / run.experiment / str(int(options.seed_everything)))
 
 
+def name_checkpoint(options: Any, folder: RunFolder, subcommand: str | None) -> None:
+    """Replace Lightning's words "best" and "last" in `ckpt_path` by the run's own checkpoint; `fit` from its last one
+    is resuming.
+
+    Raises:
+        RunError: there is no such checkpoint.
+    """
+    word = options.get("ckpt_path")
+    if word not in ("best", "last"):
+        return
+    path = folder.best if word == "best" else folder.last
+    if not path.is_file():
+        raise RunError(f"--ckpt_path {word}: there is no {path}; run `fit` first, or give the path of a checkpoint")
+    resumes = subcommand == "fit" and word == "last"
+    options.ckpt_path = None if resumes else str(path)
+    options.run.resume = options.run.resume or resumes
+
+
 def checkpoint_to_resume(
     folder: RunFolder, options: Any, subcommand: str | None, resolved: Callable[[], dict[str, Any]]
 ) -> Path | None:
@@ -90,6 +110,25 @@ def checkpoint_to_resume(
     elif not checkpoint and (others := differing_encoders(saved, resolved())):
         log.warning("%s was trained with other settings of its model: %s", folder.path, "; ".join(others[:3]))
     return None
+
+
+def prepared_data(settings: dict[str, Any]) -> AudioCaptionDataModule | None:
+    """The data module, once its files are found: before models are built or downloaded, which takes longer.
+
+    None on ranks other than the first, and where it cannot be built; what is wrong is then said with the other parts.
+
+    Raises:
+        DataError: a file is missing or cannot be used.
+    """
+    if not is_rank_zero():
+        return None
+    try:
+        data: AudioCaptionDataModule = built(AudioCaptionDataModule, settings, subclass=True)
+    except RunError:
+        return None
+    data.prepare_data()
+    data.read_captions()
+    return data
 
 
 def read_judgements(run: Any, subcommand: str | None) -> HumanJudgements | None:

@@ -12,12 +12,16 @@ from rich.progress import track
 from common.errors import DataError
 from datamodules.audio import SHORTEST, AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
+from datamodules.experts.in_tables import ExpertFrames, present_in
+from datamodules.experts.store import Recording, captions_checksum
 from datamodules.shards.format import read_index
 from datamodules.table import SplitTable, split_table
 
 log = logging.getLogger(__name__)
 
 Tolerance = Literal["skip", "refuse"]
+NO_AUDIO = AudioInfo(0, 1)
+"""Of a recording whose features stand in for it."""
 
 
 class Annotation(NamedTuple):
@@ -151,7 +155,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         captions: list[tuple[int, int, str]] = []
         missing: list[str] = []
         broken: list[str] = []
-        folder, files = self._files(split, [row.name for row in annotations], broken)
+        folder, files = self._files(split, annotations, broken)
         total = len(annotations)
         for row, file in track(
             zip(annotations, files, strict=True), f"checking {split} audio", total=total, transient=True
@@ -167,13 +171,32 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             audio_id += 1
             caption_id += len(row.captions)
         self._report(folder, missing, broken, total)
-        return split_table(rows, captions, [*missing, *broken], offsets, gains, begins)
+        places = tuple((0, split, name) for _, name, _, _ in rows)
+        experts = {name: ExpertFrames((store,), places) for name, store in self.stores.items()}
+        return split_table(rows, captions, [*missing, *broken], offsets, gains, experts, begins)
 
-    def _files(self, split: str, names: list[str], broken: list[str]) -> tuple[Path, Iterator[_File | None]]:
+    def recordings(self, split: str) -> list[Recording]:
+        """The annotated recordings of a split as stores of features list them."""
+        return [Recording(split, row.name, captions_checksum(row.captions)) for row in self.annotations(split)]
+
+    def feature_ids(self, split: str, name: str) -> list[str]:
+        """What archives of features may call a recording, likeliest first: its name, or that without the ending."""
+        return [name, Path(name).stem]
+
+    def _files(
+        self, split: str, annotations: list[Annotation], broken: list[str]
+    ) -> tuple[Path, Iterator[_File | None]]:
         """Where a split's audio is, and of each recording the file, None where there is none that can be read.
 
         The names of those that cannot be read are added to `broken`.
         """
+        names = [row.name for row in annotations]
+        if self.experts:
+            present = present_in(self.stores, self.recordings(split))
+            files = (
+                _File(self.root / name, NO_AUDIO) if there else None for name, there in zip(names, present, strict=True)
+            )
+            return Path(" ".join(map(str, self.experts.values()))), files
         if self.packed is None:
             folder, paths = self.find_audio(split, names)
             return folder, (self._file(split, path, name, broken) for path, name in zip(paths, names, strict=True))

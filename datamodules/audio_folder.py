@@ -12,11 +12,12 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from common.errors import DataError
-from datamodules.annotated import Tolerance
+from datamodules.annotated import NO_AUDIO, Tolerance
 from datamodules.audio import AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import RecordingDataset
+from datamodules.experts.in_tables import ExpertFrames
 from datamodules.table import SplitTable, split_table
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,15 @@ class AudioFolder(AudioCaptionDataModule):
     """
 
     def __init__(self, root: str, *, broken_audio: Tolerance = "skip", **kwargs: Any) -> None:
-        super().__init__(unique_audio=True, seed=None, related=None, **kwargs)
+        super().__init__(
+            unique_audio=True,
+            seed=None,
+            related=None,
+            captions_per_epoch="all",
+            last_batch="drop",
+            validation_captions="all",
+            **kwargs,
+        )
         self.root = Path(root).expanduser()
         self.broken_audio = broken_audio
         self._files: dict[str, Path] = {}
@@ -102,6 +111,9 @@ class AudioFolder(AudioCaptionDataModule):
         """
         if stage != "predict":
             self.read_captions()
+        if self.experts:
+            self.tables["test"] = self.read_split("test")
+            return
         if not self.root.is_dir():
             what = "is not a folder" if self.root.exists() else "no such folder"
             raise DataError(f"{self.root}: {what}; give the folder of your recordings")
@@ -115,6 +127,8 @@ class AudioFolder(AudioCaptionDataModule):
 
     def read_split(self, split: str) -> SplitTable:
         """The recordings that were not left out and can be read; their ids count all of them."""
+        if self.experts:
+            return self._featured()
         rows: list[tuple[int, str, Path, AudioInfo]] = []
         files = [(number, *file) for number, file in enumerate(self._files.items()) if file[0] not in self._left_out]
         for number, name, path in track(files, "checking audio", transient=True):
@@ -126,6 +140,18 @@ class AudioFolder(AudioCaptionDataModule):
                 if self._ranks()[0] == 0:
                     log.warning("left out: %s", error)
         return split_table(rows, [])
+
+    def _featured(self) -> SplitTable:
+        """The recordings that a store lists and that were not left out; their ids count all listed ones."""
+        listed = list(dict.fromkeys(key for store in self.stores.values() for key in store.rows))
+        self._files = {name: self.root / name for _, name in listed}
+        rows = [
+            (i, key[1], self.root / key[1], NO_AUDIO) for i, key in enumerate(listed) if key[1] not in self._left_out
+        ]
+        places = tuple((0, *key) for key in listed if key[1] not in self._left_out)
+        return split_table(
+            rows, [], experts={name: ExpertFrames((store,), places) for name, store in self.stores.items()}
+        )
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Like `AudioCaptionDataModule.predict_dataloader`; where no file of a batch can be decoded, it is None."""

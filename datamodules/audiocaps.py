@@ -1,8 +1,9 @@
 """AudioCaps v1 (Kim et al. 2019)."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
@@ -10,8 +11,16 @@ from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_faults import caption_fault, id_fault, plain_number
 from datamodules.csv_files import read_csv
 from datamodules.file_names import warn_of_unmentioned
+from datamodules.id_lists import find_list, selected
 
+log = logging.getLogger(__name__)
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
+LISTS = {
+    "train": ("train_list.txt",),
+    "validation": ("filtered_val_list.txt", "val_list.txt", "val_audioset_5_orig.json"),
+    "test": ("final_filtered_test_list.txt", "test_list.txt", "test_full.json"),
+}
+"""Of ids, as Oncescu et al. 2021 call them, and as their authors published them elsewhere."""
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 HOW_TO_GET = (
     "run `audio-relevance download audiocaps --root ROOT`, or get "
@@ -34,6 +43,8 @@ class AudioCaps(AnnotatedDataModule):
 
     Args:
         root: the folder that holds both.
+        subset: "oncescu2021" keeps the recordings of that paper's lists of ids in `root/oncescu2021/` (49,291 / 428 /
+            816; without a list of training ids all training recordings); default: all.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
         broken_audio: what a file that cannot be read does: "skip" it, or "refuse" to run.
         **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
@@ -44,18 +55,34 @@ class AudioCaps(AnnotatedDataModule):
     def __init__(
         self,
         root: str = "data/audiocaps",
+        subset: Literal["oncescu2021"] | None = None,
         *,
         max_seconds: float | None = 10.0,
         broken_audio: Tolerance = "skip",
         **kwargs: Any,
     ) -> None:
         super().__init__(root, max_seconds=max_seconds, broken_audio=broken_audio, **kwargs)
+        self.subset = subset
         self._ids: dict[str, dict[str, list[str]]] = {}
 
     def read_annotations(self, split: str) -> list[Annotation]:
         """Like `AnnotatedDataModule.read_annotations`."""
         captions, self._ids[split] = read_audiocaps_csv(self.root / "dataset" / f"{SPLITS[split]}.csv")
-        return [Annotation(name, texts) for name, texts in captions.items()]
+        rows = [Annotation(name, texts) for name, texts in captions.items()]
+        if self.subset is None:
+            return rows
+        folder = self.root / self.subset
+        if split == "train" and not any((folder / name).is_file() for name in LISTS["train"]):
+            log.warning("%s: no list of training ids, so all %d are taken", folder / LISTS["train"][0], len(rows))
+            return rows
+        return selected(rows, find_list(folder, LISTS[split], HOW_TO_GET), lambda name: self.feature_ids(split, name))
+
+    def feature_ids(self, split: str, name: str) -> list[str]:
+        """Like `AnnotatedDataModule.feature_ids`; also with its begin, or begin and end, in milliseconds."""
+        youtube_id, _, start = name.rpartition("_")
+        begin = round(1000 * float(start))
+        in_ms = [f"{youtube_id}_{begin}", f"{youtube_id}_{begin}_{begin + 10_000}"]
+        return [*_stems(name, self._ids[split].get(name, [])), *in_ms]
 
     def origins(self, split: str) -> dict[str, str]:
         """YouTube ids by name."""
@@ -70,7 +97,8 @@ class AudioCaps(AnnotatedDataModule):
         found = [next((files[stem] for stem in stems if stem in files), None) for stems in spellings]
         csv = self.root / "dataset" / f"{SPLITS[split]}.csv"
         used = set(found)
-        warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], csv)
+        if self.subset is None:
+            warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], csv)
         return folder, found
 
 

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
@@ -15,6 +15,8 @@ from common.errors import DataError
 from datamodules.audio import HIGHEST_RATE
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
+from datamodules.experts.in_tables import open_stores
+from datamodules.experts.store import ExpertStore
 from datamodules.lightning_progress import batches_done
 from datamodules.mono import Mix
 from datamodules.sampling.neighbours_file import read_neighbours
@@ -49,9 +51,17 @@ class AudioCaptionDataModule(L.LightningDataModule):
         seed: of order and crops; default: the run's seed.
         related: put pairs whose captions are similar into one training batch, see docs/neighbours.md; default: all
             pairs are drawn at random.
+        experts: by name of the expert, the folder of its features of this data set (a store that `audio-relevance
+            extract` or `import-features` wrote): batches carry them, and audio is neither looked for nor decoded.
+        captions_per_epoch: "all" shows every caption once an epoch, "one" every recording once, with one of its
+            captions, drawn from (seed, epoch, recording).
+        last_batch: "drop" an incomplete last batch of an epoch, or "keep" it (of several devices each then takes
+            equally many pairs).
+        validation_captions: "all", or the "first" of each recording alone.
 
     Attributes:
-        decode_audio: whether loaders made from now on read audio; else a recording is one sample of silence.
+        decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
+            of silence.
     """
 
     def __init__(
@@ -65,6 +75,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
         num_workers: int = 4,
         seed: int | None = None,
         related: Related | None = None,
+        experts: dict[str, str] | None = None,
+        captions_per_epoch: Literal["all", "one"] = "all",
+        last_batch: Literal["drop", "keep"] = "drop",
+        validation_captions: Literal["all", "first"] = "all",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -87,6 +101,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.unique_audio = unique_audio
         self.num_workers = num_workers
         self.related = related
+        self.experts = experts or {}
+        self.captions_per_epoch, self.last_batch = captions_per_epoch, last_batch
+        self.validation_captions = validation_captions
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -121,7 +138,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
         """Read the tables that a stage needs ("fit", "validate", "test", "predict")."""
         for split in STAGE_SPLITS[stage]:
             if split not in self.tables:
-                self.tables[split] = self.read_split(split)
+                table = self.read_split(split)
+                first = split == "validation" and self.validation_captions == "first"
+                self.tables[split] = table.first_captions() if first else table
         if stage == "fit":
             len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
 
@@ -135,9 +154,20 @@ class AudioCaptionDataModule(L.LightningDataModule):
             )
         if self._sample_rate is not None:
             return self._sample_rate
+        if rate is None and self.experts:
+            return 1  # there is nothing to decode
         if rate is None:
             raise DataError("data.sample_rate is not set and there is no model to ask for it; set data.sample_rate")
         return int(rate)
+
+    @functools.cached_property
+    def stores(self) -> dict[str, ExpertStore]:
+        """The stores of `experts`, opened.
+
+        Raises:
+            DataError: one cannot be used.
+        """
+        return open_stores(self.experts)
 
     @property
     def seed(self) -> int:
@@ -150,7 +180,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self._seed = seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `batch_size` pairs; an epoch is every pair once, but for an incomplete last batch.
+        """Batches of `batch_size` pairs; an epoch is every pair once (`captions_per_epoch`, `last_batch`).
 
         A resumed training continues with the batch after the last one it has taken.
         """
@@ -202,6 +232,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self.seed,
             unique_audio=self.unique_audio,
             regroup=self._regroup(self.batch_size * world_size),
+            one_caption=self.captions_per_epoch == "one",
+            audio_ids=self.tables["train"].audio["audio_id"].to_numpy(),
+            keep_last=self.last_batch == "keep",
             rank=rank,
             world_size=world_size,
         )

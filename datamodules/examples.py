@@ -75,7 +75,7 @@ def _example(
 ) -> Example:
     audio = table.audio.slice(audio_row, 1).to_pylist()[0]
     waveform = np.zeros(1, np.float32)
-    if decode:
+    if decode and not table.experts:
         waveform = read_audio(
             Path(audio["path"]),
             table.info(audio_row),
@@ -93,4 +93,5 @@ def _example(
         name=audio["name"],
         captions=[caption["caption"] for caption in captions],
         caption_ids=[caption["caption_id"] for caption in captions],
+        experts={name: frames.of(audio_row) for name, frames in table.experts.items()},
     )

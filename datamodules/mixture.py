@@ -10,6 +10,7 @@ import pyarrow as pa
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.base import AudioCaptionDataModule
+from datamodules.experts.in_tables import joined
 from datamodules.table import SplitTable
 
 
@@ -30,13 +31,14 @@ class Mixture(AudioCaptionDataModule):
     """
 
     def __init__(self, parts: list[AnnotatedDataModule], judge: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(experts=None, **kwargs)  # each part has its own
         if not parts:
             raise DataError("data.parts is empty; give at least one data set")
         if not 0 <= judge < len(parts):
             raise DataError(f"data.judge is {judge}, but there are {len(parts)} parts; give 0 to {len(parts) - 1}")
         self.parts = parts
         self.judge = judge
+        self.experts = parts[judge].experts
 
     def prepare_data(self) -> None:
         """Prepare each part."""
@@ -88,6 +90,7 @@ class Mixture(AudioCaptionDataModule):
             pa.concat_tables([table.audio for table in tables]).combine_chunks(),
             pa.concat_tables([table.captions for table in tables]).combine_chunks(),
             tuple(name for table in tables for name in table.missing),
+            joined([table.experts for table in tables]),
         )
 
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
@@ -112,4 +115,4 @@ def _shifted(table: SplitTable, label: str, first_audio: int, first_caption: int
     audio = audio.set_column(1, "name", pa.array(named(audio["name"].to_pylist()), pa.string()))
     captions = captions.set_column(0, "caption_id", shift(captions["caption_id"], first_caption))
     captions = captions.set_column(1, "audio_row", shift(captions["audio_row"], first_row))
-    return SplitTable(audio, captions, tuple(named(table.missing)))
+    return SplitTable(audio, captions, tuple(named(table.missing)), table.experts)

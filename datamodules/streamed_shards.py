@@ -39,7 +39,16 @@ class StreamedShards(AudioCaptionDataModule):
     """
 
     def __init__(self, shards: str, *, shuffle_buffer: int = 128, **kwargs: Any) -> None:
-        super().__init__(unique_audio=True, related=None, mix="mean", **kwargs)
+        super().__init__(
+            unique_audio=True,
+            related=None,
+            mix="mean",
+            experts=None,
+            captions_per_epoch="one",
+            last_batch="drop",
+            validation_captions="all",
+            **kwargs,
+        )
         if shuffle_buffer < 1:
             raise DataError(f"data.shuffle_buffer must be at least 1, got {shuffle_buffer}")
         self.shards = (shards if is_remote(shards) else str(Path(shards).expanduser())).rstrip("/")

@@ -41,7 +41,9 @@ class Synthetic(Clotho):
         num_workers: int = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(root, max_seconds=max_seconds, missing_audio=missing_audio, num_workers=num_workers, **kwargs)
+        super().__init__(
+            root, None, 0, max_seconds=max_seconds, missing_audio=missing_audio, num_workers=num_workers, **kwargs
+        )
         clips = {"train_clips": train_clips, "validation_clips": validation_clips, "test_clips": test_clips}
         check_numbers(DataError, "data", 1, **clips)
         check_numbers(DataError, "data", 0, 2**32 - 1, corpus_seed=corpus_seed)

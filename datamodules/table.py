@@ -1,8 +1,8 @@
 """The table of a split: its recordings and captions, in Arrow columns that worker processes share without copying."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from datamodules.audio import AudioInfo
+from datamodules.experts.in_tables import ExpertFrames
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class SplitTable:
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
         missing: file names in the annotations that are not in the folder.
+        experts: by name of the expert, frames of the recordings; where there are some, they stand in for the audio.
     """
 
     audio: pa.Table
     captions: pa.Table
     missing: tuple[str, ...] = ()
+    experts: Mapping[str, ExpertFrames] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # First caption row of each recording, and one past the last: (A + 1,)
@@ -46,6 +49,12 @@ class SplitTable:
     def info(self, audio_row: int) -> AudioInfo:
         """Length and sample rate of a recording."""
         return AudioInfo(self.audio["frames"][audio_row].as_py(), self.audio["sample_rate"][audio_row].as_py())
+
+    def first_captions(self) -> "SplitTable":
+        """The same recordings, each with its first caption alone."""
+        rows = self.captions["audio_row"].to_numpy()
+        first = np.flatnonzero(np.diff(rows, prepend=-1))
+        return replace(self, captions=self.captions.take(first))
 
     def manifest(self) -> dict[str, Any]:
         """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""
@@ -68,6 +77,7 @@ class SplitTable:
             "sha256": digest.hexdigest(),
             "captions_sha256": texts.hexdigest(),
             "missing": list(self.missing),
+            **({"experts": {name: frames.facts for name, frames in self.experts.items()}} if self.experts else {}),
         }
 
 
@@ -77,6 +87,7 @@ def split_table(
     missing: Sequence[str] = (),
     offsets: Sequence[int | None] | None = None,
     gains: Sequence[float] | None = None,
+    experts: Mapping[str, ExpertFrames] | None = None,
     begins: Sequence[int] | None = None,
 ) -> SplitTable:
     """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
@@ -100,4 +111,4 @@ def split_table(
             "caption": pa.array([caption[2] for caption in ordered], pa.string()),
         }
     )
-    return SplitTable(audio, table, tuple(missing))
+    return SplitTable(audio, table, tuple(missing), experts or {})

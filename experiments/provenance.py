@@ -133,7 +133,14 @@ def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], dev
 
 
 def _described(manifest: Mapping[str, Any]) -> str:
-    return f"{manifest['clips']} with {manifest['captions']} captions, sha256 {manifest['sha256'][:12]}"
+    experts = [
+        f", {name} {store['sha256']['frames.npy'][:12]}"
+        for name, stores in manifest.get("experts", {}).items()
+        for store in stores
+    ]
+    return (
+        f"{manifest['clips']} with {manifest['captions']} captions, sha256 {manifest['sha256'][:12]}{''.join(experts)}"
+    )
 
 
 def update_provenance(path: Path, stage: str, facts: Mapping[str, Any]) -> None:

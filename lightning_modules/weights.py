@@ -42,7 +42,9 @@ def read_weights(path: str | Path, own: Mapping[str, Tensor] | None = None) -> d
             f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); give a .safetensors "
             "file or a checkpoint of tensors"
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    state = (
+        content.get("state_dict", content.get("model_state_dict", content)) if isinstance(content, Mapping) else None
+    )
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):

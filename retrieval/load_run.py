@@ -10,6 +10,7 @@ from common.text import one_line
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.model_class import model_class
 from lightning_modules.weights import load_weights
 
 
@@ -27,9 +28,11 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
 
     Raises:
         RunError: it cannot be built.
-        ModelError: the weights cannot be read or do not fit.
+        ModelError: its class cannot be found, or the weights cannot be read or do not fit.
     """
-    model: DualEncoder = built(DualEncoder, {**config["model"], "init_from": None}, subclass=False)
+    model: DualEncoder = built(
+        model_class(config.get("model_class")), {**config["model"], "init_from": None}, subclass=False
+    )
     load_weights(model, folder.best)
     return model.eval()
 

@@ -82,7 +82,7 @@ class SearchServer(ThreadingHTTPServer):
                 try:
                     super().__init__(("127.0.0.1", candidate), _Handler)
                     return
-                except (OSError, OverflowError):
+                except OSError:
                     continue
         raise RunError(f"the page cannot be served: {port or 'every port'} is taken; give another --port")
 

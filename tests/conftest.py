@@ -13,6 +13,7 @@ from tests.support.local_server import Server, serve
 
 # No test measures time, and a change is tested with the same examples every time; look for new ones with
 # `HYPOTHESIS_PROFILE=explore make test`.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "all")  # each of them, not the first alone
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -44,6 +44,8 @@ example:
             )
             if name in ("clotho", "wavcaps"):
                 command.add_argument("--keep_archives", action="store_true", help="keep the archives after unpacking")
+            if name == "audiocaps":
+                command.add_argument("--subset", choices=["oncescu2021"], help="also the lists of a paper's subset")
             if name == "wavcaps":
                 command.add_argument(
                     "--source", nargs="+", choices=list(FOLDERS), default=(), help="only these (default: all)"

@@ -6,6 +6,9 @@ import argparse
 
 from cli.command import Command
 
+MOST = 10_000
+"""Neighbours of each caption: more would fill the memory."""
+
 
 class Neighbours(Command):
     """Show or save the nearest captions."""
@@ -47,6 +50,8 @@ example:
         parser.add_argument("--save", type=Path | None, default=None, help="where the neighbours go, a file FILE.npz")
         parsed = parser.parse_args(options.arguments)
         check_positive(parser, parsed, "k")
+        if parsed.k > MOST:
+            parser.error(f"k is {parsed.k}; give at most {MOST:,}")
         if parsed.save is not None and parsed.save.suffix != ".npz":
             parser.error(f"save is {parsed.save}; give a name that ends in .npz")
         if parsed.save is not None and parsed.split != "train":

@@ -17,6 +17,7 @@ class Search(Command):
     """Search recordings with a finished run's model."""
 
     name = "search"
+    intermixed = True
     summary = "search recordings with a finished run's model, in the terminal or on a page"
     description = """\
 Search recordings by words with the model of a finished run. A first argument that is a folder is searched, at any
@@ -61,6 +62,8 @@ example:
             raise RunError("a query is empty; say in words what you want to hear")
         if options.top < 1:
             raise RunError(f"--top is {options.top}; give at least 1")
+        if options.port is not None and not 1 <= options.port <= 65535:
+            raise RunError(f"--port is {options.port}; give a number from 1 to 65535")
 
         import logging
 

@@ -79,10 +79,14 @@ def get_wavcaps(root: Path, server: str, keep_archives: bool = False, source: tu
         print(f"{audio}: {sum(1 for _ in audio.iterdir())} recordings")
 
 
-def get_audiocaps(root: Path, server: str) -> None:
-    """Captions of AudioCaps v1, into `root/dataset/`, and how its audio is collected."""
+def get_audiocaps(root: Path, server: str, subset: str | None = None) -> None:
+    """Captions of AudioCaps v1, into `root/dataset/`, and how its audio is collected; a subset's lists too."""
     for name, sha256 in sources.AUDIOCAPS.items():
         download(server + sources.AUDIOCAPS_PATH.format(name=name), root / "dataset" / name, f"sha256:{sha256}")
+    if subset == "oncescu2021":
+        for name, sha256 in sources.ONCESCU2021.items():
+            download(server + sources.ONCESCU2021_PATH.format(name=name), root / subset / name, f"sha256:{sha256}")
+        print(f"{root / subset}: the lists of 428 validation and 816 test clips (CC BY-NC 4.0)")
     print(AUDIOCAPS_AUDIO.format(audio=root / "audio"))
 
 

@@ -40,6 +40,16 @@ AUDIOCAPS = {
 }
 """SHA-256 of the captions of AudioCaps v1, computed from the repository's files."""
 
+# The lists of the 816 and 428 clips, in other work of the same authors; CC BY-NC 4.0.
+ONCESCU2021_PATH = (
+    "/oncescuandreea/DTU_text_audio/6148662366b5e5df68bcf1233bc94c336385f3b1/retrieval/data/AudioCaps/json_files/{name}"
+)
+ONCESCU2021 = {
+    "val_audioset_5_orig.json": "22233e6a3e1c1f67ffed2156a417acb7540093dcb117119a75c1554502529f78",
+    "test_full.json": "2285fe7544536abbe227475b0172094897db152139e51a46b0f1defb3dd76bf7",
+}
+"""SHA-256 of the lists of AudioCaps' subset in Oncescu et al. 2021, computed from the repository's files."""
+
 # The hub itself says which files there are, how large, and with which SHA-256.
 WAVCAPS_TREE = "/api/datasets/cvssp/WavCaps/tree/main/{folder}?recursive=true"
 WAVCAPS_PATH = "/datasets/cvssp/WavCaps/resolve/main/{path}"

@@ -1,7 +1,7 @@
 """Which pairs go into which batch: a pure function of (seed, epoch), the same on every rank and after every restart."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -30,6 +30,7 @@ def epoch_batches(
     *,
     unique_audio: bool,
     regroup: Regroup | None = None,
+    pairs: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Shuffled batches (B, batch_size), B = P // batch_size, of pair indices; no pair comes twice.
 
@@ -43,17 +44,17 @@ def epoch_batches(
         seed, epoch: the shuffle is drawn from both.
         unique_audio: whether a batch holds a recording at most once.
         regroup: puts the shuffled pairs into another order, from which batches are cut; default: as they are.
+        pairs: the pair indices that take part; default: all P.
 
     Raises:
         DataError: there are too few pairs, or too few recordings for a batch without repeats.
     """
-    count = len(audio_of_pair) // batch_size
+    pairs = np.arange(len(audio_of_pair)) if pairs is None else pairs
+    count = len(pairs) // batch_size
     if count == 0:
-        raise DataError(
-            f"{len(audio_of_pair)} training captions do not fill one batch of {batch_size}; lower data.batch_size"
-        )
+        raise DataError(f"{len(pairs)} training captions do not fill one batch of {batch_size}; lower data.batch_size")
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(audio_of_pair))
+    order = pairs[rng.permutation(len(pairs))]
     if unique_audio:
         order = order[_occurrence(audio_of_pair[order]) < count]
         if len(order) < count * batch_size:
@@ -67,6 +68,23 @@ def epoch_batches(
     if unique_audio:
         _separate(batches, audio_of_pair[batches], rng)
     return batches
+
+
+def one_caption_each(
+    audio_of_pair: npt.NDArray[np.int64], seed: int, epoch: int, audio_ids: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """For each recording one of its pairs, drawn from (seed, epoch, recording): (A,) of the P pair indices, ascending.
+
+    Args:
+        audio_of_pair: (P,) recording of each pair, ascending.
+        seed, epoch: see above.
+        audio_ids: number of each recording by `audio_of_pair`, by which it is drawn, so that the draw does not depend
+            on which others are there; default: itself.
+    """
+    recordings, first, counts = np.unique(audio_of_pair, return_index=True, return_counts=True)
+    numbers = recordings if audio_ids is None else audio_ids[recordings]
+    draws = np.random.default_rng((seed, epoch, 1)).random(int(numbers.max()) + 1)[numbers]  # another stream than order
+    return first + np.floor(draws * counts).astype(np.int64)  # type: ignore[no-any-return]
 
 
 def _occurrence(audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -140,7 +158,8 @@ class PairBatchSampler(EpochBatchSampler[Draw]):
     """Yields a rank's share of each global batch of pairs.
 
     Rank r of W takes places r * b ... (r + 1) * b - 1 of every global batch of W * b pairs, so the global batches are
-    the same for every way of dividing them.
+    the same for every way of dividing them. With `one_caption` an epoch is every recording once; with `keep_last` the
+    pairs that fill no batch are a last one, but for those that W does not divide, or a single pair.
     """
 
     def __init__(
@@ -151,19 +170,45 @@ class PairBatchSampler(EpochBatchSampler[Draw]):
         *,
         unique_audio: bool = True,
         regroup: Regroup | None = None,
+        one_caption: bool = False,
+        audio_ids: npt.NDArray[np.int64] | None = None,
+        keep_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         super().__init__()
-        self._mine = slice(rank * batch_size, (rank + 1) * batch_size)
+        if keep_last and unique_audio and not one_caption and len(np.unique(audio_of_pair)) < len(audio_of_pair):
+            raise DataError(
+                "data.last_batch is keep, but a last batch may not be filled without a repeated recording; set "
+                "data.captions_per_epoch to one, or data.unique_audio to false"
+            )
+        self._rank, self._world_size = rank, world_size
         whole = batch_size * world_size
-        of_epoch = partial(epoch_batches, audio_of_pair, whole, seed, unique_audio=unique_audio, regroup=regroup)
-        self._batches = lru_cache(maxsize=1)(of_epoch)  # (B, whole) by epoch
+
+        def of_epoch(epoch: int) -> list[npt.NDArray[np.int64]]:
+            pairs = np.arange(len(audio_of_pair))
+            if one_caption:
+                pairs = one_caption_each(audio_of_pair, seed, epoch, audio_ids)
+            last = len(pairs) % whole // world_size * world_size if keep_last else 0
+            batches: list[npt.NDArray[np.int64]] = []
+            if len(pairs) >= whole or last < 2:
+                batches += [
+                    *epoch_batches(
+                        audio_of_pair, whole, seed, epoch, unique_audio=unique_audio, regroup=regroup, pairs=pairs
+                    )
+                ]
+            if last >= 2:
+                rest = np.setdiff1d(pairs, np.concatenate(batches)) if batches else pairs
+                batches.append(np.random.default_rng((seed, epoch, 2)).permutation(rest)[:last])
+            return batches
+
+        self._batches = lru_cache(maxsize=1)(of_epoch)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch = self.epoch
         for batch in self._batches(epoch)[self.done :]:
-            yield [Draw(int(pair), epoch) for pair in batch[self._mine]]
+            share = len(batch) // self._world_size
+            yield [Draw(int(pair), epoch) for pair in batch[self._rank * share : (self._rank + 1) * share]]
 
     def __len__(self) -> int:
         return len(self._batches(self.epoch))

@@ -15,6 +15,9 @@ RANGES = {
     "log_uniform_values": "numbers from min to max, uniform in their logarithm",
 }
 
+MOST = 10_000
+"""Trials of a sweep, and values of a parameter."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -76,12 +79,13 @@ def parameter_of(key: Any, given: Any) -> Parameter:
             raise ValueError(f"{where}: a distribution over a range wants min and max, not values")
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where}.values is {values!r}: give a list with at least one value")
+        read = [_as_read(value) for value in values]
         for value in values:
-            if value is None:
-                raise ValueError(f"{where}: null would reach the command line as the text None; name a config with it")
-            if not isinstance(value, str | int | float | list):
-                raise ValueError(f"{where}: {value!r} cannot be a value; give texts, numbers, true, false or lists")
-            if values.count(value) > 1:
+            if not isinstance(value, str | int | float | list | None):
+                raise ValueError(
+                    f"{where}: {value!r} cannot be a value; give texts, numbers, true, false, null or lists"
+                )
+            if read.count(_as_read(value)) > 1:
                 raise ValueError(f"{where}: {value!r} comes twice")
         return Parameter(values=tuple(values))
     low, high = given.get("min"), given.get("max")
@@ -102,10 +106,20 @@ def parameter_of(key: Any, given: Any) -> Parameter:
     check_number(q, f"{where}.q", float)
     if q <= 0 or ("q" in given and distribution != "q_uniform"):
         raise ValueError(f"{where}.q is {q}: a step above 0, with the distribution q_uniform")
+    if distribution in ("int_uniform", "q_uniform") and (high - low) / q > MOST:
+        raise ValueError(f"{where}: more than {MOST:,} values in the range; give a larger q, or uniform")
     parameter = Parameter(distribution=distribution, low=low, high=high, q=q)
     if distribution == "q_uniform" and not parameter.steps:
         raise ValueError(f"{where}: no multiple of {q} lies between {low} and {high}")
     return parameter
+
+
+def _as_read(value: Any) -> Any:
+    """A value as train.py will read it: YAML takes 5e-4 for a text, the command line for a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def table_of(content: dict[str, Any], key: str) -> dict[Any, Any]:

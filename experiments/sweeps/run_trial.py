@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import RunError
+from common.text import nearest_name
 from experiments.loggers.csv_logger import read_rows
 from experiments.run_folder import RunFolder
 from experiments.sweeps.sweep_file import SweepFile
 from experiments.sweeps.trials import Claim, Trials
 
+NOT_LOGGED = "was not logged"
+"""What the reason of a failure says where no trial can do better."""
 LOOK_SECONDS = 2.0
 BEAT_SECONDS = 60.0
 GRACE_SECONDS = 30.0
@@ -58,7 +61,12 @@ def run_trial(
     elif process.returncode != 0:
         reason = _last_words(log) or f"exit status {process.returncode}"
     elif not values:
-        reason = f"{sweep.metric} was not logged, or never finite; see {run.metrics} for what was"
+        names = {name for row in read_rows(run.metrics) for name in row} if run.metrics.is_file() else set()
+        reason = (
+            f"{sweep.metric} was never finite; see {run.metrics}"
+            if sweep.metric in names
+            else f"{sweep.metric} {NOT_LOGGED}{nearest_name(sweep.metric, names)}; see {run.metrics} for what was"
+        )
     else:
         best = max(values) if sweep.maximise else min(values)
         tested = {f"tested {name}": value for name, value in _tested(run).items()}

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from common.errors import RunError
-from experiments.sweeps.parameters import Parameter, check_number, check_table, parameter_of, table_of, text_of
+from experiments.sweeps.parameters import MOST, Parameter, check_number, check_table, parameter_of, table_of, text_of
 
 Scalar = str | int | float | bool
 Settings = dict[str, Any]
@@ -71,8 +71,8 @@ class SweepFile:
         """
         if self.method == "grid":
             combinations = itertools.product(*(parameter.values for parameter in self.parameters.values()))
-            grid = [dict(zip(self.parameters, values, strict=True)) for values in combinations]
-            return grid[: self.run_cap]
+            planned = itertools.islice(combinations, self.run_cap)
+            return [dict(zip(self.parameters, values, strict=True)) for values in planned]
         if self.method == "random":
             rng = np.random.default_rng(list(self.name.encode()))
             counts = [len(parameter.steps) for parameter in self.parameters.values()]
@@ -129,10 +129,17 @@ def sweep_of(content: Any, name: str) -> SweepFile:
     run_cap = content.get("run_cap")
     if run_cap is not None:
         check_number(run_cap, "run_cap", int, 1)
+        if run_cap > MOST:
+            raise ValueError(f"run_cap is {run_cap:,}: give at most {MOST:,}")
     if method == "grid":
         for key, parameter in parameters.items():
             if not parameter.values:
                 raise ValueError(f"parameters.{key} is a range, of which no grid can be made: give values")
+        trials = math.prod(len(parameter.values) for parameter in parameters.values())
+        if min(trials, run_cap or trials) > MOST:
+            raise ValueError(
+                f"the grid has {trials:,} trials: give fewer values, or method random and a run_cap up to {MOST:,}"
+            )
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
     called = text_of(content.get("name", name), "name")

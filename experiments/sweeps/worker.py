@@ -9,7 +9,7 @@ from rich.markup import escape
 from common.errors import RunError
 from experiments.run_folder import RunFolder
 from experiments.sweeps.results import draw_sweep, print_results, rows_of_trials, write_csv
-from experiments.sweeps.run_trial import run_trial
+from experiments.sweeps.run_trial import NOT_LOGGED, run_trial
 from experiments.sweeps.sweep_file import Settings, SweepFile
 from experiments.sweeps.trials import Trials
 
@@ -49,6 +49,10 @@ def work(
             ending = f"failed: {error}"
         console.print(escape(f"  {ending}"))
         failures = [*failures, ending] if failures is not None and ending.startswith("failed") else None
+        if failures and f"{sweep.metric} {NOT_LOGGED}" in failures[-1]:
+            raise RunError(
+                f"{failures[-1].removeprefix('failed: ')}; fix metric.name and give the sweep another --name"
+            )
         if failures is not None and len(failures) == HOPELESS_FAILURES:
             raise RunError(
                 f"the first {HOPELESS_FAILURES} trials failed, the last one: {ending.removeprefix('failed: ')}; fix "

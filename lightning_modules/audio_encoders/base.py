@@ -17,6 +17,7 @@ class AudioEncoder(Freezable):
     Attributes:
         sample_rate: samples a second that `forward` expects.
         dim: size of the embeddings.
+        hop_seconds: time from frame to frame, where `forward` gives frames at a fixed rate.
         depends_on_batch: whether, against the rule, a clip's embedding depends on the others in its batch.
         reads_audio: whether it takes waveforms, so that what it gives is worth keeping on disk.
         longest: frames that it gives of a recording at most; None: not known.
@@ -25,6 +26,7 @@ class AudioEncoder(Freezable):
 
     sample_rate: int
     dim: int
+    hop_seconds: float | None = None
     depends_on_batch: bool = False
     reads_audio: bool = True
     longest: int | None = None

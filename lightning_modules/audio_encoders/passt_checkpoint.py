@@ -24,7 +24,7 @@ def load_passt(network: nn.Module, path: str) -> None:
     """
     path = str(find_weights(path))
     if not Path(path).is_file():
-        raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or leave `checkpoint` out")
+        raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or set `checkpoint` to null")
     state = _strip_prefix(read_weights(path), path)
     expected = network.state_dict()
     missing = sorted(expected.keys() - state.keys())

@@ -6,40 +6,19 @@ import pytest
 import torch
 import yaml
 
-from cli.__main__ import main
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
-from cli.lightning_cli import RetrievalCLI
+from tests.support.command_line import parsed, refused
+from tests.support.corpus import Corpus
 
 OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
 """Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
-def parsed(*arguments: str) -> RetrievalCLI:
-    """The command line with nothing instantiated or run."""
-    cli = object.__new__(RetrievalCLI)
-    cli.instantiate_classes = lambda: None  # type: ignore[method-assign]
-    cli._run_subcommand = lambda subcommand: None  # type: ignore[method-assign]
-    RetrievalCLI.__init__(cli, list(arguments))
-    return cli
-
-
 def experiments() -> list[str]:
     ours = (path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps")
     return sorted(path.name for path in ours if path.name not in OTHER_ENCODERS)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a mistaken command ends with."""
-    try:
-        code = main(list(arguments))
-    except SystemExit as stop:
-        code = stop.code  # type: ignore[assignment]
-    assert code != 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 @pytest.fixture(autouse=True)
@@ -119,12 +98,15 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
-        (["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"], "did you mean 'embedding_dim'?"),
-        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean 'root'?"),
+        (
+            ["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"],
+            "did you mean --model.matcher.embedding_dim?",
+        ),
+        (["--config", "demo_listnet", "--data.rot", "x"], "did you mean --data.root?"),
         (["--config", "demo_listnet", "--model.objective", "ListNett"], "did you mean 'ListNet'?"),
-        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "did you mean 'omega'?"),
+        (["--config", "demo_listnet", "--model.objective.omgea", "2"], "mean --model.objective.omega?"),
         (["--config", "demo_listnet", "--model.audio_encoder", "foo.Bar"], "class_path 'foo.Bar'"),
-        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean 'trainer.max_epochs'?"),
+        (["--config", "demo_listnet", "--trainer.max_epoch", "2"], "did you mean --trainer.max_epochs?"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +115,7 @@ def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys
 
 def test_a_misspelt_key_in_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("model:\n  objective:\n    class_path: ListNet\n    init_args: {omgea: 2}\n")
-    assert "did you mean 'omega'?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
+    assert "did you mean omega?" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
     (tmp_path / "mine.yaml").write_text("modle:\n  embedding_dim: 3\n")
     assert "modle" in refused(capsys, "fit", "--config", "demo_listnet.yaml", "--config", "mine.yaml")
     (tmp_path / "mine.yaml").write_text("model: [\n")
@@ -152,8 +134,8 @@ def test_test_without_a_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("runs").exists() or not list(Path("runs").rglob("*.parquet"))
 
 
-def test_missing_passt_weights_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", *TINY)
+def test_missing_passt_weights_are_explained(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", "--data.root", str(corpus.root), *TINY)
     assert "passt-s-f128-p16-s16-ap.468.pt: no such checkpoint; download" in line
 
 
@@ -244,7 +226,7 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
         ("base: mine.yaml", "builds on itself"),
         ("", "config mine.yaml is empty"),
         ("[1, 2]", "config mine.yaml is no table of settings"),
-        ("run: 3", "run: "),
+        ("run: 3", "config mine.yaml: run is 3; give a table of settings"),
         ("seed_everything: -1", "seed_everything is -1; give a whole number from 0"),
         ("run: {experiment: ../elsewhere}", "run.experiment is '../elsewhere': give a plain name"),
         (

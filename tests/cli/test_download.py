@@ -181,6 +181,21 @@ def test_audiocaps_says_how_its_audio_is_collected(
     assert "{youtube_id}_{start_time}.flac, Y{youtube_id}.wav, {audiocap_id}.wav" in out
 
 
+def test_audiocaps_subset_lists(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = {name: name.encode() for name in sources.ONCESCU2021}
+    monkeypatch.setattr(sources, "AUDIOCAPS", {})
+    monkeypatch.setattr(
+        sources, "ONCESCU2021", {name: hashlib.sha256(data).hexdigest() for name, data in lists.items()}
+    )
+    server.files = {sources.ONCESCU2021_PATH.format(name=name): data for name, data in lists.items()}
+    command = ["download", "audiocaps", "--subset", "oncescu2021", "--root", str(tmp_path), "--mirror", server.url]
+    assert main(command) == 0
+    assert tree(tmp_path) == ["oncescu2021/test_full.json", "oncescu2021/val_audioset_5_orig.json"]
+    assert "the lists of 428 validation and 816 test clips" in capsys.readouterr().out
+
+
 def test_passt_prints_the_checksum_it_got(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     buffer = io.BytesIO()
     torch.save({"weight": torch.ones(3)}, buffer)

@@ -17,14 +17,15 @@ from datamodules.wavcaps import WavCaps
 
 LOADING = {"batch_size": 32, "max_seconds": 30.0, "sample_rate": None, "num_workers": 4}
 MIX = {"mix": "mean"}
-BATCHES = {**LOADING, **MIX, "unique_audio": True, "seed": None, "related": None}
-ANNOTATED = {**BATCHES, "missing_audio": "skip", "broken_audio": "refuse", "packed": None}
+EPOCHS = {"captions_per_epoch": "all", "last_batch": "drop", "validation_captions": "all"}
+BATCHES = {**LOADING, **EPOCHS, **MIX, "unique_audio": True, "seed": None, "related": None}
+ANNOTATED = {**BATCHES, "experts": None, "missing_audio": "skip", "broken_audio": "refuse", "packed": None}
 SOURCES = ["AudioSet", "BBC", "FreeSound", "SoundBible"]
 EXCLUSION = {"exclude": "clotho_audiocaps", "exclude_freesound": None, "validation_share": 0.0}
 CLIPS = {"train_clips": 1200, "validation_clips": 200, "test_clips": 300, "corpus_seed": 0}
 OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
-    Clotho: {**ANNOTATED, "root": "data/clotho"},
-    AudioCaps: {**ANNOTATED, "root": "data/audiocaps", "max_seconds": 10.0, "broken_audio": "skip"},
+    Clotho: {**ANNOTATED, "root": "data/clotho", "subset": None, "cut_seed": 0},
+    AudioCaps: {**ANNOTATED, "root": "data/audiocaps", "subset": None, "max_seconds": 10.0, "broken_audio": "skip"},
     WavCaps: {**ANNOTATED, "root": "data/wavcaps", "sources": SOURCES, **EXCLUSION, "broken_audio": "skip"},
     Synthetic: {
         **ANNOTATED,
@@ -36,7 +37,7 @@ OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
     },
     Mixture: {**BATCHES, "parts": None, "judge": 0},
     StreamedShards: {**LOADING, "seed": None, "shards": None, "shuffle_buffer": 128},
-    AudioFolder: {**LOADING, **MIX, "root": None, "broken_audio": "skip"},
+    AudioFolder: {**LOADING, **MIX, "experts": None, "root": None, "broken_audio": "skip"},
 }
 
 

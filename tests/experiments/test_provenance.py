@@ -87,6 +87,15 @@ def test_a_training_is_resumed_on_as_many_devices_with_the_same_recordings(tmp_p
         other = {**data["validation"], key: value}
         with pytest.raises(RunError, match=r"other recordings \(validation: 12 with 36 captions, sha256 \w+ before, "):
             check_same_training(tmp_path, {**data, "validation": other}, 2)
+    for began, now in ((None, "1"), ("1", "2"), ("1", None)):  # features of experts
+        train = [
+            {**data["train"], **({"experts": {"a": [{"sha256": {"frames.npy": sha}}]}} if sha else {})}
+            for sha in (began, now)
+        ]
+        path = tmp_path / f"{began}{now}"
+        update_provenance(path / "provenance.json", "fit", {"devices": 2, "data": {"train": train[0]}})
+        with pytest.raises(RunError, match=r"other recordings \(train: .* before, .* now\)"):
+            check_same_training(path, {"train": train[1]}, 2)
 
 
 def test_ranks_that_found_different_things_to_do_are_stopped(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
         (["dog", "--audio", "nowhere"], "nowhere: no such folder; give the folder of your recordings"),
         (["dog", "--run", "nowhere"], "nowhere: no run (no config_fit.yaml in it); give a folder such as"),
         (["audio/nowhere", "dog"], "audio/nowhere: no such folder; give the folder of your recordings"),
-        (["--port", "99999", "--serve"], "the page cannot be served: 99999 is taken; give another --port"),
+        (["--port", "99999", "--serve"], "--port is 99999; give a number from 1 to 65535"),
     ],
 )
 def test_bad_input_ends_in_one_line(

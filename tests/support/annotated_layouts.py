@@ -52,7 +52,8 @@ def macs(root: Path) -> Expected:
         files.append({"filename": name, "annotations": notes})
         write_audio(root / "audio" / name)
         expected["validation" if number == 6 else "train"][name] = texts
-    root.joinpath("MACS.yaml").write_text(yaml.safe_dump({"files": files}), encoding="utf-8")
+    (root / "annotations").mkdir()
+    (root / "annotations" / "MACS.yaml").write_text(yaml.safe_dump({"files": files}), encoding="utf-8")
     return expected
 
 

@@ -1,0 +1,60 @@
+"""ActivityNet-Captions (Krishna et al. 2017): videos with a paragraph each."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from common.errors import DataError
+from datamodules.listed import ListedDataModule
+
+HOW_TO_GET = (
+    "get train.json, val_1.json and val_2.json (captions.zip of ActivityNet-Captions) and the lists train_list.txt and "
+    "val_1_list.txt of misc/datasets/activity-net at github.com/akoepke/audio-retrieval-benchmark into ROOT, then give "
+    "ROOT as --data.root"
+)
+FILES = {"train": "train.json", "validation": "val_1.json", "test": "val_1.json"}
+
+
+class ActivityNetCaptions(ListedDataModule):
+    """ActivityNet-Captions: 10,009 / 4,917 / 4,917 videos; all sentences of a video are joined into one caption.
+
+    The published results are those of `val_1`, on which the authors also selected checkpoints: it is validation and
+    test split here. `validation="val_2"` validates on a second annotation of the same videos.
+
+    Layout: `root/{train,val_1,val_2}.json` (video to `sentences`) and `root/{train,val_1}_list.txt`; `root/audio/`.
+
+    Args:
+        root: the folder.
+        validation: whose sentences the validation split has.
+        **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
+    """
+
+    how_to_get: ClassVar[str] = HOW_TO_GET
+    list_names: ClassVar[dict[str, tuple[str, ...]]] = {
+        "train": ("train_list.txt",),
+        "validation": ("val_1_list.txt",),
+        "test": ("val_1_list.txt",),
+    }
+
+    def __init__(
+        self, root: str = "data/activitynet", validation: Literal["val_1", "val_2"] = "val_1", **kwargs: Any
+    ) -> None:
+        super().__init__(root, **kwargs)
+        self.files = {**FILES, "validation": f"{validation}.json"}
+
+    def lists(self) -> Path:
+        """Like `ListedDataModule.lists`."""
+        return self.root
+
+    def captions_by_id(self, split: str) -> dict[str, list[str]]:
+        """Like `ListedDataModule.captions_by_id`."""
+        path = self.root / self.files[split]
+        try:
+            videos = json.loads(path.read_text(encoding="utf-8"))
+            return {name: [" ".join(s.strip() for s in about["sentences"])] for name, about in videos.items()}
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{path}: is not that of ActivityNet-Captions ({type(error).__name__}: {error}); get it again"
+            ) from error

@@ -1,0 +1,1 @@
+"""Features that experts (pretrained models) gave of recordings: kept in stores, read in place of audio."""
