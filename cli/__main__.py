@@ -74,7 +74,8 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
     else:
         split = given.index("--") if command.has_rest and "--" in given else len(given)
         command.add_arguments(parser)
-        options = parser.parse_args(given[1:split])
+        parse = parser.parse_intermixed_args if command.intermixed else parser.parse_args
+        options = parse(given[1:split])
         if command.has_rest:
             options.rest = given[split + 1 :]
     return exit_code_of(lambda: command.run(options), command.interrupted)

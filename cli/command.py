@@ -20,6 +20,7 @@ class Command:
         interrupted: what Ctrl-C says.
         has_rest: what follows `--` is not parsed either; it is `options.rest`.
         has_own_parser: the arguments are not parsed before `run`, which gets them as `options.arguments`.
+        intermixed: options may stand between arguments.
     """
 
     name: ClassVar[str]
@@ -29,6 +30,7 @@ class Command:
     interrupted: ClassVar[str] = "interrupted"
     has_rest: ClassVar[bool] = False
     has_own_parser: ClassVar[bool] = False
+    intermixed: ClassVar[bool] = False
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""

@@ -1,6 +1,7 @@
 """The parts that a config can name by their class alone: importing them here is all the registration there is."""
 
 import datamodules.activitynet
+import datamodules.annotated_folder
 import datamodules.audio_folder
 import datamodules.audiocaps
 import datamodules.clotho

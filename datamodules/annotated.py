@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from common.errors import DataError
-from datamodules.audio import AudioInfo, read_info
+from datamodules.audio import SHORTEST, AudioInfo, read_info
 from datamodules.base import AudioCaptionDataModule
 from datamodules.experts.in_tables import ExpertFrames, present_in
 from datamodules.experts.store import Recording, captions_checksum
@@ -32,12 +32,13 @@ class Annotation(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A recording's file; with an offset, the shard it is packed in."""
+    """A recording's file, of which it is what follows the sample `begin`; with an offset, the shard it is packed in."""
 
     path: Path
     info: AudioInfo
     offset: int | None = None
     gain: float = 1.0
+    begin: int = 0
 
 
 class AnnotatedDataModule(AudioCaptionDataModule):
@@ -89,6 +90,10 @@ class AnnotatedDataModule(AudioCaptionDataModule):
     def find_audio(self, split: str, names: Sequence[str]) -> tuple[Path, list[Path | None]]:
         """The folder a split's audio is looked for in, and the file of each recording, None where there is none."""
         raise NotImplementedError
+
+    def segment(self, split: str, name: str) -> tuple[float, float | None] | None:
+        """Where a recording begins and ends in its file, in s (None: the file's end); None: it is the whole file."""
+        return None
 
     def audio_folder(self, *path: str) -> Path:
         """A folder of recordings below `root`.
@@ -146,6 +151,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         rows: list[tuple[int, str, Path, AudioInfo]] = []
         offsets: list[int | None] = []
         gains: list[float] = []
+        begins: list[int] = []
         captions: list[tuple[int, int, str]] = []
         missing: list[str] = []
         broken: list[str] = []
@@ -159,6 +165,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
                 rows.append((audio_id, row.name, file.path, file.info))
                 offsets.append(file.offset)
                 gains.append(file.gain)
+                begins.append(file.begin)
             elif row.name not in broken[-1:]:
                 missing.append(row.name)
             audio_id += 1
@@ -166,7 +173,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         self._report(folder, missing, broken, total)
         places = tuple((0, split, name) for _, name, _, _ in rows)
         experts = {name: ExpertFrames((store,), places) for name, store in self.stores.items()}
-        return split_table(rows, captions, [*missing, *broken], offsets, gains, experts)
+        return split_table(rows, captions, [*missing, *broken], offsets, gains, experts, begins)
 
     def recordings(self, split: str) -> list[Recording]:
         """The annotated recordings of a split as stores of features list them."""
@@ -192,7 +199,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             return Path(" ".join(map(str, self.experts.values()))), files
         if self.packed is None:
             folder, paths = self.find_audio(split, names)
-            return folder, (self._file(path, name, broken) for path, name in zip(paths, names, strict=True))
+            return folder, (self._file(split, path, name, broken) for path, name in zip(paths, names, strict=True))
         rate = self.sample_rate
         index = read_index(self.packed, rate, check=not self.tables)  # the shards of all splits, at the start
         packed = map(index.get, [(split, name) for name in names])
@@ -200,13 +207,11 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset, audio.gain) for audio in packed
         )
 
-    def _file(self, path: Path | None, name: str, broken: list[str]) -> _File | None:
-        info = None if path is None else self._info(path, name, broken)
-        return None if path is None or info is None else _File(path, info)
-
-    def _info(self, path: Path, name: str, broken: list[str]) -> AudioInfo | None:
+    def _file(self, split: str, path: Path | None, name: str, broken: list[str]) -> _File | None:
+        if path is None:
+            return None
         try:
-            return read_info(path)
+            return _part(path, read_info(path), self.segment(split, name))
         except DataError:
             if self.broken_audio == "refuse":
                 raise
@@ -222,3 +227,16 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
                 raise DataError(f"{message}; {self.how_to_get}")
             log.warning("%s; continuing without them (the full list is in the manifest)", message)
+
+
+def _part(path: Path, info: AudioInfo, segment: tuple[float, float | None] | None) -> _File:
+    if segment is None:
+        return _File(path, info)
+    begin = round(segment[0] * info.sample_rate)
+    end = info.frames if segment[1] is None else min(round(segment[1] * info.sample_rate), info.frames)
+    if end - begin < SHORTEST * info.sample_rate:
+        raise DataError(
+            f"{path}: ends after {info.frames / info.sample_rate:.2f} s, and the annotations name a part of it from "
+            f"{segment[0]:g} s on; is it a part already? then leave data.columns.start out"
+        )
+    return _File(path, AudioInfo(end - begin, info.sample_rate), begin=begin)

@@ -63,6 +63,7 @@ def read_audio(
     position: float = 0.0,
     offset: int | None = None,
     gain: float = 1.0,
+    begin: int = 0,
     mix: Mix = "mean",
 ) -> npt.NDArray[np.float32]:
     """Samples (T,) float32 of a file, mixed to mono and resampled to `sample_rate` Hz.
@@ -70,13 +71,14 @@ def read_audio(
     Only what is asked for is decoded: at most `max_seconds`, beginning at `position`, a fraction in [0, 1] of the range
     in which a crop of that length can begin (0 the first possible crop, 1 the last). A file longer than that gives
     exactly round(max_seconds * sample_rate) samples. With `offset` the file is a shard (`datamodules.shards.format`),
-    and `gain` what its samples are multiplied by. `mix` says what is taken of a file's channels.
+    and `gain` what its samples are multiplied by. `mix` says what is taken of a file's channels. With `begin` the
+    recording is what follows that sample of the file.
 
     Raises:
         DataError: the file cannot be decoded, or holds samples that are NaN, infinite or far beyond full scale.
     """
     start, wanted = crop_bounds(info, sample_rate, max_seconds, position)
-    mono = _decode(path, start, wanted, mix) if offset is None else read_packed(path, offset, start, wanted)
+    mono = _decode(path, begin + start, wanted, mix) if offset is None else read_packed(path, offset, start, wanted)
     if gain != 1:
         mono *= np.float32(gain)
     if info.sample_rate != sample_rate:

@@ -84,6 +84,7 @@ def _example(
             position=position,
             offset=audio["offset"],
             gain=audio["gain"],
+            begin=audio["begin"],
             mix=mix,
         )
     return Example(

@@ -113,7 +113,9 @@ class StreamedShards(AudioCaptionDataModule):
         audio = audio.append_column("path", paths).append_column(
             "sample_rate", pa.array(np.full(len(audio), packed_rate, np.int32))
         )
-        audio = audio.select(["audio_id", "split", "name", "path", "frames", "sample_rate", "offset", "gain", "key"])
+        audio = audio.append_column("begin", pa.array(np.zeros(len(audio), np.int64)))
+        columns = ["audio_id", "split", "name", "path", "frames", "sample_rate", "offset", "gain", "begin", "key"]
+        audio = audio.select(columns)
         return SplitTable(audio, described, tuple(rows.filter(failed)["name"].to_pylist()))
 
     def whole_recordings(self) -> WholeRecordings:

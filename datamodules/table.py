@@ -23,8 +23,8 @@ class SplitTable:
 
     Attributes:
         audio: one row a recording: audio_id int64, name string, path string, frames int64, sample_rate int32, and
-            offset int64, at which byte of a shard its samples begin (null for a file of its own), and gain float32,
-            what they are multiplied by.
+            offset int64, at which byte of a shard its samples begin (null for a file of its own), gain float32,
+            what they are multiplied by, and begin int64, the sample of the file that is the recording's first.
         captions: one row a caption: caption_id int64, audio_row int64 (row of `audio`), caption string; sorted by
             audio_row.
         missing: file names in the annotations that are not in the folder.
@@ -88,6 +88,7 @@ def split_table(
     offsets: Sequence[int | None] | None = None,
     gains: Sequence[float] | None = None,
     experts: Mapping[str, ExpertFrames] | None = None,
+    begins: Sequence[int] | None = None,
 ) -> SplitTable:
     """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
     audio = pa.table(
@@ -99,6 +100,7 @@ def split_table(
             "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
             "offset": pa.nulls(len(rows), pa.int64()) if offsets is None else pa.array(offsets, pa.int64()),
             "gain": pa.array(np.ones(len(rows)) if gains is None else gains, pa.float32()),
+            "begin": pa.array(np.zeros(len(rows), np.int64) if begins is None else begins, pa.int64()),
         }
     )
     ordered = sorted(captions, key=lambda caption: caption[1])

@@ -52,7 +52,8 @@ class WholeRecordings:
         self.audio_ids: npt.NDArray[np.int64] = np.array([row["audio_id"] for row in audio], dtype=np.int64)
         mixed = "" if mix == "mean" else f" {mix}"
         self.keys = [
-            f"{_file(row['path'])} {row['offset']} {row['frames']} {row['sample_rate']}{mixed}" for row in audio
+            f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}{mixed}"
+            for row in audio
         ]
         self._dataset: Dataset[Example] = ConcatDataset(datasets)
         self._num_workers = num_workers

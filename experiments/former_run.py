@@ -27,7 +27,7 @@ WRITTEN = (
     "wandb_run_id",
 )
 """What a run writes into its folder."""
-EMBEDDED = ("embeddings.parquet", "search/*.parquet")
+EMBEDDED = ("embeddings.parquet", "search/*.arrow", "search/*.faiss", "search/*.parquet")
 """What `predict` and `search` keep there: it may be of other weights, so it goes only with a run that is replaced."""
 FORMER, DISCARDED, COMPLETE = ".former", ".discarded", ".complete"
 

@@ -116,7 +116,7 @@ class RunFolder:
         """Embeddings of the recordings in a folder, kept by `audio-relevance search`."""
         place = audio.expanduser().resolve()
         key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        return self.path / "search" / f"{place.name}-{key}.parquet"
+        return self.path / "search" / f"{place.name}-{key}.arrow"
 
     def human_judgements(self, split: str) -> Path:
         """How well a split's ranking agrees with human judgements."""

@@ -1,41 +1,49 @@
-"""A run's model and the recordings that can be searched with it: from a query to a ranking."""
+"""A model and the recordings it ranks: from words, an example recording, or both, to a ranking."""
 
+import functools
+import hashlib
 import json
 import logging
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from common.errors import DataError, RunError
 from common.text import one_line
-from datamodules.audio_folder import AudioFolder
+from datamodules.audio import read_info
 from datamodules.base import AudioCaptionDataModule
-from evaluation.ranks import best_items
-from evaluation.scores import Scores
-from experiments.callbacks.embedding_writer import EmbeddingWriter
-from experiments.callbacks.progress_bar import ProgressBar
-from experiments.results.embeddings_file import audio_weights_sha256, read_embeddings
+from evaluation.ranks import score_blocks
+from evaluation.scores import EmbeddingScores
+from experiments.results.embeddings_file import audio_weights_sha256
 from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RUN_TEST, RunFolder
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.load_run import built
+from retrieval.search_folder import embed_windows, index_folder, windows_of
+from retrieval.search_store import Windows, as_tensor
+from retrieval.vector_search import VectorSearch
 
 log = logging.getLogger(__name__)
 
-CARRIED_OVER = ("max_seconds", "batch_size", "num_workers", "mix")
-"""Settings of the run's data that a folder of recordings takes over."""
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+MINUS = 0.5  # of an unwanted text's vector is taken away; as much as all of it would leave its opposite
+KEPT_EXAMPLES = 64  # of recordings that were given as examples
+LONGEST_EXAMPLE = 600.0  # s
 
 
 class Hit(NamedTuple):
-    """A recording that was found: its rank from 1, cosine similarity to the query, name, file and length.
+    """A recording that was found: its rank from 1, similarity to the query, name, file, length, and its best window.
 
-    `path` and `seconds` are None where the file is not here.
+    `path` and `seconds` are None where the file is not here. The window begins at `start` s; None: the whole recording.
     """
 
     rank: int
@@ -43,93 +51,288 @@ class Hit(NamedTuple):
     name: str
     path: Path | None
     seconds: float | None
+    start: float | None = None
 
 
-class Recordings(NamedTuple):
-    """What is searched: where it is from, A names, files and lengths in s (None: not here), unit vectors (A, D)."""
+@dataclass(frozen=True)
+class Query:
+    """What is searched for.
+
+    Args:
+        text: what to hear, in words.
+        like: an example: name of a recording in the index, or what `SearchIndex.add_example` gave.
+        minus: what not to hear, in words.
+        weight: of the example beside the text, from 0 (the text alone) to 1.
+        folder: only recordings in this folder of those that are searched, at any depth.
+        shortest, longest: only recordings of such lengths, in s.
+    """
+
+    text: str = ""
+    like: str = ""
+    minus: str = ""
+    weight: float = 0.5
+    folder: str = ""
+    shortest: float = 0.0
+    longest: float | None = None
+
+
+@dataclass
+class Recordings:
+    """What is searched.
+
+    Args:
+        source: where it is from, for people.
+        names: A names, the windows of a recording one after the other in `vectors`.
+        paths, seconds: files and lengths in s (None: not here).
+        vectors: what the model embeds of V windows (V, ...).
+        counts: windows of each recording (A,) int64; None: one each.
+        starts: of each window in s (V,); None: 0.
+        window: the longest a window can be, in s; None: recordings are whole.
+        file: of the index, beside which FAISS' is kept; None: it is made each time.
+    """
 
     source: str
     names: list[str]
     paths: list[Path | None]
     seconds: list[float | None]
-    vectors: npt.NDArray[np.float32]
+    vectors: Floats
+    counts: Ints | None = None
+    starts: npt.NDArray[np.float64] | None = None
+    window: float | None = None
+    file: Path | None = None
+    owner: Ints = field(init=False)
+    row: dict[str, int] = field(init=False)
 
+    def __post_init__(self) -> None:
+        counts = np.ones(len(self.names), np.int64) if self.counts is None else self.counts
+        self.owner = np.repeat(np.arange(len(self.names)), counts)  # (V,) recording of each window
+        self.starts = np.zeros(len(self.owner)) if self.starts is None else self.starts
+        self.row = {name: row for row, name in enumerate(self.names)}
 
-def best_hits(scores: Scores, recordings: Recordings, top: int) -> list[Hit]:
-    """The `top` recordings of A by the scores of one query for all of them, best first; of equals the first is first.
-
-    They are ranked as in an evaluation.
-    """
-    items, values = best_items(scores, top)  # (1, top)
-    return [
-        Hit(rank, value, recordings.names[i], recordings.paths[i], recordings.seconds[i])
-        for rank, (i, value) in enumerate(zip(items[0].tolist(), values[0].tolist(), strict=True), 1)
-    ]
+    def folders(self) -> list[str]:
+        """All folders that recordings are in, at any depth."""
+        found = {parent.as_posix() for name in self.names for parent in Path(name).parents}
+        return sorted(found - {"."})
 
 
 class SearchIndex:
     """A model and the recordings it ranks.
 
     Args:
-        model: of a run.
+        model: embeds texts and examples.
         recordings: embedded by it.
     """
 
     def __init__(self, model: DualEncoder, recordings: Recordings) -> None:
         self.model, self.recordings = model, recordings
-        self.audio = torch.tensor(recordings.vectors)  # a copy: what Arrow read is not writable, which torch warns of
+        self._lock = threading.Lock()  # the page asks from several threads
+        self._examples: OrderedDict[str, tuple[str, Floats]] = OrderedDict()
+        pool = as_tensor(recordings.vectors)
+        one = model.matcher.pool_scores(self._embedded("a sound"), pool[:1])
+        self.vectors = VectorSearch(recordings.vectors, file=recordings.file) if _is_product(one) else None
+        self.mask = functools.lru_cache(maxsize=32)(self._mask)
 
-    def search(self, query: str, top: int) -> list[Hit]:
-        """The `top` recordings that fit a query best.
+    def search(self, query: str | Query, top: int, offset: int = 0) -> list[Hit]:
+        """The `top` recordings that fit a query best, after the first `offset`; ranked by their best window.
+
+        Of equal ones the first is first. Where matchers compare one vector each, similarity is the cosine.
 
         Raises:
-            RunError: the query is empty.
+            RunError: the query is empty, or asks for what is not there.
         """
-        if not query.strip():
+        query = Query(query) if isinstance(query, str) else query
+        if not (query.text.strip() or query.like):
             raise RunError("the query is empty; say in words what you want to hear")
-        if self.model.text_encoder.count_cut([query.strip()]):
-            log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
+        rows = self._rows(query)
+        if len(rows) == 0:
+            return []
+        whole = len(rows) == len(self.recordings.owner)
+        for count in (top + offset, len(rows)):
+            found, values = self._scored(query, count, None if whole else rows)
+            order = np.lexsort((found, -values))
+            _, first = np.unique(self.recordings.owner[found[order]], return_index=True)
+            best = order[np.sort(first)]  # each recording's best window, best first
+            if len(best) >= top + offset or len(found) == len(rows):
+                break
+        chosen = best[offset : offset + top]
+        return [
+            self._hit(offset + i, int(row), float(value))
+            for i, (row, value) in enumerate(zip(found[chosen], values[chosen], strict=True), 1)
+        ]
+
+    def count(self, query: Query) -> int:
+        """How many recordings a query ranks, after its filters."""
+        return len(np.unique(self.recordings.owner[self._rows(query)]))
+
+    def add_example(self, content: bytes, name: str) -> str:
+        """Embed a recording that is no part of the index; what `Query.like` calls it.
+
+        Raises:
+            DataError: it is no audio that can be read, or longer than ten minutes.
+            RunError: the model compares no recordings with each other.
+        """
+        self._check_examples()
+        key = f"example:{hashlib.sha256(content).hexdigest()[:16]}"
+        if key in self._examples:
+            return key
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"example{Path(name).suffix if Path(name).suffix.isascii() else ''}"[:40]
+            path.write_bytes(content)
+            try:
+                info = read_info(path)
+                if info.frames / info.sample_rate > LONGEST_EXAMPLE:
+                    raise DataError(f"is longer than {LONGEST_EXAMPLE / 60:.0f} minutes; cut it")
+                windows = windows_of("example", path, info, self.recordings.window)
+                with self._lock:
+                    found = [
+                        vectors for _, vectors in embed_windows(self.model, windows, self.recordings.window, 16, 0)
+                    ]
+            except DataError as error:
+                raise DataError(one_line(error).replace(f"{path}: ", "").partition(";")[0]) from error
+        if not found:
+            raise DataError("cannot be decoded")
+        self._examples[key] = (name, _unit(np.concatenate(found).mean(axis=0)))
+        while len(self._examples) > KEPT_EXAMPLES:
+            self._examples.popitem(last=False)
+        return key
+
+    def about(self) -> dict[str, Any]:
+        """What is held, for people: counts, hours, window, and how it is searched."""
+        found = self.recordings
+        return {
+            "source": found.source,
+            "recordings": len(found.names),
+            "windows": len(found.owner),
+            "window": found.window,
+            "hours": sum(seconds or 0.0 for seconds in found.seconds) / 3600,
+            "megabytes": found.vectors.nbytes / 1e6,
+            "search": "inverted file, scored exactly" if self.vectors and self.vectors.approximate else "exact",
+            "folders": found.folders(),
+            "examples": self.vectors is not None,
+        }
+
+    def _scored(self, query: Query, count: int, rows: Ints | None) -> tuple[Ints, Floats]:
+        if self.vectors is not None:
+            return self.vectors.nearest(self._vector(query), count, rows)
+        if query.like:
+            self._check_examples()
+        values = self._function_scores(query.text, rows)
+        if query.minus.strip():
+            values = values - MINUS * self._function_scores(query.minus, rows)
+        return np.arange(len(self.recordings.owner)) if rows is None else rows, values
+
+    def _function_scores(self, text: str, rows: Ints | None) -> Floats:
+        vectors = self.recordings.vectors if rows is None else self.recordings.vectors[rows]
         with torch.inference_mode():
-            text = self.model.embed_text([query.strip()]).cpu()  # (1, D)
-            scores = self.model.matcher.pool_scores(text, self.audio)
-        return best_hits(scores, self.recordings, top)
+            scores = self.model.matcher.pool_scores(self._embedded(text), as_tensor(vectors))
+            values: Floats = next(score_blocks(scores))[1][0, : len(vectors)].numpy().copy()
+        return values
+
+    def _vector(self, query: Query) -> Floats:
+        """The unit vector (D,) of a query."""
+        parts: list[tuple[float, Floats]] = []
+        weight = min(max(query.weight, 0.0), 1.0) if query.text.strip() else 1.0
+        if query.like:
+            parts.append((weight, self._example(query.like)))
+        if query.text.strip():
+            parts.append((1 - weight if query.like else 1.0, self._embedded(query.text)[0].numpy()))
+        if query.minus.strip():
+            parts.append((-MINUS, self._embedded(query.minus)[0].numpy()))
+        return _unit(np.sum([factor * vector for factor, vector in parts], axis=0, dtype=np.float32))
+
+    def _example(self, like: str) -> Floats:
+        if like in self._examples:
+            self._examples.move_to_end(like)
+            return self._examples[like][1]
+        if like not in self.recordings.row:
+            what = (
+                "the example is not kept any more; drop the file again"
+                if like.startswith("example:")
+                else (f"there is no recording '{like}' to search by")
+            )
+            raise RunError(what)
+        row = self.recordings.row[like]
+        first, last = np.searchsorted(self.recordings.owner, (row, row + 1))
+        return _unit(self.recordings.vectors[first:last].mean(axis=0))
+
+    def _embedded(self, text: str) -> torch.Tensor:
+        with self._lock, torch.inference_mode():
+            if self.model.text_encoder.count_cut([text.strip()]):
+                log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
+            return self.model.embed_text([text.strip()]).cpu()  # (1, ...)
+
+    def _check_examples(self) -> None:
+        if self.vectors is None:
+            matcher = type(self.model.matcher).__name__
+            raise RunError(f"{matcher} compares texts with recordings only, not two recordings; search by words")
+
+    def _rows(self, query: Query) -> Ints:
+        """Windows that may be found."""
+        mask = self.mask(query.folder, query.shortest, query.longest)
+        if query.like in self.recordings.row:  # it would find itself
+            mask = mask.copy()
+            mask[self.recordings.row[query.like]] = False
+        return np.flatnonzero(mask[self.recordings.owner])
+
+    def _mask(self, folder: str, shortest: float, longest: float | None) -> npt.NDArray[np.bool_]:
+        found = self.recordings
+        begin = f"{folder.rstrip('/')}/" if folder else ""
+        mask = np.array([name.startswith(begin) for name in found.names], bool)
+        if shortest > 0 or longest is not None:
+            seconds = np.array([np.nan if length is None else length for length in found.seconds])
+            mask &= (seconds >= shortest) & (seconds <= (np.inf if longest is None else longest))
+        return mask
+
+    def _hit(self, rank: int, window: int, similarity: float) -> Hit:
+        found, row = self.recordings, int(self.recordings.owner[window])
+        assert found.starts is not None
+        several = found.counts is not None and found.counts[row] > 1
+        start = float(found.starts[window]) if several else None
+        return Hit(rank, similarity, found.names[row], found.paths[row], found.seconds[row], start)
 
 
 def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
-    """Recordings in a folder; what is new or was changed since the last time is embedded, and kept in the run folder.
-
-    What was kept and cannot be read, or is of other weights, is made again.
+    """Recordings in a folder, in windows of the run's data.max_seconds; kept in the run folder, see `index_folder`.
 
     Raises:
         DataError: there is no such folder, or no audio in it.
         RunError: no recording could be embedded, or another process does the same.
     """
-    settings = (config.get("data") or {}).get("init_args") or {}
+    settings, parts = (config.get("data") or {}).get("init_args") or {}, config["model"]
     root = audio.expanduser().resolve()
-    data = AudioFolder(str(root), **{name: settings[name] for name in CARRIED_OVER if name in settings})
-    facts = {
-        "checkpoint": str(folder.best),
-        "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
-        "audio_encoder": json.dumps(config["model"].get("pair") or config["model"]["audio_encoder"], sort_keys=True),
-    }
-    index = folder.search_index(root)
-    _drop_damaged(index)
-    writer = EmbeddingWriter(index, facts, overwrite=True)
-    trainer = L.Trainer(
-        devices=1,
-        precision="32-true",  # as a query is embedded
-        callbacks=[writer, ProgressBar()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
+    windows, summary = index_folder(
+        folder.search_index(root),
+        root,
+        model,
+        {
+            "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
+            "audio_encoder": json.dumps(parts.get("pair") or parts["audio_encoder"], sort_keys=True),
+        },
+        seconds=settings.get("max_seconds", 30.0),
+        batch_size=settings.get("batch_size", 32),
+        num_workers=settings.get("num_workers", 0),
+        mix=settings.get("mix", "mean"),
     )
-    trainer.predict(model, datamodule=data, return_predictions=False)
-    print(f"index: {writer.summary()}")
-    assert writer.result is not None
-    table = writer.result.table
-    names = table["name"].to_pylist()
-    paths: list[Path | None] = [root / name for name in names]
-    return Recordings(str(root), names, paths, table["seconds"].to_pylist(), writer.result.vectors)
+    print(f"index: {summary}")
+    return recordings_of(windows, audio, folder.search_index(root))
+
+
+def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Recordings:
+    """What an index's file holds, as it is searched."""
+    counts = windows.table["windows"].to_numpy()
+    first = np.flatnonzero(np.diff(_numbers(windows), prepend=-1))
+    names = windows.table["name"].take(first).to_pylist()
+    return Recordings(
+        source=str(root),
+        names=names,
+        paths=[root.expanduser().resolve() / name for name in names],
+        seconds=windows.table["seconds"].take(first).to_pylist(),
+        vectors=windows.vectors,
+        counts=counts[first].astype(np.int64),
+        starts=windows.table["start"].to_numpy(),
+        window=None if windows.facts["window"] == "None" else float(windows.facts["window"]),
+        file=None if file is None else file.with_name(f"{file.stem.replace('.', '_')}.{windows.facts['id']}.faiss"),
+    )
 
 
 def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEncoder) -> Recordings:
@@ -140,14 +343,13 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     """
     path = folder.pool("test")
     if not path.is_file():
-        raise RunError(f"{folder.path}: was not tested; give --audio FOLDER, or {RUN_TEST} first")
+        raise RunError(f"{folder.path}: was not tested; give a FOLDER of recordings, or {RUN_TEST} first")
     pool = read_pool(path)
     with torch.inference_mode():
-        vector = model.embed_text(pool.captions[:1])[0].cpu()
-    if (
-        vector.shape != pool.text[0].shape
-        or F.cosine_similarity(vector.flatten(), pool.text[0].flatten(), dim=0) < 0.99
-    ):  # tests may run in bfloat16
+        vector = model.embed_text(pool.captions[:1])[0].cpu().flatten()
+    tested = pool.text[0].flatten()
+    # Tests may run in bfloat16.
+    if vector.shape != tested.shape or torch.nn.functional.cosine_similarity(vector, tested, dim=0) < 0.99:
         raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
@@ -160,7 +362,9 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
         log.warning("%s; so there are names only", one_line(error))
     names = pool.names
     source = f"the test of {folder.path}"
-    return Recordings(source, names, [*map(files.get, names)], [*map(seconds.get, names)], pool.audio.numpy())
+    window = ((config.get("data") or {}).get("init_args") or {}).get("max_seconds", 30.0)
+    found = [*map(files.get, names)], [*map(seconds.get, names)]
+    return Recordings(source, names, *found, pool.audio.numpy(), window=window)
 
 
 def example_queries(folder: RunFolder, count: int) -> list[str]:
@@ -174,12 +378,16 @@ def example_queries(folder: RunFolder, count: int) -> list[str]:
     return captions[:: -(-len(captions) // count)]
 
 
-def _drop_damaged(index: Path) -> None:
-    """Delete embeddings that cannot be read, and say so: they are there to save time only."""
-    if not index.exists():
-        return
-    try:
-        read_embeddings(index)
-    except RunError:
-        log.warning("%s: cannot be read, so all recordings are embedded again", index)
-        index.unlink(missing_ok=True)
+def _numbers(windows: Windows) -> Ints:
+    """The number of each window's recording (V,): one where a name begins."""
+    names = windows.table["name"].combine_chunks().dictionary_encode()
+    numbers: Ints = names.indices.to_numpy().astype(np.int64)
+    return numbers
+
+
+def _unit(vector: Floats) -> Floats:
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _is_product(scores: Any) -> bool:
+    return isinstance(scores, EmbeddingScores)

@@ -17,12 +17,14 @@ class Search(Command):
     """Search recordings with a finished run's model."""
 
     name = "search"
+    intermixed = True
     summary = "search recordings with a finished run's model, in the terminal or on a page"
     description = """\
-Search recordings by words with the model of a finished run, such as runs/demo_listnet/0. Without --audio its
-test recordings are searched. A folder's recordings are embedded at the first search and kept in RUN/search/;
-later only what is new or has changed. Of recordings longer than the run's data.max_seconds the beginning is
-embedded, as in its test."""
+Search recordings by words with the model of a finished run. A first argument that is a folder is searched, at any
+depth; without one, the recordings that the run was tested on. A folder is embedded at the first search and kept in
+RUN/search/; later only what is new or has changed is embedded. Recordings longer than the run's data.max_seconds are
+embedded in windows of that length, and ranked by the best one. The page (--serve) also searches by an example
+recording, alone or together with words, and takes words away."""
     epilog = """\
 example:
   $ audio-relevance search --run runs/demo_listnet/0 --top 3 "a dog barks while rain falls"
@@ -38,19 +40,25 @@ example:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "queries", nargs="*", metavar="QUERY", help="what to listen for, in words; quote each query"
+            "queries",
+            nargs="*",
+            metavar="FOLDER | QUERY",
+            help="a folder of recordings, then what to listen for, in words; quote each query",
         )
-        parser.add_argument("--run", required=True, type=Path, help="folder of a run, or of an experiment with one run")
-        parser.add_argument("--audio", type=Path, metavar="FOLDER", help="recordings to search, at any depth")
+        parser.add_argument(
+            "--run", type=Path, help="folder of a run, or of an experiment with one run (default: the newest in runs/)"
+        )
+        parser.add_argument("--audio", type=Path, metavar="FOLDER", help="another way to give the folder")
         parser.add_argument("--top", type=int, default=10, help="how many recordings to show (default: 10)")
         parser.add_argument("--serve", action="store_true", help="open a local page with a search box and players")
         parser.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
 
     def run(self, options: argparse.Namespace) -> None:
         """Answer the queries, then open the page, as the options say."""
-        if not options.queries and not options.serve:
+        audio, queries = folder_and_queries(options.audio, options.queries)
+        if not queries and not options.serve:
             raise RunError('no query: say in words what you want to hear ("a dog barks"), or give --serve for a page')
-        if not all(query.strip() for query in options.queries):
+        if not all(query.strip() for query in queries):
             raise RunError("a query is empty; say in words what you want to hear")
         if options.top < 1:
             raise RunError(f"--top is {options.top}; give at least 1")
@@ -58,33 +66,57 @@ example:
             raise RunError(f"--port is {options.port}; give a number from 1 to 65535")
 
         import logging
-        import warnings
 
         from cli.quiet import quiet
         from experiments.run_folder import find_run
         from retrieval.load_run import load_model, read_config
         from retrieval.search_index import SearchIndex, embedded_folder, example_queries, tested_recordings
-        from retrieval.search_page import load_gradio, serve
+        from retrieval.search_server import serve
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         quiet()
-        if options.serve:
-            load_gradio()  # before anything slow
-        folder = find_run(options.run)
+        folder = find_run(options.run or newest_run(Path("runs")))
+        if options.run is None:
+            print(f"model: {folder.path} (--run names another)")
         config = read_config(folder)
         model = load_model(folder, config)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*(ranks is zero|worker processes in total).*")
-            recordings = (
-                embedded_folder(folder, config, model, options.audio)
-                if options.audio
-                else tested_recordings(folder, config, model)
-            )
+        recordings = (
+            embedded_folder(folder, config, model, audio) if audio else tested_recordings(folder, config, model)
+        )
         index = SearchIndex(model, recordings)
-        for query in options.queries:
+        for query in queries:
             print_hits(query, index.search(query, options.top))
         if options.serve:
-            serve(index, str(folder.path), example_queries(folder, 5), options.top, options.port)
+            about = {"model": f"the model of {folder.path}", "captions": example_queries(folder, 5)}
+            serve(index, about, options.top, options.port)
+
+
+def folder_and_queries(audio: Path | None, given: list[str]) -> tuple[Path | None, list[str]]:
+    """The folder of recordings, None where there is none, and the queries.
+
+    Raises:
+        RunError: the first argument is written like a folder, and is none.
+    """
+    if audio is not None or not given:
+        return audio, given
+    first = Path(given[0]).expanduser()
+    if first.is_dir():
+        return first, given[1:]
+    if "/" in given[0] and " " not in given[0]:
+        raise RunError(f"{first}: no such folder; give the folder of your recordings")
+    return None, given
+
+
+def newest_run(root: Path) -> Path:
+    """The run below a folder whose best weights are the newest.
+
+    Raises:
+        RunError: there is none.
+    """
+    found = sorted(root.glob("*/*/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise RunError(f"{root}: no finished run; `make demo` trains one in five minutes, or name one with --run")
+    return found[-1].parents[1]
 
 
 def print_hits(query: str, hits: list[Hit]) -> None:
@@ -93,9 +125,18 @@ def print_hits(query: str, hits: list[Hit]) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    columns = ("rank", "similarity", Column("file", overflow="fold"), Column("seconds", justify="right"))
+    columns: tuple[str | Column, ...] = (
+        "rank",
+        "similarity",
+        Column("file", overflow="fold"),
+        Column("seconds", justify="right"),
+    )
+    parts = any(hit.start is not None for hit in hits)
+    if parts:
+        columns = (*columns, Column("best part from", justify="right"))
     table = Table(*columns, title=escape(query), title_justify="left", title_style="bold")
     for hit in hits:
         seconds = "" if hit.seconds is None else f"{hit.seconds:.1f}"
-        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds)
+        start = [] if not parts else ["" if hit.start is None else f"{hit.start:.1f}"]
+        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds, *start)
     Console().print(table)

@@ -30,6 +30,8 @@ def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
     found: list[Recording] = []
     for split in data.splits:
         annotations = data.annotations(split)
+        if any(data.segment(split, row.name) for row in annotations):
+            raise DataError(f"{data.root}: its recordings are parts of longer files, which cannot be packed yet")
         _, paths = data.find_audio(split, [row.name for row in annotations])
         found += [
             Recording(audio_id, split, row.name, row.captions, path)

@@ -11,6 +11,7 @@ from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from common.pretrained import PASST
 from lightning_modules.audio_encoders import ExpertFeatures
 from tests.support.command_line import parsed, refused
+from tests.support.corpus import Corpus
 from tests.support.local_server import serve
 from tests.support.pairs import save_clap
 

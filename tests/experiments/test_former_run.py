@@ -13,7 +13,7 @@ from experiments.former_run import discard, restore, set_aside
 from experiments.run_folder import check_name
 
 OURS = {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "config_fit.yaml", "metrics.csv", "queries_test.parquet"}
-EMBEDDINGS = {"embeddings.parquet", "search/sounds-1234.parquet"}
+EMBEDDINGS = {"embeddings.parquet", "search/sounds-1234.arrow", "search/sounds-1234.ab.faiss", "search/old-12.parquet"}
 FOREIGN = {"notes.txt", "checkpoints/mine.ckpt", "lightning_logs/version_0/events", "wandb/run/files/log.txt"}
 
 

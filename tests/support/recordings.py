@@ -82,11 +82,14 @@ def other_weights(run: Path, folder: Path) -> Path:
     return folder / "other.ckpt"
 
 
-def embedded(model: DualEncoder, path: Path, max_seconds: float = 2.0) -> npt.NDArray[np.float32]:
-    """The embedding of one file, (D,), read by the libraries alone."""
+def embedded(
+    model: DualEncoder, path: Path, max_seconds: float = 2.0, *, from_end: bool = False
+) -> npt.NDArray[np.float32]:
+    """The embedding of one file's beginning, or end, (D,), read by the libraries alone."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     needed = round(max_seconds * rate) + (rate != TinyAudio.sample_rate)
-    mono = soxr.resample(samples[:needed].mean(axis=1), rate, TinyAudio.sample_rate)
+    samples = samples[-needed:] if from_end else samples[:needed]
+    mono = soxr.resample(samples.mean(axis=1), rate, TinyAudio.sample_rate)
     mono = mono[: round(max_seconds * TinyAudio.sample_rate)]
     with torch.inference_mode():
         vector: npt.NDArray[np.float32] = model.embed_audio(torch.tensor(mono)[None], torch.tensor([len(mono)]))[

@@ -1,39 +1,29 @@
-"""`search`: a run's model ranks a folder's recordings, or those of its test, in a terminal or on a page."""
+"""`search`: a run's model ranks a folder's recordings, or those of its test, in a terminal."""
 
-import os
 import re
 import shutil
-import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cli.__main__ import main
 from common.errors import RunError
 from evaluation.evaluator import evaluate
-from evaluation.scores import EmbeddingScores
-from experiments.results.embeddings_file import read_embeddings
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder, find_run
-from retrieval.search_index import Hit, Recordings, SearchIndex, best_hits, example_queries
-from retrieval.search_page import answer, build_page, hits_html, serve
+from retrieval.search_index import example_queries
+from retrieval.search_store import read_windows
 from tests.support.corpus import CLIPS
 from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
-ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │")
+ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │(?: +([\d.]*) │)?")
 
 
 @pytest.fixture(scope="module")
@@ -53,39 +43,14 @@ def audio(tmp_path: Path) -> Path:
     return write_recordings(tmp_path / "audio")
 
 
-@pytest.fixture(autouse=True)
-def _without_gradio(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Only what asks for the page may import it."""
-    if "gradio" not in request.fixturenames:
-        monkeypatch.setitem(sys.modules, "gradio", None)
-
-
-@pytest.fixture
-def gradio() -> Any:
-    return pytest.importorskip("gradio", minversion="6")
-
-
 def ranking(text: str) -> list[tuple[int, float, str, str]]:
     """Rank, similarity, name and seconds of each row that was printed."""
     return [(int(row[1]), float(row[2]), row[3], row[4]) for row in ROW.finditer(text)]
 
 
 def index_of(run: Path) -> Path:
-    (file,) = (run / "search").glob("[!.]*.parquet")
+    (file,) = (run / "search").glob("[!.]*.arrow")
     return file
-
-
-@given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_the_ranking_is_that_of_the_products(count: int, top: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    vectors = rng.integers(-2, 3, (count, 4)).astype(np.float32)  # many of them equal
-    query = rng.integers(-2, 3, 4).astype(np.float32)
-    names = [f"{i}.wav" for i in range(count)]
-    scores = EmbeddingScores(torch.from_numpy(query)[None], torch.from_numpy(vectors))
-    hits = best_hits(scores, Recordings("", names, [None] * count, [float(i) for i in range(count)], vectors), top)
-    products = [sum(float(a) * float(b) for a, b in zip(vector, query, strict=True)) for vector in vectors]
-    order = sorted(range(count), key=lambda i: (-products[i], i))[:top]
-    assert hits == [Hit(rank, products[i], names[i], None, float(i)) for rank, i in enumerate(order, 1)]
 
 
 def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,10 +59,13 @@ def test_a_folder_is_searched(run: Path, audio: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     model = model_of(run)
     vectors = np.stack([embedded(model, audio / name) for name in NAMES])
+    end_of_long = embedded(model, audio / "long.wav", from_end=True)
     titles = [out.index(query) for query in queries]
     for query, text in zip(queries, (out[titles[0] : titles[1]], out[titles[1] :]), strict=True):
         with torch.inference_mode():
-            similarities = vectors @ model.embed_text([query])[0].numpy()
+            vector = model.embed_text([query])[0].numpy()
+        similarities = vectors @ vector
+        similarities[-1] = max(similarities[-1], end_of_long @ vector)  # long.wav, by its best window
         best = np.argsort(-similarities)[:5]
         rows = ranking(text)
         assert [row[0] for row in rows] == [1, 2, 3, 4, 5]
@@ -110,7 +78,7 @@ def test_a_second_search_embeds_what_is_new(run: Path, audio: Path, capsys: pyte
     command = ["--run", str(run.parent), "--audio", str(audio), "loud dog"]  # the experiment has one run
     assert main(["search", *command]) == 0
     file = index_of(run)
-    assert f"index: {file}: 7 recordings, 1 longer than 2 s" in capsys.readouterr().out
+    assert f"index: {file}: 7 recordings, 8 windows of at most 2 s" in capsys.readouterr().out
     assert main(["search", *command]) == 0
     assert f"index: {file}: 7 recordings, 7 of them embedded before" in capsys.readouterr().out
     (audio / "a.wav").unlink()
@@ -125,21 +93,21 @@ def truncated(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def without_vectors(file: Path) -> None:
-    """The end of the file is whole, so that all but the embeddings can be read."""
-    chunk = pq.read_metadata(file).row_group(0)
-    column = chunk.column(chunk.num_columns - 1)
+def with_other_vectors(file: Path) -> None:
+    """All but a byte in the middle of an embedding is as it was."""
+    vectors = read_windows(file).vectors.copy().tobytes()
     content = bytearray(file.read_bytes())
-    start = column.dictionary_page_offset or column.data_page_offset
-    content[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    content[content.index(vectors) + len(vectors) // 2] ^= 1
     file.write_bytes(content)
 
 
 def of_another_kind(file: Path) -> None:
-    pq.write_table(pa.table({"name": ["a.wav"]}), file)
+    table = pa.table({"name": ["a.wav"]})
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
 
 
-@pytest.mark.parametrize("damage_index", [truncated, without_vectors, of_another_kind])
+@pytest.mark.parametrize("damage_index", [truncated, with_other_vectors, of_another_kind])
 def test_a_damaged_index_is_made_again(
     run: Path,
     audio: Path,
@@ -152,7 +120,7 @@ def test_a_damaged_index_is_made_again(
     file, rows = index_of(run), ranking(capsys.readouterr().out)
     damage_index(file)
     assert main(["search", *command]) == 0
-    assert f"{file}: cannot be read, so all recordings are embedded again" in caplog.text
+    assert f"{file}: cannot be read, so its recordings are embedded again" in caplog.text
     assert ranking(capsys.readouterr().out) == rows
     caplog.clear()
     assert main(["search", *command]) == 0
@@ -167,8 +135,9 @@ def test_other_weights_make_the_index_again(run: Path, audio: Path, capsys: pyte
     shutil.copyfile(other_weights(run, run.parent), run / "checkpoints" / "best.ckpt")
     assert main(["search", *command]) == 0
     assert "embedded before" not in capsys.readouterr().out
-    expected = np.stack([embedded(model_of(run), audio / name) for name in NAMES])
-    np.testing.assert_allclose(read_embeddings(index_of(run)).vectors, expected, atol=1e-6)
+    expected = [embedded(model_of(run), audio / name) for name in NAMES]
+    expected.append(embedded(model_of(run), audio / "long.wav", from_end=True))
+    np.testing.assert_allclose(read_windows(index_of(run)).vectors, np.stack(expected), atol=1e-6)
 
 
 @pytest.mark.slow
@@ -177,10 +146,14 @@ def test_the_run_s_own_length_of_crops_counts(run: Path, audio: Path) -> None:
     config["data"]["init_args"]["max_seconds"] = 0.5
     (run / "config_fit.yaml").write_text(yaml.safe_dump(config))
     assert main(["search", "--run", str(run), "--audio", str(audio), "dog"]) == 0
-    index = read_embeddings(index_of(run))
-    assert index.facts["max_seconds"] == "0.5"
-    expected = np.stack([embedded(model_of(run), audio / name, 0.5) for name in NAMES])
-    np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
+    index = read_windows(index_of(run))
+    assert index.facts["window"] == "0.5"
+    names, starts = index.table["name"].to_pylist(), index.table["start"].to_pylist()
+    assert [names.count(name) for name in NAMES] == [1, 2, 2, 2, 2, 1, 6]
+    for name in NAMES:
+        row = names.index(name)
+        np.testing.assert_allclose(index.vectors[row], embedded(model_of(run), audio / name, 0.5), atol=1e-6)
+    np.testing.assert_allclose(starts[-6:], [0, 0.5, 1, 1.5, 2, 2.5])
 
 
 def test_broken_files_are_named_at_each_search(
@@ -233,7 +206,8 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
         (["dog", "--top", "0"], "--top is 0; give at least 1"),
         (["dog", "--audio", "nowhere"], "nowhere: no such folder; give the folder of your recordings"),
         (["dog", "--run", "nowhere"], "nowhere: no run (no config_fit.yaml in it); give a folder such as"),
-        (["--serve"], "--serve needs gradio: pip install -e '.[search]'"),
+        (["audio/nowhere", "dog"], "audio/nowhere: no such folder; give the folder of your recordings"),
+        (["--port", "99999", "--serve"], "--port is 99999; give a number from 1 to 65535"),
     ],
 )
 def test_bad_input_ends_in_one_line(
@@ -253,7 +227,11 @@ def test_bad_input_ends_in_one_line(
         ("config_fit.yaml", None, "0: no run (no config_fit.yaml in it)"),
         ("checkpoints/best.ckpt", None, "best.ckpt: no such checkpoint; finish the run"),
         ("checkpoints/best.ckpt", "x", "best.ckpt: damaged, or not a weights file that can be read safely"),
-        ("pool_test.safetensors", None, "0: was not tested; give --audio FOLDER, or run `python train.py test` first"),
+        (
+            "pool_test.safetensors",
+            None,
+            "0: was not tested; give a FOLDER of recordings, or run `python train.py test` first",
+        ),
     ],
 )
 def test_a_run_that_cannot_be_used(
@@ -285,91 +263,15 @@ def test_examples_are_captions_of_different_recordings(run: Path) -> None:
     assert example_queries(folder, 3) == []
 
 
-class Always(SearchIndex):
-    """Finds everything, in the order it is in."""
-
-    def __init__(self, recordings: Recordings) -> None:
-        super().__init__(None, recordings)  # type: ignore[arg-type]
-
-    def search(self, query: str, top: int) -> list[Hit]:
-        if not query.strip():
-            return super().search(query, top)
-        count = len(self.recordings.names)
-        rows = zip(self.recordings.names, self.recordings.paths, self.recordings.seconds, strict=True)
-        return [Hit(rank, 1 - rank / count, *row) for rank, row in enumerate(rows, 1)][:top]
-
-
-def test_a_list_shows_names_as_they_are(tmp_path: Path) -> None:
-    hits = [
-        Hit(1, 0.25, "<b>&.wav", tmp_path / "b.wav", 1.25),
-        Hit(2, -0.5, "gone.wav", None, None),
-        Hit(3, 1.0000001, "deep/50% #é?.wav", tmp_path / "c.wav", 2.0),
-    ]
-    html = hits_html(hits)
-    assert "&lt;b&gt;&amp;.wav" in html
-    assert "<b>" not in html
-    assert 'src="recordings/deep/50%25%20%23%C3%A9%3F.wav"' in html
-    assert html.count("<audio") == 2
-    assert re.findall(r"width: ([\d.]+)%", html) == ["25.0", "0.0", "100.0"]
-    assert "-0.500" in html
-
-
-def test_an_empty_query_is_told_kindly() -> None:
-    index = Always(Recordings("", ["a.wav"], [None], [None], np.zeros((1, 2), np.float32)))
-    assert answer(index, " ", 3) == '<p class="note">the query is empty; say in words what you want to hear</p>'
-    assert "a.wav" in answer(index, "x", 3)
-
-
-def recordings_of(audio: Path) -> Recordings:
-    names = [*NAMES, "gone.wav"]
-    paths = [*(audio / name for name in NAMES), None]
-    return Recordings("somewhere", names, paths, [None] * 8, np.zeros((8, 2), np.float32))
-
-
-@pytest.mark.slow
-def test_the_page_says_what_it_searches(gradio: Any, audio: Path) -> None:
-    page = build_page(Always(recordings_of(audio)), "runs/<x>/0", ["a caption"], 3)
-    config = str(page.get_config_file())
-    assert "8 recordings of somewhere, ranked by the model of runs/&lt;x&gt;/0" in config
-    assert "a caption" in config
-    (show, *_) = [function.fn for function in page.fns.values() if function.fn and function.fn.__name__ == "show"]
-    assert re.findall(r'class="rank">(\d)', show("dog")) == ["1", "2", "3"]
-
-
-def test_the_page_gives_out_recordings_and_nothing_else(
-    gradio: Any, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_folder_comes_first_and_the_newest_run_is_taken(
+    run: Path, audio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (audio / "notes.txt").write_text("x")
-    (tmp_path / "secret.wav").write_text("x")
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-
-    def status(url: str) -> int:
-        try:
-            with ask(url) as response:
-                assert response.read()
-                return int(response.status)
-        except HTTPError as error:
-            return error.code
-
-    def visit(page: Any) -> None:
-        sources = re.findall(r'src="([^"]+)"', answer(index, "dog", 10))
-        for source, name in zip(sources, NAMES, strict=True):
-            with ask(page.local_url + source) as response:
-                assert response.read() == (audio / name).read_bytes()
-        begin = urllib.request.Request(page.local_url + sources[0], headers={"Range": "bytes=0-9"})
-        with ask(begin) as response:  # players ask for parts
-            assert (response.status, len(response.read())) == (206, 10)
-        hidden = ["notes.txt", "../secret.wav", "..%2fsecret.wav", str(tmp_path / "secret.wav"), "", "gone.wav"]
-        assert {status(f"{page.local_url}recordings/{name}") for name in hidden} == {404}
-        files = [audio / "a.wav", audio / "notes.txt", tmp_path / "secret.wav", "/etc/passwd"]
-        assert {status(f"{page.local_url}gradio_api/file={path}") for path in files} == {403}
-        assert status(page.local_url) == 200
-        with pytest.raises(RunError, match=f"the page cannot be served: {page.server_port} is taken; give another"):
-            serve(index, "run", [], 10, page.server_port)
-
-    index = Always(recordings_of(audio))
-    monkeypatch.setattr(gradio.Blocks, "block_thread", visit)
-    serve(index, "run", ["a caption"], 10, None)
-    assert "page: http://127.0.0.1:" in capsys.readouterr().out
-    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
-    gradio.close_all()
+    monkeypatch.chdir(run.parents[1])
+    assert main(["search", str(audio), "loud dog", "--top", "1"]) == 1
+    assert "runs: no finished run; `make demo` trains one in five minutes" in capsys.readouterr().err
+    Path("runs").mkdir()
+    shutil.move(run.parent, "runs/tiny")
+    assert main(["search", str(audio), "--top", "1", "loud dog"]) == 0
+    out = capsys.readouterr().out
+    assert "model: runs/tiny/0 (--run names another)" in out
+    assert len(ranking(out)) == 1

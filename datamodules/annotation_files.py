@@ -1,0 +1,131 @@
+"""Rows of an annotation file of any layout: csv, json, jsonl or yaml, and cells found in them by a dotted path."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import DataError
+from common.text import nearest_name, one_line
+from datamodules.csv_files import read_csv
+
+Row = tuple[str, dict[str, Any]]
+"""Where a row stands, for messages ("FILE, line 3"), and its cells."""
+
+
+def read_rows(path: Path, columns: Sequence[str], rows: str | None, how_to_get: str) -> list[Row]:
+    """The rows of an annotation file, by its ending: .csv, .json, .jsonl, .yaml or .yml.
+
+    Args:
+        path: the file; csv is UTF-8 with a header.
+        columns: those that are asked for; a csv file must have them, in other files `cells` looks each up.
+        rows: dotted path to the list of rows in a json or yaml file; None: the file is that list, or a table by key,
+            whose keys become the column "key".
+        how_to_get: the remedy where there is no such file.
+
+    Raises:
+        DataError: no such file, another ending, another format than the ending says, or no list of rows in it.
+    """
+    readers: dict[str, Callable[[], list[Row]]] = {
+        ".csv": lambda: [
+            (f"{path}, line {line}", row) for line, row in read_csv(path, columns, "utf-8-sig", how_to_get)
+        ],
+        ".jsonl": lambda: list(_read_lines(path, _read_text(path, how_to_get))),
+        ".json": lambda: _listed(path, _parsed(path, "JSON", json.loads, how_to_get), rows),
+        ".yaml": lambda: _listed(path, _parsed(path, "YAML", _load_yaml, how_to_get), rows),
+    }
+    ending = path.suffix.lower().replace(".yml", ".yaml")
+    if ending not in readers:
+        raise DataError(f"{path}: is not called .csv, .json, .jsonl or .yaml; save it as one of them")
+    found = readers[ending]()
+    if not found:
+        raise DataError(f"{path}: holds no rows; {how_to_get}")
+    return found
+
+
+def cells(row: Row, column: str) -> list[str]:
+    """The texts at a dotted path in a row, without blanks at the ends: none where empty, several where it is of a list.
+
+    Raises:
+        DataError: the row has no such column, or it holds no text.
+
+    >>> cells(("", {"annotations": [{"sentence": "A dog."}, {"sentence": "Rain "}]}), "annotations.sentence")
+    ['A dog.', 'Rain']
+    """
+    where, found = row
+    values: list[Any] = [found]
+    names = [column] if column in found else column.split(".")
+    for name in names:
+        deeper: list[Any] = []
+        for value in values:
+            if not isinstance(value, dict) or name not in value:
+                known = list(value) if isinstance(value, dict) else []
+                there = ", ".join(map(str, known)) or "none"
+                raise DataError(
+                    f"{where}: column '{column}' is missing (found: {there})"
+                    f"{nearest_name(name, map(str, known))}; name another in data.columns"
+                )
+            inner = value[name]
+            deeper += inner if isinstance(inner, list) else [inner]
+        values = deeper
+    if bad := [value for value in values if isinstance(value, dict | list | bool)]:
+        raise DataError(f"{where}: column '{column}' holds {type(bad[0]).__name__}, no text; name what is inside it")
+    return [text for value in values if value is not None and (text := str(value).strip())]
+
+
+def _read_text(path: Path, how_to_get: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {how_to_get}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not in UTF-8 ({error}); save it in that encoding") from error
+
+
+def _parsed(path: Path, kind: str, parse: Callable[[str], Any], how_to_get: str) -> Any:
+    text = _read_text(path, how_to_get)
+    try:
+        return parse(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: is not {kind} ({one_line(error)[:200]}); get the file again") from error
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the same, ten times as fast
+
+
+def _read_lines(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold other line ends in its texts
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}, line {number}: is not JSON ({error}); fix the line, or get the file again"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: is no object {{...}}; fix or delete the line")
+        yield f"{path}, line {number}", row
+
+
+def _listed(path: Path, content: Any, rows: str | None) -> list[Row]:
+    for name in rows.split(".") if rows else ():
+        if not isinstance(content, dict) or name not in content:
+            there = ", ".join(map(str, list(content)[:10])) if isinstance(content, dict) else "none"
+            raise DataError(f"{path}: has no key '{name}' (found: {there}); change data.rows, now '{rows}'")
+        content = content[name]
+    if isinstance(content, dict) and content and all(isinstance(value, dict) for value in content.values()):
+        content = [{"key": key, **value} for key, value in content.items()]
+    if not isinstance(content, list):
+        keys = [key for key, value in content.items() if isinstance(value, list)] if isinstance(content, dict) else []
+        remedy = f"set data.rows, perhaps to '{keys[0]}'" if keys else "see docs/data.md for the layouts that are read"
+        raise DataError(f"{path}: holds no list of rows; {remedy}")
+    for number, row in enumerate(content, 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, entry {number}: is no object with columns; fix or delete the entry")
+    return [(f"{path}, entry {number}", row) for number, row in enumerate(content, 1)]
