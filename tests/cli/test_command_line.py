@@ -41,6 +41,10 @@ def test_every_config_can_be_instantiated(config: str) -> None:
     built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
     assert isinstance(built.model.audio_encoder, ExpertFeatures) == of_experts
+    if of_experts:  # another class of data than the base's drops its options
+        recipe = (built.data.captions_per_epoch, built.data.last_batch, built.data.validation_captions)
+        assert recipe == ("one", "keep", "first")
+        assert built.data.batch_size == (64 if "demo" in config else 128)
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
 
