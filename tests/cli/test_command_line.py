@@ -10,6 +10,7 @@ from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from common.pretrained import PASST
 from tests.support.command_line import parsed, refused
+from tests.support.corpus import Corpus
 from tests.support.local_server import serve
 from tests.support.pairs import save_clap
 
