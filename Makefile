@@ -1,6 +1,8 @@
 # `make help` lists the commands. Each works on a fresh machine: what it needs is installed into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes with one thread each; the tests of a file share fixtures, so they stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help demo check fast test lint types docs bench clean
 
@@ -19,10 +21,10 @@ check: .venv/dev  ## Style, types, spelling and the fast tests, two at a time.
 	$(MAKE) --no-print-directory --jobs 2 lint types fast
 
 fast: .venv/dev  ## The fast tests.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test: lint types  ## Style, types, spelling and all tests.
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/dev  ## Style and spelling.
 	$(BIN)/ruff check .
