@@ -18,6 +18,7 @@ COMMANDS = (
     "compare",
     "calibrate",
     "download",
+    "export",
     "extract",
     "import-features",
     "leaks",

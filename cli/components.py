@@ -13,6 +13,7 @@ import datamodules.synthetic
 import datamodules.wavcaps
 import lightning_modules.audio_encoders
 import lightning_modules.matchers
+import lightning_modules.pairs
 import lightning_modules.pooling
 import lightning_modules.text_encoders
 import relevance.objectives

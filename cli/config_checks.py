@@ -51,6 +51,12 @@ def apply_sentence_bert(options: Any) -> None:
         arguments["model"] = wanted
 
 
+def make_room_for_pair(model: Any) -> None:
+    """Take out encoders and matcher, the defaults among them, where a pretrained pair brings its own."""
+    if model.get("pair") is not None:
+        model.audio_encoder = model.text_encoder = model.matcher = None
+
+
 def check_mixed_targets(options: Any) -> None:
     """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
 
@@ -163,7 +169,7 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
     former = read_saved_config(saved)["model"]
     return [
         difference
-        for part in ("audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
+        for part in ("pair", "audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
         for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
     ]
 

@@ -26,7 +26,7 @@ LIBRARIES = {
 """Errors of other packages that speak of the user's settings."""
 REMEDIES = {"TrainingSpikeException": " Lower model.optimizer.lr, or continue with --run.resume true"}
 """What the message of such an error does not say."""
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Seconds in which the first of several processes ends the others."""
 SIGTERM = {"lightning.pytorch.utilities.exceptions": "SIGTERMException"}
 

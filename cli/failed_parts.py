@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonargparse
 import lightning as L
@@ -12,14 +12,16 @@ from cli.parser_messages import plain
 from common.errors import RunError, UserError
 from common.text import one_line
 
+Built = TypeVar("Built")
 
-def _noting(kind: type, *args: Any, **kwargs: Any) -> Any:
+
+def _noting(class_type: type[Built], *args: Any, **kwargs: Any) -> Built:
     """An instance; an error says of which class it was to be."""
     try:
-        return kind(*args, **kwargs)
+        return class_type(*args, **kwargs)
     except Exception as error:
         if not hasattr(error, NOTE):
-            setattr(error, NOTE, kind)
+            setattr(error, NOTE, class_type)
         raise
 
 

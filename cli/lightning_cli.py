@@ -27,6 +27,7 @@ from cli.config_checks import (
     check_monitor,
     check_precision,
     check_project,
+    make_room_for_pair,
     warn_of_other_schedule,
 )
 from cli.config_files import ConfigFile, none_as_null
@@ -46,6 +47,7 @@ from cli.run_setup import (
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
+    checkpoint_to_evaluate,
     embedding_writer,
     loggers_of,
     wants_wandb,
@@ -182,6 +184,7 @@ class RetrievalCLI(LightningCLI):
         """Find the run folder, and refuse to write over an earlier run, before any slow work begins."""
         run = self._options.run
         apply_sentence_bert(self._options)
+        make_room_for_pair(self._options.model)
         check_mixed_targets(self._options)
         check_monitor(self._options)
         check_project(run.wandb_project)
@@ -256,16 +259,17 @@ class RetrievalCLI(LightningCLI):
         if subcommand == "fit":
             kwargs["ckpt_path"] = kwargs.get("ckpt_path") or self.resume_from
         else:
-            kwargs["ckpt_path"] = kwargs.get("ckpt_path") or str(best_or_last(self.folder))
+            kwargs["ckpt_path"] = kwargs.get("ckpt_path") or checkpoint_to_evaluate(self.folder, self.model.pair)
         if subcommand in ("validate", "test"):
             kwargs["verbose"] = False  # RunWriter prints the results
-        if kwargs["ckpt_path"]:
-            weights = fitting_weights(self.model, kwargs["ckpt_path"])
+        if kwargs["ckpt_path"] or subcommand == "predict":
+            checkpoint = kwargs["ckpt_path"]
+            weights = fitting_weights(self.model, checkpoint) if checkpoint else self.model.state_dict()
             if subcommand == "predict" and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
                 kwargs["return_predictions"] = False  # they are written as they come
-                encoder = self._options.model.audio_encoder.as_dict()
+                encoder = (self._options.model.get("pair") or self._options.model.audio_encoder).as_dict()
                 self.embedding_writer = embedding_writer(
-                    self._options.run, self.folder, kwargs["ckpt_path"], weights, encoder
+                    self._options.run, self.folder, checkpoint or self.model.pair.name, weights, encoder
                 )
                 warnings.filterwarnings("ignore", ".*across ranks is zero.*")  # all may have been embedded before
                 # The first, so that it refuses before the config that made the file is written over.

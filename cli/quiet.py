@@ -18,11 +18,13 @@ SPEAKERS = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.rank_zero",
     "lightning.fabric.utilities.seed",
+    "lightning.fabric.utilities.distributed",
     "lightning_utilities.core.rank_zero",
 )
 NOTES = re.compile(
     r"Tip:|^Trainer already configured with model summary|^(\[rank: \d+\] )?Seed set to|^[GTH]PU available:"
     r"|^Restor(ing|ed all) states|^Loaded model weights|stopped: `max_epochs=|Using .* Automatic Mixed Precision"
+    r"|^Initializing distributed|^-+\ndistributed_backend="
 )
 """Lightning's notes on what is so in every run."""
 

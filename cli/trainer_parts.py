@@ -29,6 +29,7 @@ from experiments.results.embeddings_file import audio_weights_sha256
 from experiments.results.experiment import Experiment
 from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, RunOptions
+from lightning_modules.pairs import Pair
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,16 @@ def best_or_last(folder: RunFolder) -> Path:
         log.warning("%s: training ended before a validation, so the last checkpoint is taken", folder.path)
         return folder.last
     raise RunError(f"{folder.best}: no such checkpoint; run `fit` with the same configs first, or give --ckpt_path")
+
+
+def checkpoint_to_evaluate(folder: RunFolder, pair: Pair | None) -> str | None:
+    """The checkpoint that is evaluated; None where a pretrained pair was not trained here, which is evaluated as it is.
+
+    Raises:
+        RunError: there is no checkpoint, and no pair.
+    """
+    untrained = not folder.best.is_file() and not folder.last.is_file()
+    return None if pair is not None and untrained else str(best_or_last(folder))
 
 
 def embedding_writer(

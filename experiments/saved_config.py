@@ -21,5 +21,8 @@ def read_saved_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: not YAML ({one_line(error)[:200]}); repeat the run") from error
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise RunError(f"{path}: no settings of a model in it; give the folder of a run of `python train.py fit`")
+        raise RunError(
+            f"{path}: no settings of a model in it, so it is damaged or of something else; give the folder of a "
+            "run of `python train.py fit`, or repeat the run"
+        )
     return config

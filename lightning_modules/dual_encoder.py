@@ -16,6 +16,8 @@ from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.finite import check_finite
 from lightning_modules.left_out import frozen_checksums
 from lightning_modules.matchers import Cosine, Matcher
+from lightning_modules.pairs.base import Pair
+from lightning_modules.pairs.training_data import maybe_heard
 from lightning_modules.pooling.base import Pooling
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.states import Encoded, ExpertVectors, States
@@ -58,6 +60,8 @@ class DualEncoder(RetrievalModule):
         save_frozen: whether checkpoints hold weights that are not trained and come from a pretrained model. With false
             they are smaller, and that model has to be there, unchanged, whenever one is read.
         init_from: file of weights to begin with (fine-tuning); nothing else is taken from it.
+        pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`, then null; a trained
+            temperature (`objective.learn_tau`) begins at the pair's.
         metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
 
     Raises:
@@ -68,8 +72,8 @@ class DualEncoder(RetrievalModule):
 
     def __init__(
         self,
-        audio_encoder: AudioEncoder,
-        text_encoder: TextEncoder,
+        audio_encoder: AudioEncoder | None,
+        text_encoder: TextEncoder | None,
         relevance: Relevance,
         objective: Objective,
         matcher: Matcher | None = None,
@@ -84,9 +88,18 @@ class DualEncoder(RetrievalModule):
         compile: bool = False,
         save_frozen: bool = True,
         init_from: str | None = None,
+        pair: Pair | None = None,
         metrics: list[QueryMetric] | None = None,
     ) -> None:
         super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or ())
+        if pair is not None:
+            if any(part is not None for part in (audio_encoder, text_encoder, matcher)):
+                raise ModelError("model.pair brings both encoders and the matcher; leave the others out, or the pair")
+            audio_encoder, text_encoder, matcher = pair.audio, pair.text, pair.matcher
+            objective.begin_at(pair.tau)
+        if audio_encoder is None or text_encoder is None:
+            raise ModelError("model.audio_encoder and model.text_encoder are both needed where there is no model.pair")
+        self.pair = pair
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
         self.audio_pooling, self.text_pooling = audio_pooling, text_pooling
@@ -177,6 +190,8 @@ class DualEncoder(RetrievalModule):
         super().setup(stage)
         if self.trainer.is_global_zero and stage != "predict":
             self._warn_of_cut_captions()
+            if stage == "test":
+                self._warn_of_heard_recordings()
 
     def _warn_of_cut_captions(self) -> None:
         """Say how many captions the text encoder does not read to their end: captions that differ only there tie."""
@@ -189,6 +204,18 @@ class DualEncoder(RetrievalModule):
                 cut,
                 len(captions),
                 self.text_encoder.limit_name,
+            )
+
+    def _warn_of_heard_recordings(self) -> None:
+        """Say how many test recordings come from where a pretrained pair's training data come from."""
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if self.pair is None or not hasattr(datamodule, "origins"):
+            return
+        origins = datamodule.origins("test")
+        for source, count in maybe_heard(self.pair.trained_on, origins).items():
+            log.warning(
+                "%d of %d test recordings are from %s, as are training data of '%s' (%s): it may have heard them",
+                *(count, len(origins), source, self.pair.name, ", ".join(self.pair.trained_on)),
             )
 
     def on_fit_start(self) -> None:

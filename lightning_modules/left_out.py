@@ -23,7 +23,7 @@ STATES = {"state_dict", "current_model_state"}
 def checksum(tensor: Tensor) -> str:
     """SHA-256 of a tensor's type, shape and values."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-    digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,9 @@ from lightning_modules.left_out import KEY, completed
 
 
 def read_weights(path: str | Path, own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, of a .safetensors file or a torch file (a Lightning checkpoint's `state_dict`).
+    """Tensors by name, on the CPU, of a .safetensors file or a torch file.
+
+    In a torch file they may be inside `state_dict` (Lightning), or `model` or `model_state_dict` (published ones).
 
     Args:
         path: of the file.
@@ -42,9 +44,9 @@ def read_weights(path: str | Path, own: Mapping[str, Tensor] | None = None) -> d
             f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); give a .safetensors "
             "file or a checkpoint of tensors"
         ) from error
-    state = (
-        content.get("state_dict", content.get("model_state_dict", content)) if isinstance(content, Mapping) else None
-    )
+    state = content
+    if isinstance(content, Mapping):
+        state = next((content[key] for key in ("state_dict", "model_state_dict", "model") if key in content), content)
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):

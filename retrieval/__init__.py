@@ -1,1 +1,6 @@
-"""What is a finished model good for?"""
+"""What a finished model is good for: `load_run`, search, export."""
+
+from retrieval.finished_model import FinishedModel
+from retrieval.open_model import load_run
+
+__all__ = ["FinishedModel", "load_run"]

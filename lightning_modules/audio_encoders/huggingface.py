@@ -22,6 +22,7 @@ from common.errors import ModelError
 from common.pretrained import find_model
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.audio_encoders.device_features import device_features
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows, join_windows
 from lightning_modules.pooling.mean import MeanPooling
 from lightning_modules.states import Encoded, States
@@ -43,8 +44,8 @@ class HuggingFaceAudio(AudioEncoder):
     with several towers the audio tower is taken, of encoder-decoders the encoder.
 
     Clips are cut into windows, whose embeddings are averaged; the feature extractor fills up the last one in its own
-    way. Extractors run on the CPU, clip by clip in NumPy (AST's in torchaudio, where that is installed), so they slow
-    training down on a fast GPU; PaSST's front end runs on the GPU.
+    way. The spectrograms of CLAP and AST are computed in batches on the model's device; other extractors run on the
+    CPU, clip by clip in NumPy, and slow training down on a fast GPU.
 
     Args:
         model: hub name, local folder, or `package:NAME/FOLDER`.
@@ -104,6 +105,7 @@ class HuggingFaceAudio(AudioEncoder):
                 f"audio encoder: '{model}' cannot be loaded ({cause}); it needs config.json, preprocessor_config.json "
                 "and weights of an audio model, as its authors published them"
             ) from error
+        self.front_end = device_features(self.extractor)
         self.sample_rate = int(self.extractor.sampling_rate)
         self.window = self._window(window_seconds)
         self.pooling = pooling
@@ -197,6 +199,8 @@ class HuggingFaceAudio(AudioEncoder):
 
     def _extract(self, windows: Tensor, samples: Tensor) -> BatchFeature:
         """The model's inputs for windows `(N, window)` with so many `samples` each, `(N,)`."""
+        if self.front_end is not None:
+            return BatchFeature(self.front_end(windows, samples))
         pieces = [window[:end] for window, end in zip(windows.cpu().numpy(), samples.tolist(), strict=True)]
         padding: dict[str, Any] = {}
         if isinstance(self.extractor, Wav2Vec2FeatureExtractor):
@@ -206,8 +210,6 @@ class HuggingFaceAudio(AudioEncoder):
         elif isinstance(self.extractor, Speech2TextFeatureExtractor):
             padding = {"padding": True}
         features: BatchFeature = self.extractor(pieces, sampling_rate=self.sample_rate, return_tensors="pt", **padding)
-        if "is_longer" in features:  # CLAP draws a clip to be "longer than a window" where none is; none ever is here
-            features["is_longer"] = torch.zeros_like(features["is_longer"])
         taken = inspect.signature(self.model.forward).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
             features = BatchFeature({name: value for name, value in features.items() if name in taken})

@@ -70,7 +70,9 @@ class Objective(nn.Module):
     citation: ClassVar[str] = ""
     is_listwise: ClassVar[bool] = True
 
-    def __init__(self, direction: Directions, tau: float, omega: float | None, learn_tau: bool) -> None:
+    def __init__(
+        self, direction: Directions, tau: float = 0.05, omega: float | None = None, learn_tau: bool = False
+    ) -> None:
         super().__init__()
         for name, value, allowed in (("tau", tau, "positive"), ("omega", omega, "positive or null")):
             if value is not None and not 1e-6 <= value <= 1e6:  # beyond, float32 has no exponents for it
@@ -85,6 +87,11 @@ class Objective(nn.Module):
     def tau(self) -> float | Tensor:
         """The temperature of the prediction now."""
         return self._tau if self.log_tau is None else self.log_tau.float().exp()
+
+    def begin_at(self, tau: float | None) -> None:
+        """Let a trained temperature begin at that of a pretrained model, where there is one."""
+        if self.log_tau is not None and tau is not None:
+            self.log_tau.data.fill_(math.log(tau))
 
     def forward(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Scalar loss of scores (Q, N) against relevance (Q, N)."""

@@ -10,9 +10,10 @@ from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
 from tests.support.command_line import parsed, refused
 from tests.support.corpus import Corpus
+from tests.support.pairs import save_clap
 
-OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml")
-"""Overlays that small.yaml does not go with; lora.yaml is built in test_lora.py."""
+OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml", "clap_pair.yaml", "clap_zero_shot.yaml")
+"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair below."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
@@ -33,6 +34,17 @@ def test_every_config_can_be_instantiated(config: str) -> None:
     assert built.model.audio_encoder.dim > 0
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
+
+
+def test_a_pair_replaces_encoders_and_matcher(tmp_path: Path) -> None:
+    cli = parsed(
+        "test", "--config", "clotho/clap_zero_shot.yaml", "--model.pair.name", str(save_clap(tmp_path / "clap"))
+    )
+    options = cli.config["test"].model
+    assert options.audio_encoder is options.text_encoder is options.matcher is None
+    built = cli.parser.instantiate(cli.config)["test"].model
+    assert built.audio_encoder is built.pair.audio
+    assert built.sample_rate == 48_000
 
 
 def test_the_papers_recipe_is_the_default() -> None:

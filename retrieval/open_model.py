@@ -1,0 +1,77 @@
+"""From a name to a finished model: a run, an exported folder, or a pretrained pair."""
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from common.errors import ModelError
+from common.pretrained import find_model
+from experiments.run_folder import find_run
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.pairs import ClapPair, Pair, PeAudioPair
+from relevance.objectives import InfoNCE
+from relevance.targets import SameAudio
+from retrieval.exported import is_exported, load_exported
+from retrieval.finished_model import FinishedModel
+from retrieval.load_run import load_model, read_config
+
+PAIRS: dict[str, Any] = {"clap": ClapPair, "pe_audio": PeAudioPair}
+"""By transformers' model type."""
+
+
+def load_run(name: str | PathLike[str], device: str | torch.device | None = None) -> FinishedModel:
+    """A finished model, ready to embed recordings and texts.
+
+    Args:
+        name: a run's folder (runs/demo_listnet/0), a folder made by `audio-relevance export`, or a pretrained pair by
+            hub name or local folder (laion/clap-htsat-unfused).
+        device: where it runs; default: a GPU where there is one.
+
+    Raises:
+        RunError: the run is not finished, or cannot be built.
+        ModelError: there is no such model, or its weights cannot be read.
+
+    Example:
+        from retrieval import load_run
+
+        model = load_run("runs/demo_listnet/0")
+        audio = model.encode_audio(["dog.wav", "rain.flac"])          # (2, D)
+        text = model.encode_text(["a dog barks"])                     # (1, D)
+        model.similarity(text, audio)                                 # (1, 2)
+    """
+    path = Path(fspath(name)).expanduser()
+    if is_exported(path):
+        return FinishedModel(*load_exported(path), device)
+    if path.is_dir() and not (path / "config.json").is_file():
+        folder = find_run(path)
+        config = read_config(folder)
+        return FinishedModel(load_model(folder, config), max_seconds_of(config), device)
+    return FinishedModel(model_of_pair(pair_named(fspath(name))), None, device)
+
+
+def max_seconds_of(config: dict[str, Any]) -> float | None:
+    """The length in s that a run's recordings were cropped to."""
+    settings: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    return settings.get("max_seconds")
+
+
+def pair_named(name: str, **options: Any) -> Pair:
+    """The pretrained pair of a hub name or local folder, by its kind of model.
+
+    Raises:
+        ModelError: there is none, or no pair of that kind.
+    """
+    source = find_model(name)
+    kind = AutoConfig.from_pretrained(source.name_or_path, local_files_only=source.local_files_only).model_type
+    if kind not in PAIRS:
+        raise ModelError(f"'{name}' is a {kind} model; pretrained pairs are of these kinds: {', '.join(PAIRS)}")
+    pair: Pair = PAIRS[kind](name, **options)
+    return pair
+
+
+def model_of_pair(pair: Pair) -> DualEncoder:
+    """A dual encoder of a pair as it is; its objective is not used."""
+    return DualEncoder(None, None, SameAudio(), InfoNCE(), pair=pair).eval()

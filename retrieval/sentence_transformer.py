@@ -1,0 +1,95 @@
+"""An exported model as a module of sentence-transformers (5.4 or newer): texts and recordings to embeddings."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from sentence_transformers.base.modality import infer_batch_modality
+from sentence_transformers.base.modules.input_module import InputModule
+from sentence_transformers.util import load_dir_path
+from torch import Tensor
+
+from retrieval.exported import load_exported
+from retrieval.finished_model import FinishedModel
+
+
+class AudioRelevance(InputModule):
+    """What `SentenceTransformer(FOLDER, trust_remote_code=True)` runs for a folder made by `audio-relevance export`.
+
+    Args:
+        folder: an exported folder.
+
+    Raises:
+        ModelError: as `load_exported`.
+    """
+
+    save_in_root = True
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        dual_encoder, max_seconds = load_exported(self.folder)
+        self.finished = FinishedModel(dual_encoder, max_seconds, "cpu")
+        self.dual_encoder = dual_encoder  # so that it is moved with this module
+
+    @property
+    def modalities(self) -> list[Any]:
+        """Texts and recordings."""
+        return ["text", "audio"]
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """A batch of texts or of recordings (files, arrays at the model's rate, `{"array", "sampling_rate"}`)."""
+        if infer_batch_modality(list(inputs), supported_modalities=self.modalities) != "audio":
+            return {"captions": [(prompt or "") + text for text in inputs]}
+        waveforms, lengths = self.finished.padded([self._samples(each) for each in inputs])
+        return {"waveforms": waveforms, "lengths": lengths}
+
+    def _samples(self, recording: Any) -> Any:
+        if isinstance(recording, dict) and "audio" in recording:
+            recording = recording["audio"]
+        if isinstance(recording, dict):
+            return self.finished.samples(torch.as_tensor(recording["array"]), int(recording["sampling_rate"]))
+        if hasattr(recording, "get_all_samples"):  # torchcodec's decoder
+            decoded = recording.get_all_samples()
+            return self.finished.samples(decoded.data, int(decoded.sample_rate))
+        return self.finished.samples(recording, self.finished.sample_rate)
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Add `sentence_embedding`, (B, D) float32."""
+        if "captions" in features:
+            vectors: Tensor = self.dual_encoder.embed_text(features["captions"])
+        else:
+            vectors = self.dual_encoder.embed_audio(features["waveforms"], features["lengths"])
+        return {**features, "sentence_embedding": vectors}
+
+    def get_embedding_dimension(self) -> int:
+        """Size of the embeddings."""
+        return int(self.dual_encoder.embed_text(["a"]).shape[1])
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Copy the exported folder."""
+        shutil.copytree(self.folder, output_path, dirs_exist_ok=True)
+
+    @classmethod
+    def load(  # type: ignore[override]  # releases differ in their arguments
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Load the module out of an exported folder, or of a hub repository that holds one."""
+        folder = load_dir_path(
+            model_name_or_path,
+            subfolder=subfolder,
+            token=token,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+        )
+        return cls(str(folder))
