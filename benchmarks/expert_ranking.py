@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from timing import command_line, in_turns, machine, print_table
 from torch import Tensor
 
+from evaluation.gated_scores import GatedScores
 from evaluation.ranking import retrieval_metrics
-from evaluation.scores import EmbeddingScores, GatedScores, Scores
+from evaluation.scores import EmbeddingScores, Scores
 
 
 def packed(count: int, dim: int, gates: Tensor, seed: int) -> Tensor:

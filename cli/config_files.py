@@ -9,6 +9,7 @@ import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from common.renamed import with_new_names
+from common.text import cause_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -131,7 +132,7 @@ def content_of(config: str) -> dict[str, Any]:
         twice = _key_given_twice(yaml.compose(text, yaml.SafeLoader))
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeError(f"config {config} is not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
+        raise TypeError(f"config {config} is not YAML ({cause_of(error)}); fix it") from error
     if twice:
         raise TypeError(f"config {config} gives {twice}; leave one of them out")
     if not isinstance(content, dict):

@@ -54,6 +54,7 @@ from cli.trainer_parts import (
     with_atomic_checkpoints,
 )
 from common.errors import RunError, UserError
+from common.pretrained import PASST
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
 from experiments.callbacks.harmless import harmless
@@ -74,7 +75,7 @@ PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
     "model.audio_encoder": {
         "class_path": "lightning_modules.audio_encoders.passt.PaSST",
-        "init_args": {"checkpoint": "weights/passt-s-f128-p16-s16-ap.468.pt"},
+        "init_args": {"checkpoint": PASST},
     },
     "model.text_encoder": {"class_path": "lightning_modules.text_encoders.huggingface.HuggingFaceText"},
     "model.matcher": {"class_path": "lightning_modules.matchers.cosine.Cosine"},

@@ -23,8 +23,8 @@ SPEAKERS = (
 )
 NOTES = re.compile(
     r"Tip:|^Trainer already configured with model summary|^(\[rank: \d+\] )?Seed set to|^[GTH]PU available:"
-    r"|^Restor(ing|ed all) states|^Loaded model weights|stopped: `max_epochs=|Using .* Automatic Mixed Precision"
-    r"|^Initializing distributed|^-+\ndistributed_backend="
+    r"|^Restoring states|^Restored all states|^Loaded model weights|stopped: `max_epochs="
+    r"|Using .* Automatic Mixed Precision|^Initializing distributed|^-+\ndistributed_backend="
 )
 """Lightning's notes on what is so in every run."""
 

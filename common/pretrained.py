@@ -1,17 +1,25 @@
 """Where pretrained models and files of weights come from: local paths, Python packages, the Hugging Face hub, URLs."""
 
+import hashlib
 import importlib.util
-import os
-from pathlib import Path
+import logging
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from urllib.parse import urldefrag, urlparse
+from urllib.parse import urldefrag, urlsplit
 
-import torch
-
-from common.errors import ModelError
+from common.cache_dir import default_cache_dir
+from common.errors import DataError, ModelError
+from common.file_kinds import checkpoint_fault, page_fault
+from common.pinned import download_pinned
 from common.text import cause_of
 
+log = logging.getLogger(__name__)
+
 HUB = "hub:"
+GITHUB = "github:"
+GITHUB_SERVER = "https://github.com"
+PASST = "github:kkoutini/PaSST/v0.0.2-audioset/passt-s-f128-p16-s16-ap.468.pt"
+"""The weights of Xie et al. 2024's audio encoder; their owners publish no checksum."""
 PACKAGE = "package:"
 PROBE_SECONDS = 10.0
 
@@ -19,18 +27,67 @@ PROBE_SECONDS = 10.0
 def find_weights(name: str) -> Path:
     """The local file that a config's `checkpoint` means; what is fetched is kept and not fetched again.
 
-    `hub:OWNER/NAME/FILE` is a file of a hub repository, taken from the local hub cache if it is there. A URL needs its
-    SHA-256 after it, `https://...#sha256=HEX` (8 or more digits), and is kept in torch's hub folder ($TORCH_HOME).
-    Anything else is a local path.
+    - `hub:OWNER/NAME/FILE` is a file of a hub repository, taken from the local hub cache if it is there.
+    - `github:OWNER/NAME/TAG/FILE` is a file of a release at GitHub.
+    - `https://...` is any other address; `#sha256=HEX` behind it (8 or more digits) is the checksum it has to have.
+    - Anything else is a local path.
+
+    Files of the second and third kind are kept in the cache folder, each with the checksum of its first copy beside it,
+    as `common.pinned.download_pinned` does.
 
     Raises:
-        ModelError: it cannot be fetched, or has another checksum, or the URL has none. A local path is not checked.
+        ModelError: it cannot be fetched, or has another checksum, or the name is wrong. A local path is not checked.
     """
     if name.startswith(HUB):
         return _from_hub(name)
-    if urlparse(name).scheme in ("http", "https", "file"):
-        return _from_url(name)
-    return Path(name).expanduser()
+    if name.startswith(GITHUB):
+        url, checksum = GITHUB_SERVER + github_path(name), None
+    elif urlsplit(name).scheme in ("http", "https"):
+        url, checksum = _url_and_checksum(name)
+    else:
+        return Path(name).expanduser()
+    path = cached_path(name)
+    if not path.is_file():
+        log.warning("%s is fetched into %s", name, path)  # seen without a terminal too, where no bar is
+    try:
+        fault = checkpoint_fault if path.suffix in (".pt", ".pth", ".ckpt") else page_fault
+        download_pinned(url, path, checksum, fault, f"put the file there as {path}")
+    except DataError as error:
+        raise ModelError(f"{name}: {error}") from error
+    return path
+
+
+def github_path(name: str) -> str:
+    """Where a server has the file `github:OWNER/NAME/TAG/FILE`.
+
+    >>> github_path("github:owner/name/v1/weights.pt")
+    '/owner/name/releases/download/v1/weights.pt'
+
+    Raises:
+        ModelError: it is no such name.
+    """
+    parts = name.removeprefix(GITHUB).split("/")
+    if len(parts) != 4 or not all(part.strip(".") for part in parts):
+        raise ModelError(f"{name}: give github:OWNER/NAME/TAG/FILE, a file of a release")
+    owner, repository, tag, file = parts
+    return f"/{owner}/{repository}/releases/download/{tag}/{file}"
+
+
+def cached_path(name: str) -> Path:
+    """Where a file that `find_weights` fetches is kept; its name alone could be that of another address's too."""
+    address = urldefrag(name).url
+    file = PurePosixPath(urlsplit(address).path).name
+    return default_cache_dir() / "weights" / hashlib.sha256(address.encode()).hexdigest()[:12] / file
+
+
+def _url_and_checksum(name: str) -> tuple[str, str | None]:
+    url, fragment = urldefrag(name)
+    checksum = fragment.removeprefix("sha256=").lower()
+    if not fragment and url.startswith("https:"):
+        return url, None
+    if not fragment.startswith("sha256=") or len(checksum) < 8 or set(checksum) - set("0123456789abcdef"):
+        raise ModelError(f"{name}: a checksum is written #sha256=HEX, and needed where the address is not https")
+    return url, f"sha256:{checksum}"
 
 
 class ModelSource(NamedTuple):
@@ -97,24 +154,6 @@ def _from_hub(name: str) -> Path:
             f"{name}: is not in the local hub cache, and the hub could not be reached or does not have it "
             f"({cause_of(error)}); download it on a machine with a network, or give a local file"
         ) from error
-
-
-def _from_url(name: str) -> Path:
-    url, fragment = urldefrag(name)
-    checksum = fragment.removeprefix("sha256=").lower()
-    if not fragment.startswith("sha256=") or len(checksum) < 8 or set(checksum) - set("0123456789abcdef"):
-        raise ModelError(f"{name}: a URL needs its checksum; write #sha256=HEX after it")
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / f"{checksum[:16]}-{os.path.basename(urlparse(url).path)}"
-    if not path.is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=checksum)
-        except (OSError, RuntimeError) as error:
-            raise ModelError(
-                f"{name}: cannot be fetched ({cause_of(error)}); check URL and checksum, or give a local file"
-            ) from error
-    return path
 
 
 def _inside_package(name: str) -> Path:

@@ -19,7 +19,7 @@ class EmbeddingPool:
         audio: (A, ...) float32; audio_ids: (A,) int64.
         text: (C, ...) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
         names: A file names, all different; captions: C sentences. Both are empty where only ids are known.
-        gates: how many of the last columns are gates of experts (`evaluation.scores.GatedScores`); 0: there are none.
+        gates: how many of the last columns are gates of experts (`evaluation.gated_scores`); 0: there are none.
     """
 
     # Neither a tuple nor a dataclass: of those torchmetrics would turn each (1,) tensor into a scalar.

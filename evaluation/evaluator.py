@@ -12,12 +12,13 @@ from torch import Tensor
 
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from evaluation.embedding_pool import EmbeddingPool
+from evaluation.gated_scores import GatedScores
 from evaluation.metrics import mean_of_known
 from evaluation.ndcg import ndcg_from_scores
 from evaluation.query_metric import GRADED, QueryMetric, Ranked, with_metrics
 from evaluation.ranking import RankingResult, retrieval_metrics
 from evaluation.ranks import Indices
-from evaluation.scores import EmbeddingScores, GatedScores, MatrixScores, Scores
+from evaluation.scores import EmbeddingScores, MatrixScores, Scores
 
 Rank = Callable[[Scores, Indices, Indices], RankingResult]
 """Ranks all items by scores and evaluates the ranking by relevant pairs, as `retrieval_metrics` does."""

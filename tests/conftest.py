@@ -28,7 +28,7 @@ def corpus(tmp_path: Path) -> Corpus:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server of data sets, asked without pauses."""
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
+    monkeypatch.setattr("common.http.PAUSES", ())
     monkeypatch.setenv("NO_PROXY", "*")
     with serve() as server:
         yield server

@@ -26,6 +26,7 @@ example:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """One subcommand for each source."""
+        from common.pretrained import GITHUB_SERVER, PASST, cached_path
         from datamodules.downloads import datasets, sources
         from datamodules.wavcaps_layout import FOLDERS
 
@@ -34,7 +35,7 @@ example:
             ("clotho", datasets.get_clotho, "data/clotho", sources.ZENODO),
             ("wavcaps", datasets.get_wavcaps, "data/wavcaps", sources.HUGGING_FACE),
             ("audiocaps", datasets.get_audiocaps, "data/audiocaps", sources.GITHUB_RAW),
-            ("passt", datasets.get_passt, "weights", sources.GITHUB),
+            ("passt", datasets.get_passt, str(cached_path(PASST).parent), GITHUB_SERVER),
         ):
             command = commands.add_parser(name, help=get.__doc__, description=get.__doc__)
             command.set_defaults(get=get)

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from rich.progress import MofNCompleteColumn
 
 from common.errors import DataError
-from datamodules.downloads.http import progress_bar
+from common.http import progress_bar
 from datamodules.downloads.split_zip import open_zip
 
 AUDIO_ENDINGS = (".wav", ".flac")

@@ -5,10 +5,12 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from common.errors import DataError
+from common.file_kinds import checkpoint_fault, json_fault
+from common.http import download, read_json
+from common.pinned import download_pinned
+from common.pretrained import PASST, github_path
 from datamodules.downloads import sources
 from datamodules.downloads.archives import holds_files, require_seven_zip, unpack
-from datamodules.downloads.file_kinds import checkpoint_fault, json_fault
-from datamodules.downloads.http import checksum_of, download, read_json
 from datamodules.wavcaps_layout import FOLDERS
 
 MOST_PAGES = 1000
@@ -91,10 +93,10 @@ def get_audiocaps(root: Path, server: str, subset: str | None = None) -> None:
 
 
 def get_passt(root: Path, server: str) -> None:
-    """PaSST's checkpoint, into `root/`. Its owners publish no checksum, so compare the one that is printed."""
-    path = root / sources.PASST
-    download(server + sources.PASST_PATH.format(name=sources.PASST), path, fault=checkpoint_fault)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checksum_of(path, 'sha256')}")
+    """PaSST's checkpoint, into the folder where training looks for it, or any other. Compare the checksum it prints."""
+    path = root / Path(PASST).name
+    sha256 = download_pinned(server + github_path(PASST), path, fault=checkpoint_fault)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256:{sha256}")
 
 
 def hub_files(server: str, folder: str) -> list[dict[str, Any]]:

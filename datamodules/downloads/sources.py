@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 ZENODO = "https://zenodo.org"
 HUGGING_FACE = "https://huggingface.co"
-GITHUB = "https://github.com"
 GITHUB_RAW = "https://raw.githubusercontent.com"
 
 
@@ -53,6 +52,3 @@ ONCESCU2021 = {
 # The hub itself says which files there are, how large, and with which SHA-256.
 WAVCAPS_TREE = "/api/datasets/cvssp/WavCaps/tree/main/{folder}?recursive=true"
 WAVCAPS_PATH = "/datasets/cvssp/WavCaps/resolve/main/{path}"
-
-PASST_PATH = "/kkoutini/PaSST/releases/download/v0.0.2-audioset/{name}"
-PASST = "passt-s-f128-p16-s16-ap.468.pt"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import LightningModule
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
@@ -56,10 +57,16 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The model's weights in a checkpoint, on the CPU; mapped, so that the optimiser's state costs nothing."""
+def read_state_dict(path: Path, model: LightningModule | None = None) -> dict[str, Tensor]:
+    """The model's weights in a checkpoint, on the CPU; mapped, so that the optimiser's state costs nothing.
+
+    A `model` of the same class adds those that its checkpoints leave out, see `model.save_frozen`.
+    """
     check_checkpoint(path)
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if model is not None:
+        model.on_load_checkpoint(checkpoint)
+    state: dict[str, Tensor] = checkpoint["state_dict"]
     return state
 
 

@@ -111,7 +111,7 @@ class RunWriter(L.Callback):
         """Write what is known of the training."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        best = weights_sha256(read_state_dict(self.folder.best)) if self.folder.best.is_file() else None
+        best = weights_sha256(read_state_dict(self.folder.best, pl_module)) if self.folder.best.is_file() else None
         self._write_training(
             trainer,
             steps=trainer.global_step,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from common.atomic_files import replacing
 from common.errors import RunError
+from common.text import cause_of
 from experiments.provenance import weights_sha256
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def read_embeddings(path: Path, columns: Sequence[str] = COLUMNS) -> Embeddings:
             facts,
         )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = cause_of(error)
         remedy = "delete it, or name another file with --run.embeddings"
         raise RunError(f"{path}: cannot be read ({cause}); {remedy}") from error
 

@@ -14,7 +14,8 @@ from common.atomic_files import replacing
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation
-from evaluation.scores import EmbeddingScores, GatedScores
+from evaluation.gated_scores import GatedScores
+from evaluation.scores import EmbeddingScores
 from experiments.provenance import weights_sha256
 from experiments.run_folder import RUN_TEST
 

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from common.errors import RunError
+from common.text import cause_of
 from experiments.sweeps.parameters import MOST, Parameter, check_number, check_table, parameter_of, table_of, text_of
 
 Scalar = str | int | float | bool
@@ -105,7 +106,7 @@ def read_sweep(path: Path, name: str | None = None) -> SweepFile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not YAML ({' '.join(str(error).split())[:200]}); fix it") from error
+        raise RunError(f"{path}: not YAML ({cause_of(error)}); fix it") from error
     try:
         return sweep_of({**content, "name": name} if name and isinstance(content, dict) else content, path.stem)
     except ValueError as error:

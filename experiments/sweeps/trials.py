@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from common.errors import RunError
+from common.text import cause_of
 from experiments.sweeps.parameters import Parameter
 from experiments.sweeps.sweep_file import Settings, SweepFile
 
@@ -81,7 +82,7 @@ class Trials:
                 else optuna.pruners.NopPruner(),
             )
         except Exception as error:  # whatever the data base's driver raises
-            cause = " ".join(str(error).split())[:300]
+            cause = cause_of(error, 300)
             raise RunError(f"{storage}: no storage that can be opened ({type(error).__name__}: {cause})") from error
 
     def _plan(self, plan: dict[str, Any]) -> None:

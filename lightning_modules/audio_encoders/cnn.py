@@ -1,5 +1,7 @@
 """A small convolutional network that learns from scratch in minutes on two CPU cores."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +9,14 @@ from torch import Tensor, nn
 from common.errors import ModelError
 from common.numbers import check_numbers
 from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
+from lightning_modules.audio_encoders.published import load_published
 from lightning_modules.audio_encoders.spectrograms import LogMel
+from lightning_modules.states import States
+
+STEP = 4
+"""Spectrogram frames that become one of the features."""
+PREFIX = "audio_encoder."
+"""What the names of an audio encoder's weights begin with in the checkpoint of a run."""
 
 
 class SmallCNN(AudioEncoder):
@@ -31,9 +40,11 @@ class SmallCNN(AudioEncoder):
         frequency_masks: ranges of mel bands hidden in each clip in training.
         frequency_mask_bands: widest such range.
         dropout: of the pooled features in training.
+        pooling: "mean_max" gives one vector of a clip, "none" its features as they are, frames of `dim` numbers.
+        checkpoint: weights, of a run that trained this encoder (`best.ckpt`); None begins with random ones.
 
     Raises:
-        ModelError: `n_mels` is not a multiple of 8, or a number is out of range.
+        ModelError: `n_mels` is not a multiple of 8, a number is out of range, or the checkpoint cannot be used.
     """
 
     def __init__(
@@ -49,6 +60,8 @@ class SmallCNN(AudioEncoder):
         frequency_masks: int = 0,
         frequency_mask_bands: int = 8,
         dropout: float = 0.0,
+        pooling: Literal["mean_max", "none"] = "mean_max",
+        checkpoint: str | None = None,
     ):
         super().__init__()
         check_numbers(ModelError, "SmallCNN", 1, dim=dim, width=width, n_mels=n_mels)
@@ -60,8 +73,12 @@ class SmallCNN(AudioEncoder):
             raise ModelError(
                 f"n_mels {n_mels} is not a multiple of 8: the layers halve the number of bands three times"
             )
+        if pooling not in ("mean_max", "none"):
+            raise ModelError(f"SmallCNN: pooling is '{pooling}': give mean_max or none")
         self.dim = dim
         self.sample_rate = sample_rate
+        self.pooling = pooling
+        self.hop_seconds = STEP * hop / sample_rate if pooling == "none" else None
         self.time_masks = (time_masks, time_mask_frames)
         self.frequency_masks = (frequency_masks, frequency_mask_bands)
         self.spectrogram = LogMel(sample_rate, n_mels, hop, n_fft)
@@ -75,12 +92,14 @@ class SmallCNN(AudioEncoder):
         )
         self.mix = nn.Sequential(nn.Conv1d(4 * width * (n_mels // 8), dim, 1, bias=False), nn.BatchNorm1d(dim))
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * dim, dim))
+        if checkpoint is not None:
+            load_published(self, checkpoint, _own_name, "this SmallCNN", "best.ckpt of a run with the same sizes")
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """`(B, T)` float32, `(B,)` int64 -> `(B, dim)`."""
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor | States:
+        """`(B, T)` float32, `(B,)` int64 -> `(B, dim)`, or frames `(B, steps, dim)` with their lengths."""
         spectrograms = self.spectrogram(silence_padding(waveforms, lengths))  # (B, M, frames)
         frames = self.spectrogram.frames(lengths)
-        spectrograms = F.pad(spectrograms, (0, -spectrograms.shape[2] % 4))  # whole steps of the last layer
+        spectrograms = F.pad(spectrograms, (0, -spectrograms.shape[2] % STEP))  # whole steps of the last layer
         mask = torch.arange(spectrograms.shape[2], device=frames.device) < frames[:, None]  # (B, frames)
         maps = self._hide(self.standardise(spectrograms, mask))[:, None]  # (B, 1, M, frames)
         for block in self.blocks:
@@ -88,6 +107,8 @@ class SmallCNN(AudioEncoder):
             mask = mask[:, :: mask.shape[1] // maps.shape[3]]  # a step holds audio if its first frame does
             maps = maps * mask[:, None, None]
         features = F.relu(self.mix(maps.flatten(1, 2))) * mask[:, None]  # (B, dim, steps), none below 0
+        if self.pooling == "none":
+            return States(features.transpose(1, 2), mask.sum(1))
         mean = features.sum(2) / mask.sum(1, keepdim=True)
         embeddings: Tensor = self.project(torch.cat([mean, features.amax(2)], 1))
         return embeddings
@@ -129,3 +150,8 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> tuple[
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+def _own_name(name: str) -> str | None:
+    """A run's checkpoint also holds the other parts of the model."""
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

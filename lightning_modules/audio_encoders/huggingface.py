@@ -20,6 +20,7 @@ from transformers import (
 
 from common.errors import ModelError
 from common.pretrained import find_model
+from common.text import cause_of
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.device_features import device_features
@@ -100,10 +101,9 @@ class HuggingFaceAudio(AudioEncoder):
         except ModelError:
             raise
         except Exception as error:  # what extractors, safetensors and transformers raise has no common base
-            cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
-                f"audio encoder: '{model}' cannot be loaded ({cause}); it needs config.json, preprocessor_config.json "
-                "and weights of an audio model, as its authors published them"
+                f"audio encoder: '{model}' cannot be loaded ({cause_of(error)}); it needs config.json, "
+                "preprocessor_config.json and weights of an audio model, as its authors published them"
             ) from error
         self.front_end = device_features(self.extractor)
         self.sample_rate = int(self.extractor.sampling_rate)
@@ -180,10 +180,9 @@ class HuggingFaceAudio(AudioEncoder):
         except ModelError:
             raise
         except Exception as error:  # models refuse in ways of their own
-            cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
                 f"audio encoder: '{self.name}' ({type(self.model).__name__}) gives no vectors of audio alone "
-                f"({cause}); take an audio encoder, such as AST, CLAP, Whisper, HuBERT or wav2vec 2.0"
+                f"({cause_of(error)}); take an audio encoder, such as AST, CLAP, Whisper, HuBERT or wav2vec 2.0"
             ) from error
         finally:
             self.train()

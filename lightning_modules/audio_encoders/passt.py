@@ -20,12 +20,10 @@ class PaSST(AudioEncoder):
     distillation token, averaged over the clip's non-overlapping 10 s windows. The last window of a clip, or its only
     one, is filled up with zeros to 10 s; one of up to 0.16 s (a column of patches) is dropped if the clip has others.
 
-    Weights trained on AudioSet are the file `passt-s-f128-p16-s16-ap.468.pt` of release v0.0.2-audioset at
-    github.com/kkoutini/PaSST.
-
     Args:
-        checkpoint: weights, .pt or .safetensors: a local file, `hub:OWNER/NAME/FILE`, or a URL with its checksum,
-            `https://...#sha256=HEX`; None leaves them random.
+        checkpoint: weights, .pt or .safetensors: a local file, or what `find_weights` fetches at first use. Those
+            trained on AudioSet are `github:kkoutini/PaSST/v0.0.2-audioset/passt-s-f128-p16-s16-ap.468.pt`, which is
+            the default of `train.py`. null leaves the weights random.
         dim: size of tokens and embeddings.
         depth: transformer blocks.
         heads: attention heads.

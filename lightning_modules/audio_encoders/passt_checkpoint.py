@@ -5,10 +5,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from common.errors import ModelError
-from common.pretrained import find_weights
+from common.pretrained import PASST, find_weights
 from lightning_modules.weights import read_weights
 
-OFFICIAL = "passt-s-f128-p16-s16-ap.468.pt of release v0.0.2-audioset at github.com/kkoutini/PaSST"
 _LANDMARK = "patch_embed.proj.weight"  # in every PaSST; what stands before it is the prefix of all its keys
 _CLASSIFIERS = ("head.", "head_dist.")
 
@@ -24,7 +23,9 @@ def load_passt(network: nn.Module, path: str) -> None:
     """
     path = str(find_weights(path))
     if not Path(path).is_file():
-        raise ModelError(f"{path}: no such checkpoint; download {OFFICIAL}, or set `checkpoint` to null")
+        raise ModelError(
+            f"{path}: no such checkpoint; give {PASST}, which is fetched at first use, or null for random weights"
+        )
     state = _strip_prefix(read_weights(path), path)
     expected = network.state_dict()
     missing = sorted(expected.keys() - state.keys())
@@ -32,13 +33,13 @@ def load_passt(network: nn.Module, path: str) -> None:
     if missing or unknown:
         raise ModelError(
             f"{path}: does not fit this PaSST: {len(missing)} missing keys{_first(missing)}, {len(unknown)} unknown "
-            f"keys{_first(unknown)}; set dim, depth and heads as in the checkpoint, or use {OFFICIAL}"
+            f"keys{_first(unknown)}; set dim, depth and heads as in the checkpoint, or use {PASST}"
         )
     for key, value in expected.items():
         if state[key].shape != value.shape:
             raise ModelError(
                 f"{path}: {key} has shape {tuple(state[key].shape)}, this PaSST needs {tuple(value.shape)}; "
-                f"set dim, depth and heads as in the checkpoint, or use {OFFICIAL}"
+                f"set dim, depth and heads as in the checkpoint, or use {PASST}"
             )
     network.load_state_dict(state)
 
@@ -47,7 +48,7 @@ def _strip_prefix(content: dict[str, Tensor], path: str) -> dict[str, Tensor]:
     """The PaSST's own tensors under their bare names, classifiers left out."""
     prefixes = [key.removesuffix(_LANDMARK) for key in content if key.endswith(_LANDMARK)]
     if not prefixes:
-        raise ModelError(f"{path}: not a PaSST checkpoint, it has no key {_LANDMARK}; use {OFFICIAL}")
+        raise ModelError(f"{path}: not a PaSST checkpoint, it has no key {_LANDMARK}; use {PASST}")
     prefix = min(prefixes, key=len)
     own = {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
     return {key: value for key, value in own.items() if not key.startswith(_CLASSIFIERS)}

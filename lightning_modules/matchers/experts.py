@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ModelError
-from evaluation.scores import GatedScores, gated_scores
+from evaluation.gated_scores import GatedScores, gated_scores
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.matchers.gated_units import GatedUnit
 from lightning_modules.states import Encoded, ExpertSize, ExpertVectors
@@ -20,7 +20,7 @@ class ExpertMatcher(Matcher):
 
     The weights w of M experts are a softmax of what the caption says; p is 1 where a recording has the expert, else 0.
     What is embedded are rows of D + M numbers: the unit vectors of all experts side by side, D in all, those of a
-    caption times w and those of a recording times p, and behind them w or p; see `evaluation.scores.GatedScores`.
+    caption times w and those of a recording times p, and behind them w or p; see `evaluation.gated_scores.GatedScores`.
     A subclass makes the audio side. An audio encoder that gives one vector is one expert, `audio`.
     """
 

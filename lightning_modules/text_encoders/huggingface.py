@@ -11,6 +11,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from common.errors import ModelError
 from common.numbers import check_numbers
 from common.pretrained import find_model
+from common.text import cause_of
 from common.token_limits import count_cut
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.states import Encoded
@@ -103,10 +104,9 @@ class HuggingFaceText(TextEncoder):
             raise
         except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
             what = f"'{model}'" if config is None else f"config {config} with the tokenizer of '{model}'"
-            cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
-                f"text encoder: {what} cannot be loaded ({cause}); it takes the config (with model_type), the "
-                "tokenizer and the weights of a Hugging Face text model"
+                f"text encoder: {what} cannot be loaded ({cause_of(error)}); it takes the config (with model_type), "
+                "the tokenizer and the weights of a Hugging Face text model"
             ) from error
         if missing:
             raise ModelError(
@@ -160,10 +160,9 @@ class HuggingFaceText(TextEncoder):
                 lambda rows: self._embed([captions[row] for row in rows], "mean"), len(captions)
             )
         except Exception as error:  # models refuse in ways of their own
-            cause = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
                 f"text encoder: '{name}' ({type(self.model).__name__}) gives no token states of captions alone "
-                f"({cause}); take a text encoder, such as BERT, RoBERTa, MPNet, T5 or CLAP"
+                f"({cause_of(error)}); take a text encoder, such as BERT, RoBERTa, MPNet, T5 or CLAP"
             ) from error
         finally:
             self.train()

@@ -14,6 +14,7 @@ from common.atomic_files import replacing
 from common.cache_dir import default_cache_dir
 from common.errors import ModelError
 from common.pretrained import PACKAGE, local_folder
+from common.text import cause_of
 
 KINDS = ".bin (word2vec), .txt or .vec (word2vec or GloVe), or a folder with one .npy and its words"
 Vectors = npt.NDArray[np.float32]
@@ -76,7 +77,7 @@ def _read_folder(folder: Path) -> WordTable:
             words = lists[0].read_text(encoding="utf-8").split("\n")
             words = words[:-1] if words[-1] == "" else words
     except (OSError, ValueError) as error:  # Arrow's are among them
-        raise ModelError(f"word vectors {folder}: cannot be read ({' '.join(str(error).split())[:160]})") from error
+        raise ModelError(f"word vectors {folder}: cannot be read ({cause_of(error)})") from error
     if vectors.ndim != 2 or vectors.dtype != np.float32 or len(words) != len(vectors):
         raise ModelError(
             f"word vectors {arrays[0]}: {vectors.dtype} of shape {vectors.shape} for {len(words)} words: give float32 "

@@ -17,6 +17,9 @@ class SameAudio(Relevance):
 
     Two captions of one recording in a batch are both positives, not each other's negatives.
 
+    Relations: take `CaptionSimilarity` where captions of other recordings often fit as well; nothing is to be computed
+    or fetched for `SameAudio`. The objective should have `omega: null`: softmax would give every negative a share.
+
         >>> relevance = SameAudio()
         >>> relevance.prepare(["rain", "it rains", "a dog"], np.array([7, 7, 9]))
         >>> relevance(torch.tensor([0, 2]), torch.tensor([1, 2]))

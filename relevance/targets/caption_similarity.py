@@ -39,6 +39,9 @@ class CaptionSimilarity(Relevance):
         devices: embed in a process on each of them, such as [cuda:0, cuda:1] or [cpu, cpu]; one name: in this process,
             there; default: in this process, on a GPU if there is one. The table is the same.
 
+    Relations: take `SameAudio` where captions say little of the sound, or are all alike, and `MixedTargets` where a
+    caption's own recording should have a fixed share of the target.
+
     Source: Xie et al. 2024, section III-A, eq. 1.
     """
 

@@ -25,6 +25,9 @@ class MixedTargets(Relevance):
         omegas: temperature of each one's target; null divides its rows by their sum.
         weights: of each, divided by their sum; default: equal.
 
+    Relations: take one of the parts alone unless both help: the mean is no better defined than its worst part. An omega
+    far below 0.05 makes a part's target one-hot, one near 1 almost uniform.
+
     Raises:
         RelevanceError: there are not as many omegas or weights as parts, or a weight is negative, or all are 0.
 

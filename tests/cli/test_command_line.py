@@ -8,12 +8,18 @@ import yaml
 
 from cli.config_checks import apply_sentence_bert
 from cli.config_files import CONFIGS, bases_of, configs_first, find_config
+from common.pretrained import PASST
+from lightning_modules.audio_encoders import ExpertFeatures
 from tests.support.command_line import parsed, refused
 from tests.support.corpus import Corpus
+from tests.support.local_server import serve
 from tests.support.pairs import save_clap
 
-OTHER_ENCODERS = ("small.yaml", "random_weights.yaml", "lora.yaml", "clap_pair.yaml", "clap_zero_shot.yaml")
-"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair below."""
+OTHER_ENCODERS = (
+    *("small.yaml", "random_weights.yaml", "lora.yaml"),
+    *("clap_pair.yaml", "clap_zero_shot.yaml", "glove_words.yaml"),
+)
+"""Those that small.yaml does not go with; lora.yaml is built in test_lora.py, a pair and experts below."""
 TINY = ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
 
 
@@ -29,9 +35,16 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("config", experiments())
 def test_every_config_can_be_instantiated(config: str) -> None:
-    cli = parsed("fit", "--config", config, "--config", "small.yaml", "--model.init_from", "null")
+    of_experts = config.startswith(("oncescu2021", "koepke2022"))
+    small = "glove_words.yaml" if of_experts else "small.yaml"
+    cli = parsed("fit", "--config", config, "--config", small, "--model.init_from", "null")
     built = cli.parser.instantiate(cli.config)["fit"]
     assert built.model.audio_encoder.dim > 0
+    assert isinstance(built.model.audio_encoder, ExpertFeatures) == of_experts
+    if of_experts:  # another class of data than the base's drops its options
+        recipe = (built.data.captions_per_epoch, built.data.last_batch, built.data.validation_captions)
+        assert recipe == ("one", "keep", "first")
+        assert built.data.batch_size == (64 if "demo" in config else 128)
     assert built.model.objective.directions
     assert hasattr(built.data, "read_captions")
 
@@ -146,9 +159,16 @@ def test_test_without_a_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("runs").exists() or not list(Path("runs").rglob("*.parquet"))
 
 
-def test_missing_passt_weights_are_explained(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+def test_passt_weights_that_cannot_be_fetched_are_explained(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path))
+    with serve() as gone:
+        monkeypatch.setattr("common.pretrained.GITHUB_SERVER", gone.url)
     line = refused(capsys, "fit", "--config", "clotho_listnet.yaml", "--data.root", str(corpus.root), *TINY)
-    assert "passt-s-f128-p16-s16-ap.468.pt: no such checkpoint; download" in line
+    assert "passt-s-f128-p16-s16-ap.468.pt: 127.0.0.1" in line
+    assert f"cannot be reached; check the network, or put the file there as {tmp_path}/weights/" in line
 
 
 def test_a_relevance_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +237,7 @@ def test_a_class_may_be_named_by_any_of_its_paths(tmp_path: Path) -> None:
         "model: {audio_encoder: {class_path: lightning_modules.audio_encoders.passt.PaSST, init_args: {heads: 6}}}\n"
     )
     encoder = parsed("fit", "--config", "clotho_listnet", "--config", "long.yaml").config["fit"].model.audio_encoder
-    assert encoder.init_args.checkpoint.startswith("weights/")  # the settings of the same class are kept
+    assert encoder.init_args.checkpoint == PASST  # the settings of the same class are kept
     assert encoder.init_args.heads == 6
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cli.__main__ import main
+from common.pretrained import PASST, find_weights, github_path
 from datamodules.downloads import sources
 from tests.support.archives import OWN, cut, write_zip
 from tests.support.local_server import Server
@@ -199,10 +200,23 @@ def test_audiocaps_subset_lists(
 def test_passt_prints_the_checksum_it_got(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     buffer = io.BytesIO()
     torch.save({"weight": torch.ones(3)}, buffer)
-    server.files[sources.PASST_PATH.format(name=sources.PASST)] = buffer.getvalue()
+    server.files[github_path(PASST)] = buffer.getvalue()
     assert main(["download", "passt", "--root", str(tmp_path), "--mirror", server.url]) == 0
     assert hashlib.sha256(buffer.getvalue()).hexdigest() in capsys.readouterr().out
-    assert tree(tmp_path) == [sources.PASST]
+    name = Path(PASST).name
+    assert tree(tmp_path) == [name, f"{name}.lock", f"{name}.sha256"]
+
+
+def test_passt_is_put_where_training_looks_for_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path))
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.ones(3)}, buffer)
+    server.files[github_path(PASST)] = buffer.getvalue()
+    assert main(["download", "passt", "--mirror", server.url]) == 0
+    assert find_weights(PASST).read_bytes() == buffer.getvalue()
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(

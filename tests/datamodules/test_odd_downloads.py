@@ -12,13 +12,13 @@ import torch
 
 from cli.__main__ import main
 from common.errors import DataError
-from datamodules.downloads import sources
+from common.http import download, read_json
+from common.pretrained import PASST, github_path
 from datamodules.downloads.datasets import hub_files
-from datamodules.downloads.http import download, read_json
 from tests.support.local_server import Server
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to continue</body>"
-PASST = sources.PASST_PATH.format(name=sources.PASST)
+ADDRESS, FILE = github_path(PASST), Path(PASST).name
 BLACKLIST = "/api/datasets/cvssp/WavCaps/tree/main/json_files/blacklist"
 
 
@@ -42,24 +42,24 @@ def test_a_page_is_no_checkpoint(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, fault: str
 ) -> None:
     command = ["download", "passt", "--root", str(tmp_path), "--mirror", server.url]
-    server.files[PASST] = content
+    server.files[ADDRESS] = content
     for _ in range(2):
         assert main(command) == 1
         message = capsys.readouterr().err
         assert message.endswith(
-            f"what came from {server.url}{PASST} {fault}; is that the right server? (nothing was kept)\n"
+            f"what came from {server.url}{ADDRESS} {fault}; is that the right server? (nothing was kept)\n"
         )
         assert message.count("\n") == 1
-        assert not list(tmp_path.iterdir())
-    (tmp_path / sources.PASST).write_bytes(content)  # as an earlier version kept it
-    server.files[PASST] = checkpoint()
+        assert [path.name for path in tmp_path.iterdir()] == [f"{FILE}.lock"]
+    (tmp_path / FILE).write_bytes(content)  # as an earlier version kept it
+    server.files[ADDRESS] = checkpoint()
     assert main(command) == 0
-    assert (tmp_path / sources.PASST).read_bytes() == checkpoint()
+    assert (tmp_path / FILE).read_bytes() == checkpoint()
 
 
 @pytest.mark.parametrize("new", [True, False])
 def test_checkpoints_of_both_formats_are_kept(server: Server, tmp_path: Path, new: bool) -> None:
-    server.files[PASST] = checkpoint(_use_new_zipfile_serialization=new)
+    server.files[ADDRESS] = checkpoint(_use_new_zipfile_serialization=new)
     command = ["download", "passt", "--root", str(tmp_path), "--mirror", server.url]
     assert main(command) == main(command) == 0
     assert len(server.asked) == 1
@@ -103,7 +103,7 @@ class Odd(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", ())
+    monkeypatch.setattr("common.http.PAUSES", ())
     monkeypatch.setenv("NO_PROXY", "*")
     server = HTTPServer(("127.0.0.1", 0), Odd)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -10,10 +10,11 @@ from torch import Tensor
 from common.errors import RelevanceError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import evaluate
+from evaluation.gated_scores import GatedScores
 from evaluation.ndcg import ndcg, ndcg_from_scores
 from evaluation.ranking import retrieval_metrics
 from evaluation.ranks import best_items, count_ranks
-from evaluation.scores import EmbeddingScores, FunctionScores, GatedScores, MatrixScores, Scores
+from evaluation.scores import EmbeddingScores, FunctionScores, MatrixScores, Scores
 
 QUERIES, ITEMS = 70, 150
 

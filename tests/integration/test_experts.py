@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evaluation.evaluator import evaluate
-from evaluation.scores import GatedScores
+from evaluation.gated_scores import GatedScores
 from experiments.results.pool_file import read_pool, write_pool
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import CollaborativeExperts, Cosine, Matcher, MixtureOfExperts

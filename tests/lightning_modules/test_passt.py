@@ -349,7 +349,7 @@ def test_other_sizes_are_named(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"nowhere\.pt: no such checkpoint; download passt-s-f128"):
+    with pytest.raises(ModelError, match=r"nowhere\.pt: no such checkpoint; give github:kkoutini/PaSST/"):
         PaSST(checkpoint=str(tmp_path / "nowhere.pt"), **TINY)
     for name in ("broken.pt", "broken.safetensors"):
         (tmp_path / name).write_bytes(b"<html>not found</html>")

@@ -1,5 +1,6 @@
 """A server on this machine with the habits of those that hold the data sets."""
 
+import hashlib
 import json
 import re
 import threading
@@ -17,6 +18,7 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     listings: dict[str, list[list[dict[str, object]]]] = field(default_factory=dict)  # pages by path
     ranges: bool = True
+    versioned: bool = False  # it gives ETags, and minds If-Range
     break_after: int | None = None  # bytes of the body, after which it hangs up
     breaks: int = 0  # how many times it does
     stall_after: int | None = None  # bytes, after which nothing comes until `go` is set
@@ -53,6 +55,9 @@ def serve() -> Iterator[Server]:
         def send_file(self, data: bytes) -> None:
             found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             begin = int(found[1]) if found and state.ranges else 0
+            tag = f'"{hashlib.md5(data).hexdigest()}"'
+            if state.versioned and self.headers.get("If-Range", tag) != tag:
+                begin = 0
             if begin and begin >= len(data):
                 self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             elif begin:
@@ -62,6 +67,8 @@ def serve() -> Iterator[Server]:
 
         def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
+            if state.versioned and status == 200:
+                self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from common.errors import DataError
-from datamodules.downloads.http import CHUNK, download, read_json
+from common.http import CHUNK, download, read_json
 from tests.support.local_server import Server, serve
 from tests.support.waiting import until
 
@@ -57,7 +57,7 @@ def test_after_a_broken_connection_only_the_rest_is_asked_for(server: Server, tm
 def test_a_broken_connection_is_taken_up_by_itself(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datamodules.downloads.http.PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("common.http.PAUSES", (0.0, 0.0, 0.0))
     server.break_after, server.breaks = 6 * CHUNK, 3
     download(f"{server.url}/a.7z", tmp_path / "a.7z", SHA256)
     assert (tmp_path / "a.7z").read_bytes() == DATA
@@ -103,6 +103,23 @@ def test_without_a_checksum_nothing_is_joined_to_what_was_kept(server: Server, t
     download(f"{server.url}/a.7z", tmp_path / "a.7z")
     assert (tmp_path / "a.7z").read_bytes() == DATA
     assert server.asked == [("/a.7z", None)]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_without_a_checksum_the_rest_of_the_same_version_is_taken(
+    server: Server, tmp_path: Path, changed: bool
+) -> None:
+    path, part = tmp_path / "a.7z", tmp_path / "a.7z.part"
+    server.versioned, server.break_after, server.breaks = True, 10 * CHUNK, 1
+    with pytest.raises(DataError, match="the connection broke"):
+        download(f"{server.url}/a.7z", path)
+    kept = part.stat().st_size
+    if changed:
+        server.files["/a.7z"] = DATA[::-1]
+    download(f"{server.url}/a.7z", path)
+    assert path.read_bytes() == server.files["/a.7z"]
+    assert server.asked[1:] == [("/a.7z", f"bytes={kept}-")]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP, so that a broken download continues where it stopped.
+"""Fetch one file over HTTP, so that a broken download continues where it stopped, in another process too.
 
 requests fetches, urllib3 repeats what an overloaded server refused, hashlib checks. The `.part` file is ours: pooch,
 the usual tool, fetches into a temporary file of random name, deletes it when the connection breaks, leaves it behind
@@ -28,27 +28,32 @@ from rich.progress import (
 from urllib3.util import Retry
 
 from common.errors import DataError
-from datamodules.downloads.file_kinds import Fault, page_fault
+from common.file_kinds import Fault, page_fault
 
 CHUNK = 64 * 1024  # bytes; what a kill loses at most
 TIMEOUT = (10.0, 60.0)  # s, to connect and between two packets
 PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)  # s to wait after a connection broke
 BUSY = (429, 500, 502, 503, 504)  # status codes by which a server asks to come again
+MIRROR = "give another server with --mirror"
 
 
-def download(url: str, path: Path, checksum: str | None = None, fault: Fault = page_fault) -> None:
+def download(
+    url: str, path: Path, checksum: str | None = None, fault: Fault = page_fault, elsewhere: str = MIRROR
+) -> None:
     """Fetch `url` into `path`, which appears only when it is whole and its checksum right.
 
     Until then the bytes are in `path` + `.part`, which survives a broken connection and a kill: the next call asks
-    for the rest (HTTP Range), or starts again if the server ignores that. Without a checksum it always starts again,
-    since halves of two versions could not be told apart. A file that exists and has the right checksum, or for which
-    none is given and no `fault` is found, is left alone.
+    for the rest (HTTP Range), or starts again if the server ignores that. Without a checksum the rest is taken only
+    where the server says, by ETag or date, that the file is still the same (If-Range, RFC 9110, 13.1.5): halves of two
+    versions could not be told apart. A file that exists and has the right checksum, or for which none is given and no
+    `fault` is found, is left alone.
 
     Args:
         url: http or https.
         path: the file; its folder is made.
-        checksum: algorithm and hexadecimal digest, such as `md5:0cc1...` or `sha256:9f86...`.
+        checksum: algorithm and hexadecimal digest, or its beginning, such as `md5:0cc1...` or `sha256:9f86...`.
         fault: what is wrong with a file that has no checksum.
+        elsewhere: what to do where the server does not have the file or cannot be reached, for messages.
 
     Raises:
         DataError: no connection, a refusal by the server, a full disk, another checksum than expected, or another kind
@@ -59,10 +64,11 @@ def download(url: str, path: Path, checksum: str | None = None, fault: Fault = p
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if checksum is None:
+        if checksum is None and not _version_file(part).is_file():
             part.unlink(missing_ok=True)
         _fetch(url, part)
-        if checksum is not None and (found := checksum_of(part, checksum.partition(":")[0])) != checksum:
+        _version_file(part).unlink(missing_ok=True)
+        if checksum is not None and not (found := checksum_of(part, checksum.partition(":")[0])).startswith(checksum):
             part.unlink()
             raise DataError(
                 f"{path}: {url} should have the checksum {checksum}, but came with {found}; it was damaged on its way "
@@ -73,7 +79,7 @@ def download(url: str, path: Path, checksum: str | None = None, fault: Fault = p
             raise DataError(f"{path}: what came from {url} {what}; is that the right server? (nothing was kept)")
         os.replace(part, path)
     except requests.RequestException as error:
-        raise DataError(_explain(error, url, part)) from error
+        raise DataError(_explain(error, url, part, elsewhere)) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}); give another folder") from error
 
@@ -82,7 +88,7 @@ def _is_right(path: Path, checksum: str | None, fault: Fault) -> bool:
     """Whether a file that is there need not be fetched."""
     if checksum is None:
         return fault(path) is None
-    return checksum_of(path, checksum.partition(":")[0]) == checksum
+    return checksum_of(path, checksum.partition(":")[0]).startswith(checksum)
 
 
 def read_json(url: str) -> tuple[Any, str | None]:
@@ -98,7 +104,7 @@ def read_json(url: str) -> tuple[Any, str | None]:
     except (requests.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{url}: the answer is not JSON; is that the right server?") from error
     except requests.RequestException as error:
-        raise DataError(_explain(error, url, None)) from error
+        raise DataError(_explain(error, url, None, MIRROR)) from error
 
 
 def checksum_of(path: Path, algorithm: str) -> str:
@@ -123,15 +129,18 @@ def _fetch_once(url: str, part: Path) -> None:
     """Append what is missing of `part`; all of it where the server sends all."""
     begin = _size(part)
     headers = {"Accept-Encoding": "identity"}  # the file's own bytes: of others no byte range could be asked
+    version = _version_file(part).read_text() if _version_file(part).is_file() else ""
     if begin:
-        headers["Range"] = f"bytes={begin}-"
+        headers |= {"Range": f"bytes={begin}-", **({"If-Range": version} if version else {})}
     with _session() as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         sent = response.headers.get("Content-Range", "")
         if begin and response.status_code == 416 and sent == f"bytes */{begin}":
             return  # nothing is missing
-        other_range = response.status_code == 206 and not sent.startswith(f"bytes {begin}-")
+        other = version and _version_of(response) not in ("", version)
+        other_range = response.status_code == 206 and (other or not sent.startswith(f"bytes {begin}-"))
         if begin and (response.status_code == 416 or other_range):
             part.unlink()  # it is no beginning of this file
+            _version_file(part).unlink(missing_ok=True)
             return _fetch_once(url, part)
         response.raise_for_status()
         if response.status_code != 206:
@@ -140,16 +149,31 @@ def _fetch_once(url: str, part: Path) -> None:
         length = int(said) if said.isascii() and said.isdigit() else None
         _check_disk(part, length or 0)
         total = None if length is None else begin + length
+        if not begin:
+            _version_file(part).unlink(missing_ok=True)
         with (
             part.open("ab" if begin else "wb") as file,
             progress_bar(DownloadColumn(), TransferSpeedColumn()) as progress,
         ):
             task = progress.add_task(part.name.removesuffix(".part"), total=total, completed=begin)
+            if not begin and (version := _version_of(response)):
+                _version_file(part).write_text(version)  # only now that nothing of another version is left
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 progress.update(task, advance=len(chunk))
         if total is not None and _size(part) != total and "Content-Encoding" not in response.headers:
             raise requests.ConnectionError(f"{_size(part)} of {total} bytes came")
+
+
+def _version_file(part: Path) -> Path:
+    """Where it stands of which version of the file `part` is the beginning."""
+    return part.with_name(part.name + ".version")
+
+
+def _version_of(response: requests.Response) -> str:
+    """What If-Range may name: a strong ETag, else a date; empty where the server gives neither."""
+    tag: str = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _session() -> requests.Session:
@@ -181,15 +205,15 @@ def _check_disk(part: Path, length: int) -> None:
         )
 
 
-def _explain(error: requests.RequestException, url: str, part: Path | None) -> str:
+def _explain(error: requests.RequestException, url: str, part: Path | None, elsewhere: str) -> str:
     """One line on what went wrong on the way to `url`."""
     if isinstance(error, requests.HTTPError):
         what = str(error).partition(" for url")[0]  # such as "404 Client Error: Not Found"
-        return f"{url}: the server answers {what}; if the file has moved, give another server with --mirror"
+        return f"{url}: the server answers {what}; if the file has moved, {elsewhere}"
     kept = f"; {_size(part) / 1e6:.1f} MB are kept, run the command again" if part is not None and _size(part) else ""
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "bytes came" in str(error):
         return f"{url}: the connection broke{kept or '; run the command again'}"
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         host = urlsplit(url).netloc
-        return f"{url}: {host} cannot be reached; check the network, or give another server with --mirror{kept}"
-    return f"{url}: cannot be fetched ({error}); give another server with --mirror"
+        return f"{url}: {host} cannot be reached; check the network, or {elsewhere}{kept}"
+    return f"{url}: cannot be fetched ({error}); {elsewhere}"
