@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import logging
 import tempfile
 import threading
@@ -18,16 +17,10 @@ import torch
 from common.errors import DataError, RunError
 from common.text import one_line
 from datamodules.audio import read_info
-from datamodules.base import AudioCaptionDataModule
 from evaluation.ranks import score_blocks
 from evaluation.scores import EmbeddingScores
-from experiments.results.embeddings_file import audio_weights_sha256
-from experiments.results.pool_file import read_pool
-from experiments.results.query_table import read_queries, rows_of
-from experiments.run_folder import RUN_TEST, RunFolder
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.load_run import built
-from retrieval.search_folder import embed_windows, index_folder, windows_of
+from retrieval.search_folder import embed_windows, windows_of
 from retrieval.search_store import Windows, as_tensor
 from retrieval.vector_search import VectorSearch
 
@@ -291,32 +284,6 @@ class SearchIndex:
         return Hit(rank, similarity, found.names[row], found.paths[row], found.seconds[row], start)
 
 
-def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
-    """Recordings in a folder, in windows of the run's data.max_seconds; kept in the run folder, see `index_folder`.
-
-    Raises:
-        DataError: there is no such folder, or no audio in it.
-        RunError: no recording could be embedded, or another process does the same.
-    """
-    settings, parts = (config.get("data") or {}).get("init_args") or {}, config["model"]
-    root = audio.expanduser().resolve()
-    windows, summary = index_folder(
-        folder.search_index(root),
-        root,
-        model,
-        {
-            "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
-            "audio_encoder": json.dumps(parts.get("pair") or parts["audio_encoder"], sort_keys=True),
-        },
-        seconds=settings.get("max_seconds", 30.0),
-        batch_size=settings.get("batch_size", 32),
-        num_workers=settings.get("num_workers", 0),
-        mix=settings.get("mix", "mean"),
-    )
-    print(f"index: {summary}")
-    return recordings_of(windows, audio, folder.search_index(root))
-
-
 def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Recordings:
     """What an index's file holds, as it is searched."""
     counts = windows.table["windows"].to_numpy()
@@ -333,49 +300,6 @@ def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Rec
         window=None if windows.facts["window"] == "None" else float(windows.facts["window"]),
         file=None if file is None else file.with_name(f"{file.stem.replace('.', '_')}.{windows.facts['id']}.faiss"),
     )
-
-
-def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEncoder) -> Recordings:
-    """The recordings that a run was tested on, as its test embedded them, with their files where they are found.
-
-    Raises:
-        RunError: the run was not tested, or with other weights.
-    """
-    path = folder.pool("test")
-    if not path.is_file():
-        raise RunError(f"{folder.path}: was not tested; give a FOLDER of recordings, or {RUN_TEST} first")
-    pool = read_pool(path)
-    with torch.inference_mode():
-        vector = model.embed_text(pool.captions[:1])[0].cpu().flatten()
-    tested = pool.text[0].flatten()
-    # Tests may run in bfloat16.
-    if vector.shape != tested.shape or torch.nn.functional.cosine_similarity(vector, tested, dim=0) < 0.99:
-        raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
-    files: dict[str, Path] = {}
-    seconds: dict[str, float] = {}
-    try:
-        data: AudioCaptionDataModule = built(AudioCaptionDataModule, config.get("data"), subclass=True)
-        for row in data.read_split("test").audio.to_pylist():
-            files[row["name"]] = Path(row["path"]).resolve()
-            seconds[row["name"]] = row["frames"] / row["sample_rate"]
-    except (DataError, RunError) as error:
-        log.warning("%s; so there are names only", one_line(error))
-    names = pool.names
-    source = f"the test of {folder.path}"
-    window = ((config.get("data") or {}).get("init_args") or {}).get("max_seconds", 30.0)
-    found = [*map(files.get, names)], [*map(seconds.get, names)]
-    return Recordings(source, names, *found, pool.audio.numpy(), window=window)
-
-
-def example_queries(folder: RunFolder, count: int) -> list[str]:
-    """Captions of different recordings out of a run's test, at most `count`; none where it was not tested."""
-    try:
-        rows = rows_of(read_queries(folder.queries("test")), "text_to_audio")
-    except RunError:
-        return []
-    first = {row["clip_id"]: row["query"] for row in reversed(rows)}
-    captions = sorted(set(first.values()))
-    return captions[:: -(-len(captions) // count)]
 
 
 def _numbers(windows: Windows) -> Ints:

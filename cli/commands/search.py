@@ -46,7 +46,10 @@ example:
             help="a folder of recordings, then what to listen for, in words; quote each query",
         )
         parser.add_argument(
-            "--run", type=Path, help="folder of a run, or of an experiment with one run (default: the newest in runs/)"
+            "--run",
+            metavar="MODEL",
+            help="folder of a run or of an experiment with one run, a folder that `export` wrote, or a pretrained pair "
+            "by folder or hub name (default: the newest run in runs/)",
         )
         parser.add_argument("--audio", type=Path, metavar="FOLDER", help="another way to give the folder")
         parser.add_argument("--top", type=int, default=10, help="how many recordings to show (default: 10)")
@@ -68,27 +71,19 @@ example:
         import logging
 
         from cli.quiet import quiet
-        from experiments.run_folder import find_run
-        from retrieval.load_run import load_model, read_config
-        from retrieval.search_index import SearchIndex, embedded_folder, example_queries, tested_recordings
+        from retrieval.search_model import open_searched
         from retrieval.search_server import serve
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         quiet()
-        folder = find_run(options.run or newest_run(Path("runs")))
+        name = options.run or str(newest_run(Path("runs")))
         if options.run is None:
-            print(f"model: {folder.path} (--run names another)")
-        config = read_config(folder)
-        model = load_model(folder, config)
-        recordings = (
-            embedded_folder(folder, config, model, audio) if audio else tested_recordings(folder, config, model)
-        )
-        index = SearchIndex(model, recordings)
+            print(f"model: {name} (--run names another)")
+        searched = open_searched(name, audio)
         for query in queries:
-            print_hits(query, index.search(query, options.top))
+            print_hits(query, searched.index.search(query, options.top))
         if options.serve:
-            about = {"model": f"the model of {folder.path}", "captions": example_queries(folder, 5)}
-            serve(index, about, options.top, options.port)
+            serve(searched.index, {"model": searched.model, "captions": searched.captions}, options.top, options.port)
 
 
 def folder_and_queries(audio: Path | None, given: list[str]) -> tuple[Path | None, list[str]]:

@@ -18,7 +18,7 @@ from evaluation.evaluator import evaluate
 from experiments.results.pool_file import read_pool, write_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder, find_run
-from retrieval.search_index import example_queries
+from retrieval.search_model import example_queries
 from retrieval.search_store import read_windows
 from tests.support.corpus import CLIPS
 from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
