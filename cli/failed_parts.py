@@ -30,7 +30,7 @@ jsonargparse.add_instantiator(_noting, object)  # after those of a parser
 
 
 def unresolved(error: BaseException) -> str:
-    """What OmegaConf says of a `${...}` in a setting, in a line.
+    r"""What OmegaConf says of a `${...}` in a setting, in a line.
 
     >>> unresolved(ValueError("KeyError raised: \"Environment variable 'A' not found\" full_key: data.root"))
     'data.root: the environment variable A is not set; set it, or give the setting a value'

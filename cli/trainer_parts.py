@@ -15,8 +15,8 @@ from torch import Tensor
 from cli.callback_checks import as_list
 from cli.run_setup import CODE
 from common.errors import RunError
+from experiments.callbacks.against_baseline import BaselineTest
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO
-from experiments.callbacks.baseline_test import BaselineTest
 from experiments.callbacks.checkpoints import RunCheckpoint
 from experiments.callbacks.embedding_writer import EmbeddingWriter
 from experiments.callbacks.pictures import Pictures

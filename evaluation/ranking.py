@@ -90,6 +90,7 @@ def retrieval_metrics(
 
     Arguments and errors are those of `evaluation.ranks.count_ranks`.
 
+    >>> import torch
     >>> from evaluation.scores import EmbeddingScores
     >>> scores = EmbeddingScores(torch.eye(4)[[0, 1, 1, 3]], torch.eye(4)[:3])  # of four captions and three clips
     >>> summary = retrieval_metrics(scores, np.arange(4), np.array([0, 1, 2, 2])).summary()

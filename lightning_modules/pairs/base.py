@@ -34,7 +34,7 @@ class Pair:
     tau: float | None = None
     trained_on: tuple[str, ...] = ()
 
-    def __init__(self, name: str, trained_on: Sequence[str] | None) -> None:
+    def __init__(self, name: str, trained_on: Sequence[str] | None = None) -> None:
         self.name = name
         self.trained_on = training_data_of(name) if trained_on is None else tuple(trained_on)
         self.matcher = Projected()

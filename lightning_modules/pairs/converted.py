@@ -166,8 +166,8 @@ class ConvertedPair(Pair):
     code takes a crop at random (MS-CLAP) or overlapping crops (WavCaps).
 
     Args:
-        checkpoint: the file; null for random weights.
         version: which it is.
+        checkpoint: the file; null for random weights.
         text_model: of the tokenizer and the text tower's config: hub name, local folder; default: as published.
         audio_config: other sizes of the audio tower, for tests: those of `ClapAudioConfig`, or `width` of Cnn14.
         embedding_dim: of the shared space.
@@ -181,8 +181,8 @@ class ConvertedPair(Pair):
 
     def __init__(
         self,
-        checkpoint: str | None,
         version: Version,
+        checkpoint: str | None = None,
         text_model: str | None = None,
         audio_config: dict[str, Any] | None = None,
         embedding_dim: int = 1024,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.errors import RunError
-from experiments.callbacks.baseline_test import BaselineTest
+from experiments.callbacks.against_baseline import BaselineTest
 from experiments.callbacks.result_writer import RunWriter
 from experiments.comparison.baseline import read_baseline
 from experiments.comparison.paired_tests import compare_pair

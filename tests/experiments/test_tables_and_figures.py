@@ -71,4 +71,4 @@ def test_the_figure_shows_the_curve_and_five_queries(
 def test_the_progress_bar_shows_three_figures_by_short_names(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"v_num": 3, "train/loss": 0.5, "train/tau": 0.1, "val/text_to_audio/mAP@10": 0.25}
     monkeypatch.setattr(RichProgressBar, "get_metrics", lambda *_: dict(known))
-    assert ProgressBar().get_metrics(None, None) == {"loss": 0.5, "val mAP@10": 0.25}  # type: ignore[arg-type]
+    assert ProgressBar().get_metrics(None, None) == {"loss": 0.5, "mAP@10": 0.25}  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ def test_a_published_file_gives_what_its_modules_give(version: Any, tmp_path: Pa
     state = {name: value for pair in zip(names, states, strict=True) for name, value in prefixed(*pair).items()}
     torch.save({"epoch": 3, "model": state | scale}, tmp_path / "file.pt")
 
-    pair = ConvertedPair(str(tmp_path / "file.pt"), version, str(tmp_path), sizes, DIM)
+    pair = ConvertedPair(version, str(tmp_path / "file.pt"), str(tmp_path), sizes, DIM)
     pair.audio.eval()
     pair.text.eval()
     clips = 0.1 * torch.randn(2, rate * seconds)
@@ -133,6 +133,6 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path) -> None:
     text_tower(tmp_path, gpt=False)
     torch.save({"model": {"audio_encoder.base.bn0.weight": torch.ones(64)}}, tmp_path / "file.pt")
     with pytest.raises(ModelError, match=r"is no checkpoint of msclap 2022 .* check version and file"):
-        ConvertedPair(str(tmp_path / "file.pt"), "msclap 2022", str(tmp_path), {"width": 2})
+        ConvertedPair("msclap 2022", str(tmp_path / "file.pt"), str(tmp_path), {"width": 2})
     with pytest.raises(ModelError, match="version is 'msclap'"):
-        ConvertedPair(None, "msclap", str(tmp_path))  # type: ignore[arg-type]
+        ConvertedPair("msclap", None, str(tmp_path))  # type: ignore[arg-type]
