@@ -9,7 +9,7 @@ import yaml
 
 from common.errors import DataError
 from common.text import nearest_name, one_line
-from datamodules.csv_files import read_csv
+from datamodules.csv_files import read_csv, read_text
 
 Row = tuple[str, dict[str, Any]]
 """Where a row stands, for messages ("FILE, line 3"), and its cells."""
@@ -32,7 +32,7 @@ def read_rows(path: Path, columns: Sequence[str], rows: str | None, how_to_get: 
         ".csv": lambda: [
             (f"{path}, line {line}", row) for line, row in read_csv(path, columns, "utf-8-sig", how_to_get)
         ],
-        ".jsonl": lambda: list(_read_lines(path, _read_text(path, how_to_get))),
+        ".jsonl": lambda: list(_read_lines(path, read_text(path, how_to_get))),
         ".json": lambda: _listed(path, _parsed(path, "JSON", json.loads, how_to_get), rows),
         ".yaml": lambda: _listed(path, _parsed(path, "YAML", _load_yaml, how_to_get), rows),
     }
@@ -75,19 +75,8 @@ def cells(row: Row, column: str) -> list[str]:
     return [text for value in values if value is not None and (text := str(value).strip())]
 
 
-def _read_text(path: Path, how_to_get: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; {how_to_get}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not in UTF-8 ({error}); save it in that encoding") from error
-
-
 def _parsed(path: Path, kind: str, parse: Callable[[str], Any], how_to_get: str) -> Any:
-    text = _read_text(path, how_to_get)
+    text = read_text(path, how_to_get)
     try:
         return parse(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:

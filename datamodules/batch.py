@@ -77,10 +77,7 @@ class Example:
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Join examples: waveforms are zero-padded to the longest, their lengths kept."""
-    lengths = torch.tensor([len(example.waveform) for example in examples])  # (A,)
-    waveforms = torch.zeros(len(examples), int(lengths.max()))  # (A, T)
-    for row, example in zip(waveforms, examples, strict=True):
-        row[: len(example.waveform)] = torch.from_numpy(example.waveform)
+    waveforms, lengths = padded([example.waveform for example in examples])
     counts = torch.tensor([len(example.captions) for example in examples])
     return Batch(
         waveforms=waveforms,
@@ -90,13 +87,16 @@ def collate(examples: Sequence[Example]) -> Batch:
         captions=[caption for example in examples for caption in example.captions],
         caption_ids=torch.tensor([i for example in examples for i in example.caption_ids], dtype=torch.int64),
         caption_audio=torch.repeat_interleave(torch.arange(len(examples)), counts),
-        experts={name: _frames([example.experts[name] for example in examples]) for name in examples[0].experts},
+        experts={
+            name: Frames(*padded([example.experts[name] for example in examples])) for name in examples[0].experts
+        },
     )
 
 
-def _frames(rows: Sequence[npt.NDArray[np.float32]]) -> Frames:
+def padded(rows: Sequence[npt.NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Waveforms (T,) or frames (T, D) in one tensor (A, T, ...), with zeros to the longest, and their lengths (A,)."""
     lengths = torch.tensor([len(row) for row in rows])  # (A,)
-    values = torch.zeros(len(rows), int(lengths.max()), rows[0].shape[1])  # (A, T, D)
-    for padded, row in zip(values, rows, strict=True):
-        padded[: len(row)] = torch.from_numpy(row)
-    return Frames(values, lengths)
+    values = torch.zeros(len(rows), int(lengths.max()), *rows[0].shape[1:])  # (A, T, ...)
+    for whole, row in zip(values, rows, strict=True):
+        whole[: len(row)] = torch.from_numpy(row)
+    return values, lengths

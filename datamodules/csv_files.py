@@ -9,6 +9,25 @@ from common.errors import DataError
 from datamodules.csv_faults import header_hint, separator_hint, swallowed_row, utf_16
 
 
+def read_text(path: Path, how_to_get: str, encoding: str = "utf-8-sig") -> str:
+    """The text of an annotation file.
+
+    Raises:
+        DataError: no such file (the message says `how_to_get` it), it cannot be read, or is in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+        if utf_16(content):
+            raise DataError(f"{path}: is in UTF-16, as some spreadsheets save text; save it as UTF-8")
+        return content.decode(encoding)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {how_to_get}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
+
+
 def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str) -> list[tuple[int, dict[str, str]]]:
     """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
 
@@ -16,17 +35,7 @@ def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str)
         DataError: no such file, another encoding or separator, a column that is missing or there twice, a quote that
             is never closed or takes in other rows, a last row that is cut off, or a row with more cells than columns.
     """
-    try:
-        content = path.read_bytes()
-        if utf_16(content):
-            raise DataError(f"{path}: is in UTF-16, as some spreadsheets save text; save it as UTF-8")
-        text = content.decode(encoding)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; {how_to_get}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
+    text = read_text(path, how_to_get, encoding)
     rows = _rows(path, text)
     header = rows[0][2] if rows else []
     if absent := [column for column in columns if column not in header]:

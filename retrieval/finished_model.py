@@ -1,6 +1,6 @@
 """A finished model for use in other programs: embeddings of recordings and texts, similarities, search."""
 
-import logging
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,14 +13,14 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from common.cache_dir import default_cache_dir
 from common.errors import DataError, ModelError, RunError
 from datamodules.audio import cut_to_length, read_audio, read_info
-from datamodules.audio_folder import audio_by_path
-from evaluation.ranks import best_items
+from datamodules.batch import padded
+from experiments.results.embeddings_file import audio_weights_sha256
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.search_index import Hit
-
-log = logging.getLogger(__name__)
+from retrieval.search_folder import index_folder
+from retrieval.search_index import Hit, SearchIndex, recordings_of
 
 Samples = npt.NDArray[np.float32]
 Recording = str | PathLike[str] | npt.NDArray[Any] | Tensor
@@ -35,19 +35,24 @@ class FinishedModel:
         model: the dual encoder.
         max_seconds: recordings are cropped to this length, from their beginning; None takes them whole.
         device: where it runs; default: a GPU where there is one.
+        window: length in s of the windows in which longer recordings are searched; default: `max_seconds`.
 
     Attributes:
         sample_rate: in Hz; recordings of other rates are resampled.
     """
 
     def __init__(
-        self, model: DualEncoder, max_seconds: float | None = None, device: str | torch.device | None = None
+        self,
+        model: DualEncoder,
+        max_seconds: float | None = None,
+        device: str | torch.device | None = None,
+        window: float | None = None,
     ) -> None:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(chosen).eval()
         self.max_seconds = max_seconds
         self.sample_rate = model.sample_rate
-        self._folders: dict[Path, tuple[list[tuple[Any, ...]], Vectors, list[str], list[float]]] = {}
+        self.window = max_seconds if window is None else window
 
     @property
     def device(self) -> torch.device:
@@ -164,59 +169,34 @@ class FinishedModel:
             scores = self.model.matcher.scores(left, right).cpu()
         return scores if isinstance(text, Tensor) else scores.numpy()
 
-    def search(self, text: str, folder: str | PathLike[str], top: int = 10, batch_size: int = 16) -> list[Hit]:
-        """The `top` recordings in a folder, at any depth, that fit a text best.
-
-        The folder is embedded at its first search, and again where its files have changed. Files that cannot be read
-        are left out with a warning.
+    def search(self, text: str, folder: str | PathLike[str], top: int = 10) -> list[Hit]:
+        """The `top` recordings in a folder, at any depth, that fit a text best; what is new in it is embedded first.
 
         Raises:
-            DataError: the text is empty, there is no such folder, or no audio in it.
+            UserError: as `index_of`; or the text is empty.
         """
-        query = self.encode_text(text, output="torch")
-        root = Path(folder).expanduser().resolve()
-        vectors, names, seconds = self._embedded(root, batch_size)
-        items, values = best_items(self.model.matcher.pool_scores(query, vectors), top)
-        return [
-            Hit(rank, value, names[item], root / names[item], seconds[item])
-            for rank, (item, value) in enumerate(zip(items[0].tolist(), values[0].tolist(), strict=True), 1)
-        ]
+        return self.index_of(folder)[0].search(text, top)
 
-    def _embedded(self, root: Path, batch_size: int) -> tuple[Tensor, list[str], list[float]]:
-        if not root.is_dir():
-            raise DataError(f"{root}: no such folder; give the folder of your recordings")
-        files = audio_by_path(root)
-        state = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files.items()]
-        if root not in self._folders or self._folders[root][0] != state:
-            names, seconds = [], []
-            for name, path in files.items():
-                try:
-                    info = read_info(path)
-                except DataError as error:
-                    log.warning("left out: %s", error)
-                    continue
-                names.append(name)
-                seconds.append(info.frames / info.sample_rate)
-            if not names:
-                raise DataError(f"{root}: no audio file that can be read in it or below; check the path")
-            vectors = self.encode_audio([files[name] for name in names], batch_size=batch_size, output="torch")
-            self._folders[root] = state, vectors, names, seconds
-        _, kept, names, seconds = self._folders[root]
-        assert isinstance(kept, Tensor)
-        return kept, names, seconds
+    def index_of(self, folder: str | PathLike[str]) -> tuple[SearchIndex, str]:
+        """A folder's recordings, in windows, ready to be searched, and what the index holds in words.
+
+        It is kept in the cache folder, see `index_folder`; files that cannot be read are left out with a warning.
+
+        Raises:
+            DataError: there is no such folder, or no audio in it.
+            RunError: no recording could be embedded, or another process makes the same index.
+        """
+        root = Path(folder).expanduser().resolve()
+        sha256 = audio_weights_sha256(self.model.state_dict())
+        key = hashlib.sha256(f"{root} {sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        file = default_cache_dir() / "search" / f"{key}.arrow"
+        facts = {"audio_weights_sha256": sha256, "audio_encoder": type(self.model.audio_encoder).__name__}
+        windows, summary = index_folder(file, root, self.model, facts, seconds=self.window)
+        return SearchIndex(self.model, recordings_of(windows, root, file)), summary
 
     def _embed(self, waveforms: list[Samples]) -> Tensor:
-        padded, lengths = self.padded(waveforms)
-        return self.model.embed_audio(padded.to(self.device), lengths.to(self.device)).cpu()
-
-    @staticmethod
-    def padded(waveforms: list[Samples]) -> tuple[Tensor, Tensor]:
-        """Waveforms (A, T) float32, padded with zeros, and their lengths (A,) int64."""
-        lengths = torch.tensor([len(waveform) for waveform in waveforms])  # (A,)
-        padded = torch.zeros(len(waveforms), int(lengths.max()))  # (A, T)
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = torch.from_numpy(waveform)
-        return padded, lengths
+        values, lengths = padded(waveforms)
+        return self.model.embed_audio(values.to(self.device), lengths.to(self.device)).cpu()
 
     def samples(self, recording: Recording, sample_rate: int | None) -> Samples:
         """A recording (T,) float32 at the model's rate, cropped as the model wants it; raises as `encode_audio`."""

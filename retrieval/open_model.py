@@ -20,6 +20,7 @@ from retrieval.load_run import load_model, read_config
 
 PAIRS: dict[str, Any] = {"clap": ClapPair, "pe_audio": PeAudioPair}
 """By transformers' model type."""
+PAIR_WINDOW = 10.0  # s, in which long recordings are searched: what most pairs were trained on
 
 
 def load_run(name: str | PathLike[str], device: str | torch.device | None = None) -> FinishedModel:
@@ -49,7 +50,7 @@ def load_run(name: str | PathLike[str], device: str | torch.device | None = None
         folder = find_run(path)
         config = read_config(folder)
         return FinishedModel(load_model(folder, config), max_seconds_of(config), device)
-    return FinishedModel(model_of_pair(pair_named(fspath(name))), None, device)
+    return FinishedModel(model_of_pair(pair_named(fspath(name))), None, device, PAIR_WINDOW)
 
 
 def max_seconds_of(config: dict[str, Any]) -> float | None:

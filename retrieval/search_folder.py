@@ -112,7 +112,12 @@ def embed_windows(
             continue
         batch = collate(readable)
         with torch.inference_mode():
-            vectors = model.embed_audio(batch.waveforms, batch.lengths).float().cpu().numpy()
+            vectors = (
+                model.embed_audio(batch.waveforms.to(model.device), batch.lengths.to(model.device))
+                .float()
+                .cpu()
+                .numpy()
+            )
         finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
         for name in {name for name, kept in zip(batch.names, finite, strict=True) if not kept}:
             log.warning("left out: the model gives NaN for '%s'; listen to it, or look at its samples", name)

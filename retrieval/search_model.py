@@ -1,6 +1,5 @@
 """What `audio-relevance search` searches, and with which model: a run, an exported folder or a pretrained pair."""
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any
 
 import torch
 
-from common.cache_dir import default_cache_dir
 from common.errors import DataError, RunError
 from common.pretrained import PACKAGE
 from common.text import one_line
@@ -26,8 +24,6 @@ from retrieval.search_folder import index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
 log = logging.getLogger(__name__)
-
-PAIR_WINDOW = 10.0  # s, of pretrained pairs: what most of them were trained on
 
 
 @dataclass
@@ -58,15 +54,9 @@ def open_searched(name: str, audio: Path | None) -> Searched:
         return Searched(SearchIndex(model, found), f"the model of {folder.path}", example_queries(folder, 5))
     if audio is None:
         raise RunError(f"{name}: no run, so there is no test of it to search; give a FOLDER of recordings")
-    finished = load_run(name, "cpu")
-    root = audio.expanduser().resolve()
-    key = hashlib.sha256(f"{root} {name}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    facts = {"audio_weights_sha256": audio_weights_sha256(finished.model.state_dict()), "audio_encoder": name}
-    window = finished.max_seconds if is_exported(path) else PAIR_WINDOW
-    file = default_cache_dir() / "search" / f"{key}.arrow"
-    windows, summary = index_folder(file, root, finished.model, facts, seconds=window)
+    index, summary = load_run(name, "cpu").index_of(audio)
     print(f"index: {summary}")
-    return Searched(SearchIndex(finished.model, recordings_of(windows, audio, file)), name, [])
+    return Searched(index, name, [])
 
 
 def _is_pair(name: str, path: Path) -> bool:

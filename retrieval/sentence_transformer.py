@@ -11,6 +11,7 @@ from sentence_transformers.base.modules.input_module import InputModule
 from sentence_transformers.util import load_dir_path
 from torch import Tensor
 
+from datamodules.batch import padded
 from retrieval.exported import load_exported
 from retrieval.finished_model import FinishedModel
 
@@ -43,7 +44,7 @@ class AudioRelevance(InputModule):
         """A batch of texts or of recordings (files, arrays at the model's rate, `{"array", "sampling_rate"}`)."""
         if infer_batch_modality(list(inputs), supported_modalities=self.modalities) != "audio":
             return {"captions": [(prompt or "") + text for text in inputs]}
-        waveforms, lengths = self.finished.padded([self._samples(each) for each in inputs])
+        waveforms, lengths = padded([self._samples(each) for each in inputs])
         return {"waveforms": waveforms, "lengths": lengths}
 
     def _samples(self, recording: Any) -> Any:

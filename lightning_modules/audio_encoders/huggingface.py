@@ -273,7 +273,7 @@ def _load_extractor(name: str, hub: dict[str, Any], config: PreTrainedConfig | N
 
 
 def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.Module:
-    """The audio tower with its weights, in float32; a tower whose weights the files lack is refused."""
+    """The audio tower with its weights, in float32; a tower whose weights are not in the files is refused."""
     model, info = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True, **hub)
     tower = _audio_tower(model)
     used = {id(parameter) for parameter in tower.parameters()}
@@ -281,8 +281,8 @@ def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.
     missing = [key for key in missing if id(model.get_parameter(key)) in used]
     if missing:
         raise ModelError(
-            f"audio encoder: the weights of '{name}' lack {len(missing)} tensors of its audio model ({missing[0]}, "
-            "...); give the whole model as its authors published it, or set random_init: true"
+            f"audio encoder: the weights of '{name}' are missing {len(missing)} tensors of its audio model "
+            f"({missing[0]}, ...); give the whole model as its authors published it, or set random_init: true"
         )
     return tower
 

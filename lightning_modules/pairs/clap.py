@@ -1,6 +1,5 @@
 """LAION-CLAP: both towers of transformers' `ClapModel`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +11,8 @@ from common.errors import ModelError
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.decibel_mels import DecibelMels, Padding, fill_up, mels_of
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
-from lightning_modules.pairs.base import Pair, TokenizedText, freeze_unused
-from lightning_modules.pairs.loading import load_whole
-from lightning_modules.training.lora import LoRA
+from lightning_modules.pairs.base import TokenizedText
+from lightning_modules.pairs.hub_pair import HubPair
 
 
 class WindowedAudio(AudioEncoder):
@@ -80,7 +78,7 @@ class ClapText(TokenizedText):
         return F.normalize(self.projection(pooled), dim=1)
 
 
-class ClapPair(Pair):
+class ClapPair(HubPair):
     """LAION-CLAP by hub name or local folder, such as "laion/clap-htsat-unfused".
 
     Its embeddings are those of `ClapModel.get_audio_features` and `get_text_features`. A recording longer than a
@@ -88,58 +86,32 @@ class ClapPair(Pair):
     text to audio.
 
     Args:
-        name: hub name, local folder, or `package:NAME/FOLDER`.
         window_seconds: length of a window; default: what the checkpoint hears at once.
-        max_tokens: longer captions are cut.
-        trained_audio_layers: how many of the audio tower's last stages are trained, with its projection; null trains
-            all, 0 the projection alone.
-        trained_text_layers: the same of the text tower's layers.
-        lora: train low-rank adapters and projections in place of the towers' own weights.
-        random_init: random weights; a folder without weights is enough.
-        trained_on: data sets and sources ("clotho train", "freesound") of its training; known for published names.
-        revision: of a hub model.
+        name, **kwargs: as of `HubPair`.
 
     Raises:
-        ModelError: the checkpoint cannot be found or loaded, or does not go with the other arguments.
+        ModelError: as of `HubPair`.
 
     Source: Wu et al. 2023, "Large-scale contrastive language-audio pretraining with feature fusion and
     keyword-to-caption augmentation".
     """
 
-    def __init__(
-        self,
-        name: str,
-        window_seconds: float | None = None,
-        max_tokens: int = 77,
-        trained_audio_layers: int | None = None,
-        trained_text_layers: int | None = None,
-        lora: LoRA | None = None,
-        random_init: bool = False,
-        trained_on: Sequence[str] | None = None,
-        revision: str | None = None,
-    ) -> None:
-        super().__init__(name, trained_on)
-        self.source = load_whole(ClapModel, name, revision, random_init)
+    kind = ClapModel
+
+    def __init__(self, name: str, window_seconds: float | None = None, **kwargs: Any) -> None:
+        self.window_seconds = window_seconds
+        super().__init__(name, **kwargs)
+
+    def make_towers(self, max_tokens: int) -> None:
+        """CLAP's towers, and its temperature."""
         whole, tokenizer, extractor = self.source
         longest = int(extractor.nb_max_samples)
-        window = longest if window_seconds is None else round(window_seconds * extractor.sampling_rate)
+        seconds = self.window_seconds
+        window = longest if seconds is None else round(seconds * extractor.sampling_rate)
         if not 0 < window <= longest:
             raise ModelError(
-                f"model.pair: window_seconds is {window_seconds}: '{name}' takes more than 0 and at most "
+                f"model.pair: window_seconds is {seconds}: '{self.name}' takes more than 0 and at most "
                 f"{longest / extractor.sampling_rate:g} s; leave it out for the default"
             )
-        audio, text = ClapAudio(whole, extractor, window), ClapText(whole, tokenizer, max_tokens)
-        self.audio, self.text = audio, text
+        self.audio, self.text = ClapAudio(whole, extractor, window), ClapText(whole, tokenizer, max_tokens)
         self.tau = 1 / whole.logit_scale_t.exp().item()
-        choose_trained(self, (trained_audio_layers, trained_text_layers), lora, whole.config)
-
-
-def choose_trained(pair: Pair, layers: tuple[int | None, int | None], lora: LoRA | None, config: Any) -> None:
-    """Freeze what is not to be trained of both towers; projections always are."""
-    example = torch.zeros(1, pair.audio.sample_rate), torch.tensor([pair.audio.sample_rate])
-    audio: Any = pair.audio
-    text: Any = pair.text
-    audio.choose_trained(audio.model, config.audio_config.num_hidden_layers, layers[0], lora, lambda: audio(*example))
-    text.choose_trained(text.model, config.text_config.num_hidden_layers, layers[1], lora, lambda: text(["a"]))
-    freeze_unused(audio, example)
-    freeze_unused(text, (["a dog barks"],))

@@ -59,7 +59,7 @@ def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) ->
     parameters = dict(model.named_parameters())
     if missing := sorted(key for key in report["missing_keys"] if key in parameters):
         raise ModelError(
-            f"model.pair: the weights of '{name}' lack {len(missing)} tensors of its model (e.g. {missing[0]}); give "
-            "the model as its authors published it"
+            f"model.pair: the weights of '{name}' are missing {len(missing)} tensors of its model (e.g. {missing[0]}); "
+            "give the model as its authors published it"
         )
     return Loaded(model, tokenizer, extractor)

@@ -1,6 +1,5 @@
 """PE-Audio (Perception Encoder): both towers of transformers' `PeAudioModel`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,10 +12,8 @@ from lightning_modules.architectures import in_groups
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.windows import average_windows, cut_windows
 from lightning_modules.matchers import Projected
-from lightning_modules.pairs.base import Pair, TokenizedText
-from lightning_modules.pairs.clap import choose_trained
-from lightning_modules.pairs.loading import load_whole
-from lightning_modules.training.lora import LoRA
+from lightning_modules.pairs.base import TokenizedText
+from lightning_modules.pairs.hub_pair import HubPair
 
 
 def reflect_to(waveforms: Tensor, samples: int, size: int) -> Tensor:
@@ -70,47 +67,32 @@ class PeText(TokenizedText):
         return output
 
 
-class PeAudioPair(Pair):
+class PeAudioPair(HubPair):
     """PE-Audio by hub name or local folder, such as "facebook/pe-av-large".
 
     Its embeddings are those of `PeAudioModel.get_audio_embeds` and `get_text_audio_embeds`, compared by their product,
     as the model's `forward` does. The codec in front of the audio tower is never trained.
 
     Args:
-        name: hub name, local folder, or `package:NAME/FOLDER`.
         window_seconds: recordings longer than this are cut into windows, whose vectors are averaged.
-        max_tokens: longer captions are cut.
-        trained_audio_layers: how many of the audio tower's last layers are trained, with its head; null trains all, 0
-            the head alone.
-        trained_text_layers: the same of the text tower.
-        lora: train low-rank adapters and heads in place of the towers' own weights.
-        random_init: random weights; a folder without weights is enough.
-        trained_on: data sets and sources ("audioset") of its training; known for published names.
-        revision: of a hub model.
+        name, **kwargs: as of `HubPair`.
 
     Raises:
-        ModelError: the checkpoint cannot be found or loaded, or does not go with the other arguments.
+        ModelError: as of `HubPair`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        window_seconds: float = 30.0,
-        max_tokens: int = 77,
-        trained_audio_layers: int | None = None,
-        trained_text_layers: int | None = None,
-        lora: LoRA | None = None,
-        random_init: bool = False,
-        trained_on: Sequence[str] | None = None,
-        revision: str | None = None,
-    ) -> None:
-        super().__init__(name, trained_on)
+    kind = PeAudioModel
+
+    def __init__(self, name: str, window_seconds: float = 30.0, **kwargs: Any) -> None:
         check_numbers(ModelError, "model.pair", 0.1, window_seconds=window_seconds)
-        self.source = load_whole(PeAudioModel, name, revision, random_init)
+        self.window_seconds = window_seconds
+        super().__init__(name, **kwargs)
+
+    def make_towers(self, max_tokens: int) -> None:
+        """PE-Audio's towers, its scale, and a product of vectors that are not normalised."""
         whole, tokenizer, extractor = self.source
-        audio = PeAudio(whole, extractor, round(window_seconds * extractor.sampling_rate))
-        self.audio, self.text = audio, PeText(whole, tokenizer, max_tokens)
+        self.audio = PeAudio(whole, extractor, round(self.window_seconds * extractor.sampling_rate))
+        self.text = PeText(whole, tokenizer, max_tokens)
         self.matcher = Projected(normalise=False)
         scale = whole.text_audio_logit_scale.item()
         self.tau = 1 / scale if scale > 0 else None
-        choose_trained(self, (trained_audio_layers, trained_text_layers), lora, whole.config)

@@ -110,8 +110,8 @@ class HuggingFaceText(TextEncoder):
             ) from error
         if missing:
             raise ModelError(
-                f"text encoder: the weights of '{model}' lack {len(missing)} tensors of its model (e.g. {missing[0]}); "
-                "give the model as its authors published it"
+                f"text encoder: the weights of '{model}' are missing {len(missing)} tensors of its model "
+                f"(e.g. {missing[0]}); give the model as its authors published it"
             )
         if self.tokenizer.pad_token is None and self.tokenizer.eos_token is not None:
             self.tokenizer.pad_token = self.tokenizer.eos_token  # of models that only ever saw one text at a time

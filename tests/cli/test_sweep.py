@@ -19,16 +19,8 @@ from experiments.sweeps.results import rows_of_trials
 from experiments.sweeps.run_trial import run_trial
 from experiments.sweeps.sweep_file import read_sweep, sweep_of
 from experiments.sweeps.trials import Trials
-from tests.support.sweeps import CONTENT, STUB, open_trials, write_sweep
+from tests.support.sweeps import CONTENT, open_trials, write_sweep
 from tests.support.waiting import until
-
-
-@pytest.fixture
-def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, with a program that stands for train.py."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "stub.py").write_text(STUB)
-    return tmp_path
 
 
 @pytest.mark.slow

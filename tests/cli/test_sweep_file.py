@@ -16,15 +16,7 @@ from cli.sweep_checks import check_trials
 from common.errors import RunError
 from experiments.sweeps.results import over_seeds, rows_of_trials
 from experiments.sweeps.sweep_file import read_sweep, sweep_of
-from tests.support.sweeps import COMMAND, CONTENT, FILES, NAMED, STUB, open_trials, with_, write_sweep
-
-
-@pytest.fixture
-def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, with a program that stands for train.py."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "stub.py").write_text(STUB)
-    return tmp_path
+from tests.support.sweeps import COMMAND, CONTENT, FILES, NAMED, open_trials, with_, write_sweep
 
 
 @pytest.mark.slow

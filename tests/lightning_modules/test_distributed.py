@@ -1,6 +1,6 @@
 """Two gloo processes with a half of the batch each against one process with the whole of it.
 
-That one process is right by itself is tested in test_dual_encoder.py, against loops in float64.
+That one process is right by itself is tested in test_training.py, against loops in float64.
 """
 
 from collections.abc import Callable

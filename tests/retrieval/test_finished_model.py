@@ -26,7 +26,8 @@ def audio(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model(run: Path) -> FinishedModel:
+def model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinishedModel:
+    monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path / "cache"))  # an index of what is searched
     return load_run(run, "cpu")
 
 
@@ -72,6 +73,8 @@ def test_search_ranks_a_folder_and_follows_its_changes(model: FinishedModel, aud
     (audio / NAMES[0]).unlink()
     (audio / "text.mp3").write_text("no audio")
     assert NAMES[0] not in [hit.name for hit in model.search("loud dog", audio, top=100)]
+    with pytest.raises(RunError, match="the query is empty"):
+        model.search(" ", audio)
 
 
 def test_a_pair_and_an_exported_folder_are_opened_by_name(tmp_path: Path) -> None:
