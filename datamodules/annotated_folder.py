@@ -54,7 +54,7 @@ class AnnotatedFolder(AnnotatedDataModule):
     """Recordings and captions in any layout that a table of rows can say: csv, json, jsonl or yaml.
 
     Rows that name the same recording are its captions. Its audio is `root/audio/NAME`, or the one file at any depth
-    below that is called so, with any audio ending. docs/data.md shows six public corpora.
+    below that is called so, with any audio ending. docs/annotated_folder.md shows six public corpora.
 
     Args:
         root: the folder of annotation files and audio.

@@ -21,7 +21,7 @@ from datamodules.audio import AudioInfo, read_audio, read_info
 from datamodules.audio_folder import AUDIO_ENDINGS, audio_by_path
 from datamodules.batch import Example, collate
 from datamodules.mono import Mix
-from experiments.results.embeddings_file import Stamp, stamp_of
+from experiments.results.embeddings_file import Stamp, finite_rows, stamp_of
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.search_store import (
     Windows,
@@ -112,15 +112,9 @@ def embed_windows(
             continue
         batch = collate(readable)
         with torch.inference_mode():
-            vectors = (
-                model.embed_audio(batch.waveforms.to(model.device), batch.lengths.to(model.device))
-                .float()
-                .cpu()
-                .numpy()
-            )
-        finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
-        for name in {name for name, kept in zip(batch.names, finite, strict=True) if not kept}:
-            log.warning("left out: the model gives NaN for '%s'; listen to it, or look at its samples", name)
+            embedded = model.embed_audio(batch.waveforms.to(model.device), batch.lengths.to(model.device))
+        vectors = embedded.float().cpu().numpy()
+        finite = finite_rows(batch.names, vectors)
         if finite.any():
             yield batch.audio_ids.numpy()[finite].tolist(), vectors[finite]
 

@@ -1,6 +1,5 @@
 """The callback that keeps what `predict` embeds: part by part, so that a killed run continues where it was."""
 
-import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,14 +17,13 @@ from experiments.results.embeddings_file import (
     Stamp,
     check_nothing_lost,
     embedding_table,
+    finite_rows,
     merge_parts,
     parts_folder,
     stamp_of,
     still_valid,
     write_embeddings,
 )
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds to wait for another process that writes the same file."""
@@ -108,9 +106,7 @@ class EmbeddingWriter(L.Callback):
         """Take what `predict_step` gave."""
         if outputs:
             vectors = outputs["embeddings"].float().cpu().numpy()
-            finite = np.isfinite(vectors).all(axis=1)
-            for name in np.array(outputs["names"], dtype=object)[~finite]:
-                log.warning("left out: the model gives NaN for '%s'; listen to it, or look at its samples", name)
+            finite = finite_rows(outputs["names"], vectors)
             self._names += [name for name, kept in zip(outputs["names"], finite, strict=True) if kept]
             if finite.any():
                 self._vectors.append(vectors[finite])

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from common.text import one_line
+
 log = logging.getLogger(__name__)
 
 
@@ -13,4 +15,4 @@ def harmless(what: str, where: str = "Weights & Biases") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.warning("%s: no %s (%s: %s)", where, what, type(error).__name__, " ".join(str(error).split()))
+        log.warning("%s: no %s (%s: %s)", where, what, type(error).__name__, one_line(error))

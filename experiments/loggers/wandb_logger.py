@@ -8,6 +8,7 @@ from typing import Any
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 
+from common.text import cause_of
 from experiments.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class RunLogger(WandbLogger):
                 raise
             log.warning(
                 "Weights & Biases cannot be used (%s); the run is written offline (WANDB_MODE=offline asks for that)",
-                " ".join(str(error).split()),
+                cause_of(error),
             )
             options["mode"] = "offline"
             return super().experiment

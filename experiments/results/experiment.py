@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from common.directions import DIRECTIONS
 from common.errors import RunError
+from common.text import cause_of
 from experiments.results.query_table import query_tables, read_queries
 from experiments.run_folder import RunFolder
 
@@ -140,8 +141,7 @@ def read_run(folder: Path, split: str) -> Experiment:
     try:
         directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
     except (KeyError, IndexError, pa.ArrowException) as error:
-        cause = " ".join(str(error).split())
-        raise RunError(f"{path}: is not a table of per-query results ({cause}); {again}") from error
+        raise RunError(f"{path}: is not a table of per-query results ({cause_of(error)}); {again}") from error
     manifest, recordings = metadata.get("manifest_sha256", ""), directions["text_to_audio"].pool_size
     return Experiment(_name(folder, [folder]), (folder,), manifest, directions, (recordings,))
 

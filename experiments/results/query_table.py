@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from common.atomic_files import replacing
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
+from common.text import cause_of
 from experiments.run_folder import RUN_TEST
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def read_queries(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        cause = " ".join(str(error).split())
-        raise RunError(f"{path}: cannot be read ({cause}); {RUN_TEST} again") from error
+        raise RunError(f"{path}: cannot be read ({cause_of(error)}); {RUN_TEST} again") from error
 
 
 def rows_of(table: pa.Table, direction: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from common.errors import ModelError
 from common.pretrained import find_model
+from common.text import cause_of
 
 
 class Loaded(NamedTuple):
@@ -51,9 +52,8 @@ def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) ->
     except ModelError:
         raise
     except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
-            f"model.pair: '{name}' cannot be loaded ({cause}); it needs config.json, tokenizer, "
+            f"model.pair: '{name}' cannot be loaded ({cause_of(error)}); it needs config.json, tokenizer, "
             f"preprocessor_config.json and weights of a {kind.__name__}, as its authors published them"
         ) from error
     parameters = dict(model.named_parameters())
