@@ -95,7 +95,7 @@ def audio_weights_sha256(state: Mapping[str, Tensor]) -> str:
 
 def finite_rows(names: Sequence[str], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Which embeddings (A, ...) can be kept: (A,). Those that are NaN or infinite are named in a warning."""
-    finite: npt.NDArray[np.bool_] = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
+    finite = np.asarray(np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1), np.bool_)
     for name in dict.fromkeys(name for name, kept in zip(names, finite, strict=True) if not kept):
         log.warning("left out: the model gives NaN for '%s'; listen to it, or look at its samples", name)
     return finite
