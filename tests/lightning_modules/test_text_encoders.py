@@ -268,12 +268,12 @@ def test_a_folder_without_a_tokenizer_is_refused(make: Make) -> None:
     refused(f"'{folder}' holds no tokenizer", str(folder))
 
 
-def test_weights_that_lack_tensors_are_refused(make: Make) -> None:
+def test_weights_with_missing_tensors_are_refused(make: Make) -> None:
     folder = make()
     model = AutoModel.from_pretrained(folder)
     state = {name: value for name, value in model.state_dict().items() if "layer.1.attention.self.query" not in name}
     model.save_pretrained(folder, state_dict=state)
-    refused("lack 2 tensors of its model (e.g. encoder.layer.1.attention.self.query.bias)", str(folder))
+    refused("are missing 2 tensors of its model (e.g. encoder.layer.1.attention.self.query.bias)", str(folder))
 
 
 def test_a_vocabulary_that_is_too_small_is_refused() -> None:
