@@ -110,7 +110,7 @@ def embed_captions(
 
 
 def check_devices(devices: Sequence[str] | None) -> None:
-    """Refuse devices that this machine lacks, before any process is started (one that fails there may hang).
+    """Refuse devices that this machine does not have, before any process is started (one that fails there may hang).
 
     Raises:
         RelevanceError: no devices at all, a name that is none, a GPU that is not there or is named twice.

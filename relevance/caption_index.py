@@ -136,10 +136,8 @@ class CaptionIndex:
         similarity = np.where(ids < 0, -np.inf, similarity.clip(-1, 1)).astype(np.float32)
         order = np.lexsort((ids, -similarity))[:, :k]
         ids, similarity = (np.take_along_axis(values, order, axis=1) for values in (ids, similarity))
-        lacking = ((0, 0), (0, k - ids.shape[1]))
-        return Neighbours(
-            np.pad(ids, lacking, constant_values=-1), np.pad(similarity, lacking, constant_values=-np.inf)
-        )
+        absent = ((0, 0), (0, k - ids.shape[1]))
+        return Neighbours(np.pad(ids, absent, constant_values=-1), np.pad(similarity, absent, constant_values=-np.inf))
 
     def _flat(self) -> Any:
         index = _faiss().IndexFlatIP(self.table.shape[1])

@@ -27,6 +27,7 @@ def built(*options: str, config: str = "demo_listnet.yaml") -> Any:
     return RetrievalCLI(["fit", "--config", config, "--trainer.logger", "false", *options])
 
 
+@pytest.mark.slow
 def test_a_relevance() -> None:
     relevance = built(config="my_idea.yaml").model.relevance
     relevance.prepare(["a", "b", "c"], torch.tensor([5, 5, 6]).numpy())
@@ -34,18 +35,21 @@ def test_a_relevance() -> None:
     torch.testing.assert_close(relevance(torch.arange(3), torch.arange(3), TEXT_TO_AUDIO), expected)
 
 
+@pytest.mark.slow
 def test_a_scoring_function() -> None:
     name = "--model.relevance.scoring"
     scoring = built(name, "my_scoring.Power", f"{name}.exponent", "3").model.relevance.scoring
     torch.testing.assert_close(scoring(torch.tensor([-0.5, 0.5, 1.0])), torch.tensor([0, 0.125, 1]))
 
 
+@pytest.mark.slow
 def test_an_objective() -> None:
     objective = built("--model.objective", "my_objective.Regression").model.objective
     assert float(objective(torch.eye(3), torch.eye(3))) == 0
     assert float(objective(torch.eye(3), torch.zeros(3, 3))) == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_an_audio_encoder() -> None:
     model = built("--model.audio_encoder", "my_encoder.Loudness").model
     embeddings = model.embed_audio(torch.rand(2, 800), torch.tensor([800, 500]))

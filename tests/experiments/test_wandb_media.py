@@ -89,6 +89,9 @@ def _values(items: Any) -> dict[str, Any]:
     return {item.key or "|".join(item.nested_key): json.loads(item.value_json) for item in items}
 
 
+pytestmark = pytest.mark.slow  # all of them read one training
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _without_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")

@@ -202,6 +202,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_killed_and_resumed_ends_like_one_that_was_not(
     tmp_path: Path, whole: Callable[..., Path], name: str

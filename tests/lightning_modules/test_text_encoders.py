@@ -254,7 +254,7 @@ def test_a_broken_folder_is_told_from_a_missing_one(make: Make, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_folder_that_lacks_a_file_is_refused(make: Make, name: str) -> None:
+def test_a_folder_without_a_file_is_refused(make: Make, name: str) -> None:
     folder = make()
     (folder / name).unlink()
     refused(f"'{folder}' cannot be loaded (", str(folder))

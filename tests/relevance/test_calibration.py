@@ -256,6 +256,7 @@ def arguments(tau: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     return ["--ratings", str(tau), "--split", "development", "--model", MINILM, "--out", str(tmp_path / "out")]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_figure_and_a_config_that_trains(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

