@@ -10,6 +10,8 @@ from tests.support.corpus import Corpus, write_corpus
 from tests.support.judgements import write_ratings, write_rows
 from train import main
 
+pytestmark = pytest.mark.slow  # they read trained runs
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Corpus, Path]:

@@ -108,6 +108,7 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return on_ranks(work, tmp_path_factory.mktemp("ranks"), request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POOLS)
 def test_every_rank_ends_with_the_result_of_one_process(outcomes: list[dict[str, object]], name: str) -> None:
     expected = fields(retrieval_metrics(*pool_of(name)))
@@ -116,6 +117,7 @@ def test_every_rank_ends_with_the_result_of_one_process(outcomes: list[dict[str,
         assert left[name] == expected
 
 
+@pytest.mark.slow
 def test_ranks_count_each_pair_once_and_of_a_large_pool_each_some(outcomes: list[dict[str, object]]) -> None:
     counted = torch.tensor([left["counted"] for left in outcomes])  # (W, pools)
     assert counted.sum(0).tolist() == [len(pool_of(name)[1]) for name in POOLS]
@@ -123,6 +125,7 @@ def test_ranks_count_each_pair_once_and_of_a_large_pool_each_some(outcomes: list
     assert sorted(counted[:, POOLS.index("one query")].tolist())[:-1] == [0] * (len(outcomes) - 1)
 
 
+@pytest.mark.slow
 def test_a_broken_pool_is_refused_on_every_rank(outcomes: list[dict[str, object]]) -> None:
     for left in outcomes[:-1]:
         assert "another rank could not rank its share" in str(left["refusal"])
