@@ -42,7 +42,7 @@ class SavedConfig(SaveConfigCallback):
         config = self.config.clone()
         config.run.overwrite = config.run.resume = False
         with replacing(Path(folder) / self.config_filename) as path:
-            self.parser.save(config, path, skip_unset=False, overwrite=True)
+            path.write_text(self.parser.dump(config, skip_unset=False), encoding="utf-8")
 
 
 def run_folder_of(options: Any) -> RunFolder:

@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         os.replace(beside, path)
     except OSError as error:
-        if error.filename is None:  # as where the disk is full
+        if error.filename in (None, str(beside)):  # none is given where the disk is full
             error.filename = str(path)
         raise
     finally:

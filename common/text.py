@@ -1,6 +1,7 @@
 """Messages in one line."""
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -42,4 +43,6 @@ def refused_by_system(error: OSError) -> str:
     if os.environ.get("TRACEBACK"):
         raise error
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or one_line(error)} (TRACEBACK=1 shows where)"
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    remedy = "; change its permissions, or choose another folder" if denied else ""
+    return f"{where}{error.strerror or one_line(error)}{remedy} (TRACEBACK=1 shows where)"

@@ -1,11 +1,13 @@
 """Files that are replaced as a whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from common.atomic_files import replacing
+from common.text import refused_by_system
 
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -28,3 +30,12 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         path.write_text("second")
     assert target.read_text() == "second"
     assert os.listdir(target.parent) == ["results.csv"]
+
+
+def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp_path: Path) -> None:
+    target = tmp_path / "config_test.yaml"
+    with pytest.raises(OSError) as caught, replacing(target) as path:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+    assert refused_by_system(caught.value) == (
+        f"{target}: Operation not permitted; change its permissions, or choose another folder (TRACEBACK=1 shows where)"
+    )
