@@ -34,7 +34,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp_path: Path) -> None:
     target = tmp_path / "config_test.yaml"
-    with pytest.raises(OSError) as caught, replacing(target) as path:
+    with pytest.raises(PermissionError) as caught, replacing(target) as path:
         raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
     assert refused_by_system(caught.value) == (
         f"{target}: Operation not permitted; change its permissions, or choose another folder (TRACEBACK=1 shows where)"
