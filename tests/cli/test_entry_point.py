@@ -74,7 +74,11 @@ def test_help_imports_nothing_that_takes_time(name: str) -> None:
         *((kind("what\n and how"), 1, "error: what and how") for kind in (DataError, RelevanceError, ModelError)),
         *((kind("what"), 1, "error: what") for kind in (RunError, CacheError, MisconfigurationException)),
         (StorageInternalError("no database"), 1, "error: no database"),
-        (PermissionError(13, "Permission denied", "a.csv"), 1, "error: a.csv: Permission denied (TRACEBACK=1 "),
+        (
+            PermissionError(13, "Permission denied", "a.csv"),
+            1,
+            "error: a.csv: Permission denied; change its permissions, ",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; again"),
         (SIGTERMException(), 143, ""),
     ],

@@ -1,5 +1,6 @@
 """Who runs which trial of a sweep, whatever is killed in between."""
 
+import functools
 import multiprocessing as mp
 import os
 import signal
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from common.errors import RunError
@@ -109,7 +111,10 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_bayesian_search_ends_at_its_cap_and_learns(tmp_path: Path) -> None:
+def test_a_bayesian_search_ends_at_its_cap_and_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With another seed forty trials may not be enough to see that it learns.
+    seeded = functools.partial(optuna.samplers.TPESampler, seed=0)
+    monkeypatch.setattr(optuna.samplers, "TPESampler", seeded)
     parameters = {"x": {"min": 0.0, "max": 1.0}, "kind": {"values": ["a", "b"]}, "n": {"min": 1, "max": 3}}
     content = with_({"method": "bayes", "run_cap": 40, "parameters": parameters})
     trials = open_trials(tmp_path, sweep_of(content, "x"))
