@@ -31,6 +31,8 @@ def forget_former_settings(parser: Any, former: Any, chosen: Any) -> None:
         if base is None or base is not declaring(after, name):
             former["init_args"].pop(name)
     original(parser, former, chosen)  # forgets what the new class does not let through to its base
+    if not vars(former["init_args"]):
+        former.pop("init_args")
 
 
 def declaring(kind: Any, name: str) -> type | None:
