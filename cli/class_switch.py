@@ -15,8 +15,7 @@ import jsonargparse
 import jsonargparse._typehints
 
 NAME = "discard_init_args_on_class_path_change"
-ORIGINAL: Any = getattr(jsonargparse._typehints, NAME, None)
-original = getattr(jsonargparse._typehints, NAME, None)
+original: Any = getattr(jsonargparse._typehints, NAME, None)
 
 
 def forget_former_settings(parser: Any, former: Any, chosen: Any) -> None:
