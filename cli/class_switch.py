@@ -1,25 +1,43 @@
-"""A patch of jsonargparse: when another class is chosen, the settings of the former one are forgotten.
+"""A patch of jsonargparse: when another class is chosen, the former one's own settings are forgotten.
 
 jsonargparse keeps those that the new class has under the same name, defaults among them: the direction of ListNet would
-become that of InfoNCE, and PaSST's size that of a small CNN. It has no setting for this, so one function is replaced.
+become that of InfoNCE, and the folder of Clotho that of AudioCaps. Only settings that both classes have from one base,
+such as the batch size of all data sets, mean the same in both, and are kept.
+It has no setting for this, so one function is replaced.
 Written for jsonargparse 4.53; a test fails when the function is no longer the one that decides, or no longer needed.
 """
 
 import importlib
+import inspect
 from typing import Any
 
 import jsonargparse
 import jsonargparse._typehints
 
 NAME = "discard_init_args_on_class_path_change"
-ORIGINAL: Any = getattr(jsonargparse._typehints, NAME, None)
-original = getattr(jsonargparse._typehints, NAME, None)
+original: Any = getattr(jsonargparse._typehints, NAME, None)
 
 
 def forget_former_settings(parser: Any, former: Any, chosen: Any) -> None:
-    """Forget the settings of a class when a config or flag chooses another class instead."""
-    if former and "init_args" in former and class_named(former["class_path"]) is not class_named(chosen["class_path"]):
+    """Forget a class's own settings when a config or flag chooses another; keep those of a base that both have."""
+    if not former or "init_args" not in former:
+        return
+    before, after = class_named(former["class_path"]), class_named(chosen["class_path"])
+    if before is after:
+        return
+    for name in list(vars(former["init_args"])):
+        base = declaring(before, name)
+        if base is None or base is not declaring(after, name):
+            former["init_args"].pop(name)
+    original(parser, former, chosen)  # forgets what the new class does not let through to its base
+    if not vars(former["init_args"]):
         former.pop("init_args")
+
+
+def declaring(kind: Any, name: str) -> type | None:
+    """The class, of one and its bases, whose own `__init__` names a parameter; None where there is none."""
+    own = (base for base in getattr(kind, "__mro__", ()) if "__init__" in vars(base))
+    return next((base for base in own if name in inspect.signature(base.__init__).parameters), None)
 
 
 def class_named(path: str) -> Any:

@@ -57,6 +57,21 @@ def make_room_for_pair(model: Any) -> None:
         model.audio_encoder = model.text_encoder = model.matcher = None
 
 
+def check_synchronised(trainer: Any, model: torch.nn.Module, wanted: bool) -> None:
+    """Refuse `trainer.sync_batchnorm` where PyTorch has no code for it.
+
+    Raises:
+        RunError: several processes without a GPU are to train a model with batch normalisation.
+    """
+    device = trainer.strategy.root_device.type
+    norms = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in model.modules())
+    if wanted and norms and trainer.world_size > 1 and device == "cpu":
+        raise RunError(
+            "trainer.sync_batchnorm is true, but PyTorch synchronises batch normalisations on GPUs only; leave it out, "
+            "or train with one process (trainer.devices 1)"
+        )
+
+
 def check_mixed_targets(options: Any) -> None:
     """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
 

@@ -27,6 +27,7 @@ from cli.config_checks import (
     check_monitor,
     check_precision,
     check_project,
+    check_synchronised,
     make_room_for_pair,
     warn_of_other_schedule,
 )
@@ -251,7 +252,8 @@ class RetrievalCLI(LightningCLI):
             raise RunError(f"trainer.{named}: {one_line(error)[:400]}") from error
 
     def before_fit(self) -> None:
-        """Warn where a resumed run gets another schedule than it began with."""
+        """Refuse what these devices cannot do; warn where a resumed run gets another schedule than it began with."""
+        check_synchronised(self.trainer, self.model, self._options.trainer.sync_batchnorm)
         if self.resume_from:
             warn_of_other_schedule(self.folder.path / "config_fit.yaml", self.model.schedule, self.trainer.max_epochs)
 

@@ -82,6 +82,8 @@ class AudioFolder(AudioCaptionDataModule):
             captions_per_epoch="all",
             last_batch="drop",
             validation_captions="all",
+            train_fraction=1.0,
+            fraction_seed=0,
             **kwargs,
         )
         self.root = Path(root).expanduser()

@@ -58,6 +58,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
         last_batch: "drop" an incomplete last batch of an epoch, or "keep" it (of several devices each then takes
             equally many pairs).
         validation_captions: "all", or the "first" of each recording alone.
+        train_fraction: share of the training recordings to train on, each with all its captions; those of a smaller
+            share are among those of a larger one.
+        fraction_seed: which recordings these are; the same for all runs, whatever their seed.
 
     Attributes:
         decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
@@ -79,6 +82,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
         captions_per_epoch: Literal["all", "one"] = "all",
         last_batch: Literal["drop", "keep"] = "drop",
         validation_captions: Literal["all", "first"] = "all",
+        train_fraction: float = 1.0,
+        fraction_seed: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -95,6 +100,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.seed must be at least 0, got {seed}")
         if related is not None and related.group < 1:
             raise DataError(f"data.related.group must be at least 1, got {related.group}")
+        if not 0 < train_fraction <= 1:
+            raise DataError(f"data.train_fraction is {train_fraction}; give a share above 0, 1 for all recordings")
+        if fraction_seed < 0:
+            raise DataError(f"data.fraction_seed must be at least 0, got {fraction_seed}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
         self.mix = mix
@@ -104,6 +113,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.experts = experts or {}
         self.captions_per_epoch, self.last_batch = captions_per_epoch, last_batch
         self.validation_captions = validation_captions
+        self.train_fraction, self.fraction_seed = train_fraction, fraction_seed
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -139,6 +149,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
         for split in STAGE_SPLITS[stage]:
             if split not in self.tables:
                 table = self.read_split(split)
+                if split == "train":
+                    table = table.drawn(self.train_fraction, self.fraction_seed)
                 first = split == "validation" and self.validation_captions == "first"
                 self.tables[split] = table.first_captions() if first else table
         if stage == "fit":

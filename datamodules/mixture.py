@@ -19,7 +19,8 @@ class Mixture(AudioCaptionDataModule):
 
     Ids of a part begin where those of the part before it end. In training, names are `<number>.<data set>/<name>`; in
     evaluation recordings keep their names, so that results can be compared with those of the part alone. The settings
-    of batches, crops and workers given here replace those of the parts.
+    of batches, crops and workers given here replace those of the parts. A share of the training recordings
+    (`train_fraction`) can be drawn of each part, and here of all together.
 
     Args:
         parts: the data sets.
@@ -82,7 +83,10 @@ class Mixture(AudioCaptionDataModule):
         for number, part in enumerate(self.parts):
             if split == "train" or number == self.judge:
                 label = _label(number, part) if split == "train" else ""
-                tables.append(_shifted(part.read_split(split), label, first_audio, first_caption, first_row))
+                table = part.read_split(split)
+                if split == "train":
+                    table = table.drawn(part.train_fraction, part.fraction_seed)
+                tables.append(_shifted(table, label, first_audio, first_caption, first_row))
                 first_row += len(tables[-1].audio)
             first_audio += part.annotated_count()
             first_caption += len(part.read_captions()[0])
@@ -91,6 +95,7 @@ class Mixture(AudioCaptionDataModule):
             pa.concat_tables([table.captions for table in tables]).combine_chunks(),
             tuple(name for table in tables for name in table.missing),
             joined([table.experts for table in tables]),
+            sum(table.not_drawn for table in tables),
         )
 
     def graded_relevance(self, split: str) -> npt.NDArray[np.float32] | None:
@@ -115,4 +120,4 @@ def _shifted(table: SplitTable, label: str, first_audio: int, first_caption: int
     audio = audio.set_column(1, "name", pa.array(named(audio["name"].to_pylist()), pa.string()))
     captions = captions.set_column(0, "caption_id", shift(captions["caption_id"], first_caption))
     captions = captions.set_column(1, "audio_row", shift(captions["audio_row"], first_row))
-    return SplitTable(audio, captions, tuple(named(table.missing)), table.experts)
+    return SplitTable(audio, captions, tuple(named(table.missing)), table.experts, table.not_drawn)

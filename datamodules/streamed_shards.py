@@ -47,6 +47,8 @@ class StreamedShards(AudioCaptionDataModule):
             captions_per_epoch="one",
             last_batch="drop",
             validation_captions="all",
+            train_fraction=1.0,
+            fraction_seed=0,
             **kwargs,
         )
         if shuffle_buffer < 1:

@@ -29,12 +29,14 @@ class SplitTable:
             audio_row.
         missing: file names in the annotations that are not in the folder.
         experts: by name of the expert, frames of the recordings; where there are some, they stand in for the audio.
+        not_drawn: recordings that are present and were left out by `drawn`.
     """
 
     audio: pa.Table
     captions: pa.Table
     missing: tuple[str, ...] = ()
     experts: Mapping[str, ExpertFrames] = field(default_factory=dict)
+    not_drawn: int = 0
 
     def __post_init__(self) -> None:
         # First caption row of each recording, and one past the last: (A + 1,)
@@ -56,6 +58,34 @@ class SplitTable:
         first = np.flatnonzero(np.diff(rows, prepend=-1))
         return replace(self, captions=self.captions.take(first))
 
+    def drawn(self, fraction: float, seed: int) -> "SplitTable":
+        """A share of the recordings, at least one, with all their captions.
+
+        Each recording has a random number that depends on `seed` and its id alone, and the lowest ones are taken: a
+        smaller share lies within a larger one, and missing files change nothing for the others.
+        """
+        ids = self.audio["audio_id"].to_numpy()  # (A,)
+        count = max(1, round(fraction * len(ids)))
+        if count >= len(ids):
+            return self
+        numbers = np.random.default_rng(seed).random(int(ids.max()) + 1)[ids]
+        rows = np.sort(np.argsort(numbers)[:count])  # (A',)
+        described = self.captions["audio_row"].to_numpy()
+        kept = np.flatnonzero(np.isin(described, rows))
+        captions = self.captions.take(kept)
+        captions = captions.set_column(1, "audio_row", pa.array(np.searchsorted(rows, described[kept]), pa.int64()))
+        experts = {
+            name: frames._replace(places=tuple(frames.places[row] for row in rows))
+            for name, frames in self.experts.items()
+        }
+        return replace(
+            self,
+            audio=self.audio.take(rows),
+            captions=captions,
+            experts=experts,
+            not_drawn=self.not_drawn + len(ids) - count,
+        )
+
     def manifest(self) -> dict[str, Any]:
         """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""
         names = self.audio["name"].to_pylist()
@@ -68,15 +98,17 @@ class SplitTable:
         ):
             encoded = text.encode()
             texts.update(f"{caption_id}\t{len(encoded)}\t".encode() + encoded)
-        official = len(names) + len(self.missing)
+        present = len(names) + self.not_drawn
+        official = present + len(self.missing)
         return {
             "clips": len(names),
             "captions": len(self.captions),
             "official_clips": official,
-            "share_present": len(names) / official if official else 0.0,
+            "share_present": present / official if official else 0.0,
             "sha256": digest.hexdigest(),
             "captions_sha256": texts.hexdigest(),
             "missing": list(self.missing),
+            **({"not_drawn": self.not_drawn} if self.not_drawn else {}),
             **({"experts": {name: frames.facts for name, frames in self.experts.items()}} if self.experts else {}),
         }
 

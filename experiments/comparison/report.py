@@ -78,25 +78,42 @@ def print_comparison(
 
 def differing_runs(experiment: Experiment) -> str:
     """Settings in which the runs of an experiment differ besides their seed, by their saved configs; empty: none."""
-    saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
     try:
-        configs = [(run, read_saved_config(path)) for run, path in saved]
+        found = first_difference(experiment.runs, MAY_DIFFER)
     except RunError:
         return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
+    if found is None:
+        return ""
+    run, other, differences = found
+    return (
+        f"{experiment.name}: runs {run.name} and {other.name} have different settings ({'; '.join(differences[:3])}), "
+        "yet count as one experiment"
+    )
+
+
+def first_difference(runs: Sequence[Path], may_differ: tuple[str, ...]) -> tuple[Path, Path, list[str]] | None:
+    """The first run whose saved config differs from that of the first of all, that one, and how; None: there is none.
+
+    Args:
+        runs: run folders; those without a saved config are left out.
+        may_differ: beginnings of the settings that do not count.
+
+    Raises:
+        RunError: a config cannot be read.
+    """
+    saved = [(run, run / "config_fit.yaml") for run in runs if (run / "config_fit.yaml").is_file()]
+    configs = [(run, read_saved_config(path)) for run, path in saved]
     for run, config in configs[1:]:
         first_run, first = configs[0]
         differences = [
             difference
             for part in ("model", "data", "trainer")
             for difference in differing_settings(first.get(part), config.get(part), part)
-            if not difference.startswith(MAY_DIFFER)
+            if not difference.startswith(may_differ)
         ]
         if differences:
-            return (
-                f"{experiment.name}: runs {first_run.name} and {run.name} have different settings "
-                f"({'; '.join(differences[:3])}), yet count as one experiment"
-            )
-    return ""
+            return first_run, run, differences
+    return None
 
 
 def say(console: Console, *lines: str) -> None:

@@ -91,22 +91,27 @@ def notes_on(metrics: Sequence[Metric]) -> list[str]:
 
 
 def metrics_to_test(experiments: Sequence[Experiment], asked: Sequence[str] = ()) -> list[Metric]:
-    """Text to audio mAP@10, then each asked for: "R@1" in both directions, "audio_to_text/R@1" in one.
+    """Text to audio mAP@10, then each asked for; see `metrics_named`."""
+    return metrics_named(experiments, [PRIMARY.key, *asked])
+
+
+def metrics_named(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Metric]:
+    """The metrics of names: "R@1" in both directions, "audio_to_text/R@1" in one.
 
     Raises:
         RunError: an experiment does not have one.
     """
-    metrics = [PRIMARY]
-    for name in asked:
+    metrics: list[Metric] = []
+    for name in names:
         direction, slash, bare = name.rpartition("/")
         metrics += [Metric(side, bare) for side in ([direction] if slash else DIRECTIONS)]
     for metric in metrics:
         for experiment in experiments:
             known = experiment.directions.get(metric.direction)
             if known is None or metric.name not in known.scores:
-                names = ", ".join(experiment.directions[DIRECTIONS[0]].scores)
+                has = ", ".join(experiment.directions[DIRECTIONS[0]].scores)
                 raise RunError(
-                    f"{experiment.name} has no metric '{metric.key}'; it has {names}, each in both directions or "
+                    f"{experiment.name} has no metric '{metric.key}'; it has {has}, each in both directions or "
                     f"in one, as in {PRIMARY.key}"
                 )
     return list(dict.fromkeys(metrics))

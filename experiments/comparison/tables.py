@@ -44,15 +44,21 @@ def runs_text(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> s
     return " ".join([text, *bold, *notes_on(metrics)])
 
 
-def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> list[Table]:
-    """A table for each direction; with the usual metrics and short names narrow enough for a terminal."""
+def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric], rows: str = "method") -> list[Table]:
+    """A table for each direction; with the usual metrics and short names narrow enough for a terminal.
+
+    Args:
+        experiments: a row each.
+        metrics: a column each.
+        rows: what the names of the experiments are.
+    """
     tables = []
     for direction, columns in groupby(metrics, key=lambda metric: metric.direction):
         shown = list(columns)
         headers = [Column(metric.header, justify="right", no_wrap=True) for metric in shown]
         title = direction.replace("_", " ")
         table = Table(
-            Column("method", no_wrap=True),
+            Column(escape(rows), no_wrap=True),
             Column("runs", justify="right"),
             *headers,
             box=SIMPLE_HEAD,

@@ -97,7 +97,7 @@ def read_experiments(paths: Sequence[Path], split: str = "test", *, intersect: b
         names = [str(path) for path in paths]
     experiments, remaining = [], iter(single)
     for name, (runs, skipped) in zip(names, found, strict=True):
-        experiments.append(replace(_merged(name, [next(remaining) for _ in runs]), skipped=tuple(skipped)))
+        experiments.append(replace(merged(name, [next(remaining) for _ in runs]), skipped=tuple(skipped)))
     return experiments
 
 
@@ -198,7 +198,7 @@ def _query_scores(table: pa.Table) -> QueryScores:
     )
 
 
-def _merged(name: str, runs: Sequence[Experiment]) -> Experiment:
+def merged(name: str, runs: Sequence[Experiment]) -> Experiment:
     """Runs that were evaluated on the same pool as one experiment, with the metrics that all of them have."""
     directions: dict[str, QueryScores] = {}
     for direction in DIRECTIONS:

@@ -82,7 +82,7 @@ class SmallCNN(AudioEncoder):
         self.time_masks = (time_masks, time_mask_frames)
         self.frequency_masks = (frequency_masks, frequency_mask_bands)
         self.spectrogram = LogMel(sample_rate, n_mels, hop, n_fft)
-        self.standardise = FrameNorm(n_mels)
+        self.standardise = nn.BatchNorm1d(n_mels)
         self.blocks = nn.ModuleList(
             [
                 nn.Sequential(*_conv(1, width, kernel=5, stride=2)),
@@ -101,7 +101,7 @@ class SmallCNN(AudioEncoder):
         frames = self.spectrogram.frames(lengths)
         spectrograms = F.pad(spectrograms, (0, -spectrograms.shape[2] % STEP))  # whole steps of the last layer
         mask = torch.arange(spectrograms.shape[2], device=frames.device) < frames[:, None]  # (B, frames)
-        maps = self._hide(self.standardise(spectrograms, mask))[:, None]  # (B, 1, M, frames)
+        maps = self._hide(normed_frames(self.standardise, spectrograms, mask))[:, None]  # (B, 1, M, frames)
         for block in self.blocks:
             maps = block(maps)
             mask = mask[:, :: mask.shape[1] // maps.shape[3]]  # a step holds audio if its first frame does
@@ -122,15 +122,16 @@ class SmallCNN(AudioEncoder):
         return spectrograms
 
 
-class FrameNorm(nn.BatchNorm1d):
-    """Batch normalisation of each band over the frames that hold audio; the others become 0."""
+def normed_frames(norm: nn.BatchNorm1d, spectrograms: Tensor, mask: Tensor) -> Tensor:
+    """Batch normalisation of each band over the frames that hold audio; the others become 0.
 
-    def forward(self, spectrograms: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """`(B, M, frames)`, `(B, frames)` bool -> `(B, M, frames)`."""
-        frames = spectrograms.transpose(1, 2)  # (B, frames, M)
-        normed = torch.zeros_like(frames)
-        normed[mask] = super().forward(frames[mask]).to(normed.dtype)
-        return normed.transpose(1, 2)
+    `(B, M, frames)`, `(B, frames)` bool -> `(B, M, frames)`. No module of its own: `trainer.sync_batchnorm` puts
+    another class in place of a batch normalisation, and with it another `forward`.
+    """
+    frames = spectrograms.transpose(1, 2)  # (B, frames, M)
+    normed = torch.zeros_like(frames)
+    normed[mask] = norm(frames[mask]).to(normed.dtype)
+    return normed.transpose(1, 2)
 
 
 def hide_stretch(spectrograms: Tensor, axis: int, widest: int) -> Tensor:

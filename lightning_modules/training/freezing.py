@@ -20,7 +20,8 @@ class Freezable(nn.Module):
 
     source: str | None = None
     """The pretrained model that its weights come from; None where they begin at random."""
-    _frozen: tuple[nn.Module, ...] = ()
+    _frozen: tuple[str, ...] = ()
+    """Names of modules: `trainer.sync_batchnorm` puts others in place of batch normalisations."""
 
     @property
     def is_frozen(self) -> bool:
@@ -30,8 +31,8 @@ class Freezable(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switch training mode on or off, but never on in what is frozen."""
         super().train(mode and not self.is_frozen)
-        for module in self._frozen:
-            module.training = False
+        for name in self._frozen:
+            self.get_submodule(name).training = False
         self.training = mode
         return self
 
@@ -57,6 +58,7 @@ class Freezable(nn.Module):
                 them where they cannot be found, or as `add_lora`.
         """
         name = type(self).__name__
+        frozen: list[nn.Module] = []
         if lora is not None:
             if trained_layers is not None:
                 raise ModelError(
@@ -65,20 +67,22 @@ class Freezable(nn.Module):
                 )
             add_lora(model, lora, name)
             # Their statistics belong to the model's own weights.
-            self._frozen = tuple(part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+            frozen = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         elif trained_layers == 0:
             model.requires_grad_(False)
-            self._frozen = tuple(model.modules())
+            frozen = list(model.modules())
         elif trained_layers is not None:
             if not 0 <= trained_layers <= (layers or 0):
                 raise ModelError(
                     f"{name}: trained_layers is {trained_layers}; give 0 to {layers or 0}, or null for all"
                 )
             self.eval()
-            self._frozen = tuple(modules_before(model, find_layers(model, layers, name)[-trained_layers], run))
-            for module in self._frozen:
+            frozen = modules_before(model, find_layers(model, layers, name)[-trained_layers], run)
+            for module in frozen:
                 for parameter in module.parameters(recurse=False):
                     parameter.requires_grad_(False)
+        names = {module: name for name, module in self.named_modules()}
+        self._frozen = tuple(names[module] for module in frozen)
         self.train()
 
 

@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from common.errors import DataError
+from datamodules.clotho import Clotho
+from datamodules.leaks import find_leaks
 from datamodules.synthesis import corpus
 from datamodules.synthesis.corpus import describe, render_corpus
 from datamodules.synthesis.truth import relevance
@@ -59,6 +61,13 @@ def test_splits_and_seeds_share_no_recording(rendered: Path, tmp_path: Path) -> 
     render_corpus(tmp_path / "other", CLIPS, seed=4, workers=1)
     wavs = [path.read_bytes() for root in (rendered, tmp_path / "other") for path in root.rglob("*.wav")]
     assert len(set(wavs)) == len(wavs) == 16
+
+
+def test_no_clip_comes_from_freesound(tmp_path: Path) -> None:
+    render_corpus(tmp_path / "corpus", {"development": 2, "validation": 2, "evaluation": 2}, workers=1)
+    data = Clotho(str(tmp_path / "corpus"))
+    assert [data.origins(split) for split in data.splits] == [{}, {}, {}]
+    assert find_leaks([("Clotho", data)]) == []
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import ModelError
 from lightning_modules.audio_encoders import AudioEncoder, PaSST, SmallCNN
 from lightning_modules.audio_encoders.base import silence_padding
-from lightning_modules.audio_encoders.cnn import FrameNorm, hide_stretch
+from lightning_modules.audio_encoders.cnn import hide_stretch, normed_frames
 from tests.support.audio_models import assert_batch_does_not_matter, noise
 
 
@@ -86,7 +86,7 @@ def test_cnn_standardises_levels() -> None:
     waveforms, lengths = noise(16_000, 1, 1, 1, 1)
     spectrograms = SmallCNN(dim=8, width=2).spectrogram(waveforms)
     mask = torch.ones(4, spectrograms.shape[2], dtype=torch.bool)
-    loud, quiet = FrameNorm(64).train()(spectrograms, mask), FrameNorm(64).train()(spectrograms - 4, mask)
+    loud, quiet = (normed_frames(nn.BatchNorm1d(64), each, mask) for each in (spectrograms, spectrograms - 4))
     torch.testing.assert_close(loud, quiet, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(loud.mean((0, 2)), torch.zeros(64), atol=1e-4, rtol=0)
     torch.testing.assert_close(loud.var((0, 2)), torch.ones(64), atol=0.02, rtol=0)
@@ -97,8 +97,8 @@ def test_frame_norm_does_not_count_padding() -> None:
     frames = torch.randn(2, 3, 10)
     mask = torch.ones(2, 10, dtype=torch.bool)
     mask[1, 4:] = False
-    norm = FrameNorm(3).train()
-    normed = norm(frames, mask)
+    norm = nn.BatchNorm1d(3)
+    normed = normed_frames(norm, frames, mask)
     heard = torch.cat([frames[0], frames[1, :, :4]], 1)  # (3, 14)
     expected = (heard - heard.mean(1, keepdim=True)) / (heard.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
     torch.testing.assert_close(torch.cat([normed[0], normed[1, :, :4]], 1), expected)
