@@ -11,6 +11,7 @@ process's largest.
 
 import argparse
 import contextlib
+import functools
 import multiprocessing
 import resource
 import statistics
@@ -162,9 +163,10 @@ def figures_of(
     return Figures(1000 * seconds, batch / seconds, share, memory / 1e9, 1000 * statistics.median(cpu_times))
 
 
+@functools.cache
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product."""
-    size = 8192 if device.type == "cuda" else 2048
+    """Floating-point operations a second of a large matrix product (on a CPU small in bf16, which most do slowly)."""
+    size = 8192 if device.type == "cuda" else 2048 if dtype == torch.float32 else 256
     matrix, stages = torch.randn(size, size, device=device, dtype=dtype), Stages(device)
     with torch.no_grad():
         for _ in range(6):
