@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,20 +133,21 @@ class StepsOf:
 
     def largest(self, seconds: float) -> Figures:
         """Of the largest batch that fits: doubled until it does not, then half as much again."""
-        best, batch = self.step(seconds, self.sizes.batch, 1), self.sizes.batch
-        for factor in (2.0, 1.5):
-            while round(factor * batch) <= self.sizes.most and (found := self.fits(seconds, round(factor * batch))):
-                best, batch = found, round(factor * batch)
-                if factor < 2:
-                    break
-        return Figures(best.ms, best.per_second, best.share, best.gb, best.cpu_ms, f"{batch} pairs fit")
+        batch = self.sizes.batch
+        best = self.step(seconds, batch, 1)
+        while found := self.fits(seconds, 2 * batch):
+            best, batch = found, 2 * batch
+        if found := self.fits(seconds, batch * 3 // 2):
+            best, batch = found, batch * 3 // 2
+        return replace(best, note=f"{batch} pairs fit")
 
     def fits(self, seconds: float, batch: int) -> Figures | None:
-        try:
-            return self.step(seconds, batch, 1)
-        except torch.OutOfMemoryError:
-            free_memory()
+        if batch > self.sizes.most:
             return None
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return self.step(seconds, batch, 1)
+        free_memory()  # after the exception is gone, whose frames hold the activations
+        return None
 
 
 class Losses:
