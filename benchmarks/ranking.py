@@ -36,7 +36,7 @@ def relevant_pairs(queries: int, items: int, relevant: int) -> tuple[Tensor, Ten
 
 def product(queries: Tensor, items: Tensor) -> None:
     rows = max(16, BLOCK_ELEMENTS // len(items) // 16 * 16)
-    buffer = torch.empty(min(rows, len(queries)), len(items))
+    buffer = torch.empty(min(rows, len(queries)), len(items), device=items.device)
     for block in queries.split(rows):
         torch.mm(block, items.T, out=buffer[: len(block)])
 

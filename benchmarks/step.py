@@ -11,16 +11,19 @@ process's largest.
 
 import argparse
 import contextlib
-import itertools
+import functools
 import multiprocessing
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timing import MINILM, command_line
+from made_up import ROBERTA_LARGE, Inputs, made_up, tokenizer_folder
+from timing import command_line
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_modules.audio_encoders.passt import PaSST
@@ -32,17 +35,6 @@ from lightning_modules.training.lora import LoRA
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
 
-ROBERTA_LARGE = {
-    "model_type": "roberta",
-    "vocab_size": 50265,
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-}
-WORDS = ("a", "dog", "barks", "while", "rain", "falls", "softly", "on", "the", "roof", "and", "wind", "blows")
 STAGES = ("audio forward", "(front end)", "text forward", "loss", "audio backward", "text backward", "optimiser")
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
@@ -57,39 +49,55 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def model_of(variant: str) -> tuple[DualEncoder, torch.optim.Optimizer]:
+def model_of(variant: str, config: dict[str, Any] = ROBERTA_LARGE, **audio: Any) -> DualEncoder:
+    """The paper's model in training, but for what the variant changes, the text model's config and PaSST's options."""
     torch.manual_seed(0)
     options = VARIANTS[variant]
-    audio = PaSST(**options.get("audio", {}))
-    text = HuggingFaceText(MINILM, config=ROBERTA_LARGE, **options.get("text", {}))
-    model = DualEncoder(audio, text, SameAudio(), ListNet("text_to_audio"), **options.get("model", {}))
+    with tempfile.TemporaryDirectory() as folder:
+        text = HuggingFaceText(tokenizer_folder(folder), config=config, **options.get("text", {}))
+    passt = PaSST(**{**options.get("audio", {}), **audio})
+    model = DualEncoder(passt, text, SameAudio(), ListNet("text_to_audio"), **options.get("model", {}))
+    return model.train()
+
+
+def adam_of(model: DualEncoder, **options: Any) -> torch.optim.Optimizer:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return model.train(), torch.optim.Adam(trained, lr=2e-5, **{"fused": True, **options.get("optimizer", {})})
+    return torch.optim.Adam(trained, lr=2e-5, **{"fused": True, **options})
+
+
+def now(device: torch.device) -> float:
+    """The time in seconds, on a GPU when its work has ended."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 class Stages:
-    """Notes the seconds of each stage; on a GPU it waits for the work to end."""
+    """Notes the seconds of each stage."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.seconds: dict[str, list[float]] = {}
 
-    def now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = now(self.device)
+        yield
+        self.seconds.setdefault(name, []).append(now(self.device) - began)
+
+
+class NoStages(Stages):
+    """Waits for nothing between the stages."""
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        began = self.now()
         yield
-        self.seconds.setdefault(name, []).append(self.now() - began)
 
 
 def one_step(
     model: DualEncoder,
     optimizer: torch.optim.Optimizer,
-    inputs: tuple[torch.Tensor, torch.Tensor, list[str]],
+    inputs: Inputs,
     autocast: Callable[[], Any],
     stages: Stages,
 ) -> None:
@@ -113,28 +121,64 @@ def one_step(
         optimizer.step()
 
 
-def made_up(batch: int, seconds: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    torch.manual_seed(0)
-    samples = round(seconds * PaSST.sample_rate)
-    waveforms = torch.randn(batch, samples, device=device) / 10
-    captions = [" ".join(itertools.islice(itertools.cycle(WORDS), i % 13, i % 13 + 9 + i % 9)) for i in range(batch)]
-    return waveforms, torch.full((batch,), samples, device=device), captions
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one piece of work; None is unknown."""
+
+    ms: float | None = None
+    per_second: float | None = None  # pairs, queries or rows
+    share: float | None = None  # of the peak that a large matrix product reaches
+    gb: float | None = None
+    cpu_ms: float = 0.0  # of all threads: it says more than `ms` where other work shares a CPU
+    note: str = ""
 
 
+def figures_of(
+    step: Callable[[], object],
+    batch: int,
+    steps: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    after_warm_up: Callable[[], object] = lambda: None,
+) -> Figures:
+    """Of a training step: the median of so many, after one or two that are not timed (the first compiles)."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    if device.type == "cuda":
+        step()
+        torch.cuda.reset_peak_memory_stats()
+    after_warm_up()
+    times, cpu_times = [], []
+    for _ in range(steps):
+        began, cpu_began = now(device), time.process_time()
+        step()
+        times.append(now(device) - began)
+        cpu_times.append(time.process_time() - cpu_began)
+    seconds = statistics.median(times)
+    if device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated()
+    else:
+        memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    share = counter.get_total_flops() / seconds / matrix_peak(device, dtype)
+    return Figures(1000 * seconds, batch / seconds, share, memory / 1e9, 1000 * statistics.median(cpu_times))
+
+
+@functools.cache
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product."""
-    size = 8192 if device.type == "cuda" else 2048
+    """Floating-point operations a second of a large matrix product (on a CPU small in bf16, which most do slowly)."""
+    size = 8192 if device.type == "cuda" else 2048 if dtype == torch.float32 else 256
     matrix, stages = torch.randn(size, size, device=device, dtype=dtype), Stages(device)
-    for _ in range(6):
-        with stages.stage("product"):
-            matrix @ matrix
+    with torch.no_grad():
+        for _ in range(6):
+            with stages.stage("product"):
+                matrix @ matrix
     return 2 * size**3 / statistics.median(stages.seconds["product"][1:])
 
 
 def measure(variant: str, options: argparse.Namespace, device: torch.device) -> None:
     inputs = made_up(options.batch, options.seconds, device)
-    model, optimizer = model_of(variant)
-    model.to(device)
+    model = model_of(variant).to(device)
+    optimizer = adam_of(model, **VARIANTS[variant].get("optimizer", {}))
     stages = Stages(device)
     front_end = model.audio_encoder.get_submodule("spectrogram")
     spectrograms_of = front_end.forward
@@ -150,25 +194,13 @@ def measure(variant: str, options: argparse.Namespace, device: torch.device) -> 
     def autocast() -> Any:
         return torch.autocast(device.type, dtype=dtype, enabled=options.bf16)
 
-    with FlopCounterMode(display=False) as counter:  # the first step, which also compiles
+    def step() -> None:
         one_step(model, optimizer, inputs, autocast, stages)
-    stages.seconds.clear()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    times = []
-    for _ in range(options.steps):
-        began = stages.now()
-        one_step(model, optimizer, inputs, autocast, stages)
-        times.append(stages.now() - began)
-    step = statistics.median(times)
-    if device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    else:
-        memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    share = counter.get_total_flops() / step / matrix_peak(device, dtype)
+
+    figures = figures_of(step, options.batch, options.steps, device, dtype, stages.seconds.clear)
     columns = [f"{1000 * sum(stages.seconds[name]) / options.steps:8.1f}" for name in STAGES]
-    columns += [f"{1000 * step:8.1f}", f"{options.batch / step:8.2f}", f"{100 * share:6.1f} %", f"{memory / 1e9:8.1f}"]
-    print(f"{variant:18}" + "  ".join(columns), flush=True)
+    columns += [f"{figures.ms:8.1f}", f"{figures.per_second:8.2f}", f"{100 * (figures.share or 0):6.1f} %"]
+    print(f"{variant:18}" + "  ".join([*columns, f"{figures.gb:8.1f}"]), flush=True)
 
 
 def main() -> None:
