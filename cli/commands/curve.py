@@ -20,7 +20,14 @@ each metric over the runs of one value, and their standard deviation. A folder i
 its seeds, or one run's. The number is read from the runs' saved configs."""
     epilog = """\
 example:
-  $ audio-relevance curve runs/train_fraction_* --by data.train_fraction --output share.png"""
+  $ audio-relevance curve runs/oncescu2021_figure1c_* --by data.train_fraction --output share.png
+  text to audio
+    data.train_fraction   runs          R@1         R@10
+    0.1                      3    2.2 ± 1.5   20.7 ± 4.9
+    0.5                      3    4.4 ± 1.7   38.1 ± 5.9
+    1                        3   10.1 ± 1.8   55.2 ± 3.1
+  ...
+  figure: share.png"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
