@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.callbacks.spike import SpikeDetection
 from lightning_utilities.core.enums import StrEnum
 
-from cli.class_switch import class_named
+from common.class_defaults import class_named
 from common.errors import RunError
 from common.numbers import check_numbers
 from common.settings import differing_settings

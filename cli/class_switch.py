@@ -7,12 +7,13 @@ It has no setting for this, so one function is replaced.
 Written for jsonargparse 4.53; a test fails when the function is no longer the one that decides, or no longer needed.
 """
 
-import importlib
 import inspect
 from typing import Any
 
 import jsonargparse
 import jsonargparse._typehints
+
+from common.class_defaults import class_named
 
 NAME = "discard_init_args_on_class_path_change"
 original: Any = getattr(jsonargparse._typehints, NAME, None)
@@ -38,12 +39,6 @@ def declaring(kind: Any, name: str) -> type | None:
     """The class, of one and its bases, whose own `__init__` names a parameter; None where there is none."""
     own = (base for base in getattr(kind, "__mro__", ()) if "__init__" in vars(base))
     return next((base for base in own if name in inspect.signature(base.__init__).parameters), None)
-
-
-def class_named(path: str) -> Any:
-    """The class of a dotted path; one class can be reached by several."""
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def install() -> None:

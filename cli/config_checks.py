@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace  # type: ignore[attr-defined]
 
-from cli.class_switch import class_named
+from common.class_defaults import class_named, with_later_settings
 from common.directions import DIRECTIONS
 from common.errors import RunError
 from common.settings import differing_settings
@@ -19,6 +19,7 @@ from evaluation.ranking import retrieval_metrics
 from evaluation.scores import MatrixScores
 from experiments.run_folder import LONGEST_NAME
 from experiments.saved_config import read_saved_config
+from lightning_modules.model_class import model_class
 from lightning_modules.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,13 @@ def check_same_experiment(saved: Path, now: dict[str, Any]) -> None:
     if not saved.is_file():
         return
     former = read_saved_config(saved)
+    kinds = {"model": model_class(former.get("model_class"))}
     differing = [
         difference
         for part in ("model_class", "model", "data", "trainer")
-        for difference in differing_settings(former.get(part), now.get(part), part)
+        for difference in differing_settings(
+            with_later_settings(former.get(part), now.get(part), kinds.get(part)), now.get(part), part
+        )
         if not difference.startswith(MAY_CHANGE)
         and (part != "trainer" or difference.startswith("trainer.accumulate_grad_batches:"))
     ]
@@ -181,11 +185,13 @@ def differing_encoders(saved: Path, now: dict[str, Any]) -> list[str]:
     """
     if not saved.is_file():
         return []
-    former = read_saved_config(saved)["model"]
+    former, model = read_saved_config(saved)["model"], now["model"]
     return [
         difference
         for part in ("pair", "audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling")
-        for difference in differing_settings(former.get(part), now["model"].get(part), f"model.{part}")
+        for difference in differing_settings(
+            with_later_settings(former.get(part), model.get(part)), model.get(part), f"model.{part}"
+        )
     ]
 
 

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from cli.class_switch import class_named
+from common.class_defaults import class_named
 
 OTHER_NAMES = {
     "learning_rate": "lr",

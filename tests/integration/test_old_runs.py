@@ -30,6 +30,9 @@ def age(run: Path) -> None:
     config["model"].update(config["model"].pop("matcher")["init_args"])
     for key in ("audio_pooling", "text_pooling"):
         del config["model"][key]
+    for key in ("captions_per_epoch", "train_fraction"):  # options that came later
+        del config["data"]["init_args"][key]
+    del config["model"]["cache_frozen"]
     text = yaml.safe_dump(config, sort_keys=False)
     for now, before in FORMER_CLASSES.items():
         assert now in text
