@@ -8,7 +8,6 @@ import pytest
 import soundfile
 import torch
 
-import retrieval.load_run  # noqa: F401  (the module of that name must not hide the function)
 from common.errors import DataError, ModelError, RunError
 from retrieval import FinishedModel, load_run
 from tests.support.pairs import save_clap
