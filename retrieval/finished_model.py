@@ -101,6 +101,7 @@ class FinishedModel:
 
         Raises:
             DataError: a file cannot be read, or samples cannot be used or have no sample rate.
+            ModelError: the model reads no audio, but stored features of experts.
         """
         many: Any = recordings
         if isinstance(recordings, (str, PathLike, Mapping)) or getattr(recordings, "ndim", None) == 1:
@@ -202,6 +203,12 @@ class FinishedModel:
 
     def samples(self, recording: Recording, sample_rate: int | None) -> Samples:
         """A recording (T,) float32 at the model's rate, cropped as the model wants it; raises as `encode_audio`."""
+        if not self.model.audio_encoder.reads_audio:
+            what = type(self.model.audio_encoder).__name__
+            raise ModelError(
+                f"{what} reads stored features, no audio; `python train.py test` keeps the embeddings of a run's test "
+                "recordings in its folder (pool_test.safetensors)"
+            )
         recording, sample_rate = unwrapped(recording, sample_rate)
         if isinstance(recording, (str, PathLike)):
             path = Path(recording).expanduser()
