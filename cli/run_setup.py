@@ -21,7 +21,7 @@ from datamodules.judgements.dcase_relevance import read_relevant_clips
 from datamodules.judgements.tau_ratings import rating_files, read_rated_clips
 from experiments.results.human_judgements import HumanJudgements
 from experiments.run_folder import RunFolder, check_name, experiment_name
-from retrieval.load_run import built
+from retrieval.run_model import built
 
 CODE = Path(__file__).parents[1]
 """The folder whose git commit is noted."""

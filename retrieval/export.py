@@ -10,9 +10,9 @@ from common.text import one_line
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import SETTINGS, is_exported, write_model
-from retrieval.load_run import load_model, read_config
 from retrieval.model_card import card_of
 from retrieval.open_model import max_seconds_of, model_of_pair, pair_named
+from retrieval.run_model import load_model, read_config
 
 MODULE = '''"""Runs this folder's model in sentence-transformers, with the code of the package audio-relevance."""
 

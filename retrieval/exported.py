@@ -13,8 +13,8 @@ from common.text import one_line
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.model_class import model_class
 from lightning_modules.weights import load_weights
-from retrieval.load_run import built
 from retrieval.portable import make_portable
+from retrieval.run_model import built
 
 SETTINGS = "audio_relevance.json"
 ONNX = ("text.onnx", "audio.onnx")

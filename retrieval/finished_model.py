@@ -1,7 +1,7 @@
 """A finished model for use in other programs: embeddings of recordings and texts, similarities, search."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -19,12 +19,13 @@ from datamodules.audio import cut_to_length, read_audio, read_info
 from datamodules.batch import padded
 from experiments.results.embeddings_file import audio_weights_sha256
 from lightning_modules.dual_encoder import DualEncoder
+from retrieval.recording_forms import unwrapped
 from retrieval.search_folder import index_folder
 from retrieval.search_index import Hit, SearchIndex, recordings_of
 
 Samples = npt.NDArray[np.float32]
-Recording = str | PathLike[str] | npt.NDArray[Any] | Tensor
-"""A file, or samples (T,) or (channels, T) in [-1, 1]."""
+Recording = str | PathLike[str] | npt.NDArray[Any] | Tensor | Mapping[str, Any]
+"""A file, samples (T,) or (channels, T) in [-1, 1], or a form that `unwrapped` knows."""
 Vectors = npt.NDArray[np.float32] | Tensor
 
 
@@ -91,17 +92,19 @@ class FinishedModel:
         """Embed recordings: (A, D) float32, in their order; of a matcher with several vectors (A, E, D).
 
         Args:
-            recordings: files (wav, flac, ogg, opus, mp3), or samples (T,) or (channels, T) in [-1, 1]; one or many.
-            sample_rate: of samples, in Hz; files know their own.
+            recordings: files (wav, flac, ogg, opus, mp3), samples (T,) or (channels, T) in [-1, 1], or what data sets
+                of Hugging Face give (`{"array", "sampling_rate"}`, `{"bytes", "path"}`, decoders); one or many.
+            sample_rate: of samples, in Hz; the others know their own.
             batch_size: recordings at a time.
             progress: show a progress bar.
             output: "numpy" or "torch" (on the CPU).
 
         Raises:
             DataError: a file cannot be read, or samples cannot be used or have no sample rate.
+            ModelError: the model reads no audio, but stored features of experts.
         """
         many: Any = recordings
-        if isinstance(recordings, (str, PathLike)) or getattr(recordings, "ndim", None) == 1:
+        if isinstance(recordings, (str, PathLike, Mapping)) or getattr(recordings, "ndim", None) == 1:
             many = [recordings]
         batches = _batches(list(many), batch_size, progress, "embedding audio")
         with torch.inference_mode():
@@ -200,6 +203,13 @@ class FinishedModel:
 
     def samples(self, recording: Recording, sample_rate: int | None) -> Samples:
         """A recording (T,) float32 at the model's rate, cropped as the model wants it; raises as `encode_audio`."""
+        if not self.model.audio_encoder.reads_audio:
+            what = type(self.model.audio_encoder).__name__
+            raise ModelError(
+                f"{what} reads stored features, no audio; `python train.py test` keeps the embeddings of a run's test "
+                "recordings in its folder (pool_test.safetensors)"
+            )
+        recording, sample_rate = unwrapped(recording, sample_rate)
         if isinstance(recording, (str, PathLike)):
             path = Path(recording).expanduser()
             return read_audio(path, read_info(path), self.sample_rate, max_seconds=self.max_seconds)

@@ -16,7 +16,7 @@ from relevance.objectives import InfoNCE
 from relevance.targets import SameAudio
 from retrieval.exported import is_exported, load_exported
 from retrieval.finished_model import FinishedModel
-from retrieval.load_run import load_model, read_config
+from retrieval.run_model import load_model, read_config
 
 PAIRS: dict[str, Any] = {"clap": ClapPair, "pe_audio": PeAudioPair}
 """By transformers' model type."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from sentence_transformers.base.modality import infer_batch_modality
 from sentence_transformers.base.modules.input_module import InputModule
 from sentence_transformers.util import load_dir_path
@@ -41,21 +40,12 @@ class AudioRelevance(InputModule):
         return ["text", "audio"]
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """A batch of texts or of recordings (files, arrays at the model's rate, `{"array", "sampling_rate"}`)."""
+        """A batch of texts (also as `{"text"}`) or of recordings (arrays at the model's rate, or as `encode_audio`)."""
         if infer_batch_modality(list(inputs), supported_modalities=self.modalities) != "audio":
-            return {"captions": [(prompt or "") + text for text in inputs]}
-        waveforms, lengths = padded([self._samples(each) for each in inputs])
+            texts = [each["text"] if isinstance(each, dict) else each for each in inputs]
+            return {"captions": [(prompt or "") + text for text in texts]}
+        waveforms, lengths = padded([self.finished.samples(each, self.finished.sample_rate) for each in inputs])
         return {"waveforms": waveforms, "lengths": lengths}
-
-    def _samples(self, recording: Any) -> Any:
-        if isinstance(recording, dict) and "audio" in recording:
-            recording = recording["audio"]
-        if isinstance(recording, dict):
-            return self.finished.samples(torch.as_tensor(recording["array"]), int(recording["sampling_rate"]))
-        if hasattr(recording, "get_all_samples"):  # torchcodec's decoder
-            decoded = recording.get_all_samples()
-            return self.finished.samples(decoded.data, int(decoded.sample_rate))
-        return self.finished.samples(recording, self.finished.sample_rate)
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add `sentence_embedding`, (B, D) float32."""

@@ -215,6 +215,7 @@ class ConvertedPair(Pair):
         self.audio, self.text = audio, text
         if checkpoint is not None:
             self._load(checkpoint, read_weights(find_weights(checkpoint)), version)
+        audio.source = text.source = checkpoint
         freeze_unused(self.audio, (torch.zeros(1, recipe.window), torch.tensor([recipe.window])))
         freeze_unused(self.text, (["a dog barks"],))
 

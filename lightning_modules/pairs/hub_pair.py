@@ -51,6 +51,7 @@ class HubPair(Pair):
         config = self.source.model.config
         audio: Any = self.audio
         text: Any = self.text
+        audio.source = text.source = None if random_init else name
         example = torch.zeros(1, audio.sample_rate), torch.tensor([audio.sample_rate])
         layers = config.audio_config.num_hidden_layers, config.text_config.num_hidden_layers
         audio.choose_trained(audio.model, layers[0], trained_audio_layers, lora, lambda: audio(*example))

@@ -13,7 +13,7 @@ from cli.model_class import chosen_class, class_as_flag
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.load_run import load_model
+from retrieval.run_model import load_model
 from tests.support.command_line import parsed, refused
 from tests.support.runs import ROOT, arguments
 from train import main

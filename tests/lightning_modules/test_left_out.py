@@ -10,8 +10,10 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from common.errors import ModelError
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import Cosine
+from lightning_modules.pairs import ClapPair
 from lightning_modules.weights import fitting_weights, load_weights
 from relevance.objectives.listnet import ListNet
+from tests.support.pairs import save_clap
 from tests.support.tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_trainer
 
 
@@ -84,5 +86,32 @@ def test_frozen_weights_that_are_not_the_source_s_are_kept(tmp_path: Path) -> No
     torch.save(model_of(True, source=2).state_dict(), tmp_path / "other.pt")
     model = model_of(False, init_from=str(tmp_path / "other.pt"))
     checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == model.state_dict().keys()
+
+
+def test_a_pair_s_frozen_weights_are_left_out(tmp_path: Path) -> None:
+    name = str(save_clap(tmp_path / "clap", seconds=1))
+
+    def pair_model(seed: int | None = None) -> DualEncoder:
+        pair = ClapPair(name if seed is None else str(save_clap(tmp_path / "other", seconds=1, seed=seed)), **few)
+        return DualEncoder(None, None, KindRelevance(), ListNet("both"), pair=pair, save_frozen=False)
+
+    few: dict[str, Any] = {"trained_audio_layers": 0, "trained_text_layers": 1}
+    model = pair_model()
+    frozen = {name for name, weights in model.named_parameters() if not weights.requires_grad}
+    assert {name.partition(".")[0] for name in frozen} == {"audio_encoder", "text_encoder"}
+    checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == model.state_dict().keys() - frozen
+    torch.save(checkpoint, tmp_path / "slim.ckpt")
+    assert_same(fitting_weights(pair_model(), tmp_path / "slim.ckpt"), model.state_dict())
+    with pytest.raises(
+        ModelError, match=r"slim\.ckpt: leaves out .* and the pretrained model of audio_encoder does not"
+    ):
+        load_weights(pair_model(seed=5), tmp_path / "slim.ckpt")
+    unknown = ClapPair(name, random_init=True, **few)  # no source gives these again
+    model = DualEncoder(None, None, KindRelevance(), ListNet("both"), pair=unknown, save_frozen=False)
+    checkpoint = {"state_dict": model.state_dict()}
     model.on_save_checkpoint(checkpoint)
     assert checkpoint["state_dict"].keys() == model.state_dict().keys()

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
@@ -21,7 +20,7 @@ from lightning_modules.text_encoders import HuggingFaceText
 from relevance.objectives import InfoNCE
 from relevance.targets import SameAudio
 from retrieval import FinishedModel, load_run
-from retrieval.export import Source, export, push, source_named
+from retrieval.export import Source, export, source_named
 from retrieval.exported import load_exported
 from tests.support.pairs import save_clap
 from tests.support.recordings import NAMES, tiny_run, write_recordings
@@ -116,40 +115,6 @@ def test_a_pretrained_pair_is_exported_by_its_name(tmp_path: Path) -> None:
     vectors = [each.encode_audio(list(noise), sample_rate=48_000, progress=False) for each in (before, after)]
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert isinstance(after, FinishedModel)
-
-
-def test_a_push_makes_the_repository_and_uploads_the_folder(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = []
-
-    class Hub:
-        """Stands in for the calls of the hub that are used."""
-
-        endpoint = "https://hub.example"
-
-        def create_repo(self, repo_id: str, *, exist_ok: bool) -> None:
-            calls.append(("create", {"repo_id": repo_id, "exist_ok": exist_ok}))
-
-        def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
-            names = {path.relative_to(folder_path).as_posix() for path in folder_path.rglob("*") if path.is_file()}
-            calls.append(("upload", {"repo_id": repo_id, "names": names}))
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    folder = tmp_path / "made"
-    assert main(["export", "--run", str(run), "--output", str(folder), "--push", "me/tiny"]) == 0
-    assert "pushed: https://hub.example/me/tiny" in capsys.readouterr().out
-    assert calls[0] == ("create", {"repo_id": "me/tiny", "exist_ok": True})
-    assert {"model.safetensors", "README.md", "modules.json", "audio_relevance.json"} <= calls[1][1]["names"]
-
-    def refuse(*arguments: Any, **options: Any) -> None:
-        raise OSError("401 Unauthorized")
-
-    monkeypatch.setattr(Hub, "create_repo", refuse)
-    with pytest.raises(ModelError, match=r"the hub refused or cannot be reached .*401.*hf auth login"):
-        push(folder, "me/tiny")
-    with pytest.raises(ModelError, match="give OWNER/MODEL"):
-        push(folder, "tiny")
 
 
 def test_other_folders_are_left_alone_and_faults_are_named(run: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 import torch
 
-import retrieval.load_run  # noqa: F401  (the module of that name must not hide the function)
 from common.errors import DataError, ModelError, RunError
 from retrieval import FinishedModel, load_run
+from tests.support.experts import expert_model, matchers
 from tests.support.pairs import save_clap
 from tests.support.recordings import NAMES, damage, embedded, model_of, tiny_run, write_recordings
 
@@ -106,3 +106,10 @@ def test_mistakes_are_one_line(run: Path, model: FinishedModel, audio: Path, tmp
     shutil.copytree(run, tmp_path / "unfinished", ignore=shutil.ignore_patterns("*.ckpt"))
     with pytest.raises(RunError, match="no such checkpoint"):
         load_run(tmp_path / "unfinished")
+
+
+def test_a_model_of_experts_says_that_it_reads_no_audio() -> None:
+    model = FinishedModel(expert_model(matchers()["moee"]), device="cpu")
+    with pytest.raises(ModelError, match=r"^ExpertFeatures reads stored features, no audio; .*pool_test\.safetensors"):
+        model.encode_audio([np.zeros(16_000, np.float32)], sample_rate=16_000, progress=False)
+    assert model.encode_text(["loud dog"]).shape[0] == 1
