@@ -110,7 +110,7 @@ def load_exported(folder: Path) -> tuple[DualEncoder, float | None]:
     if version != FORMAT:
         raise ModelError(f"{path}: has format {version}, and this version reads {FORMAT}; update audio-relevance")
     settings = {"audio_encoder": None, "text_encoder": None, **UNUSED, **_outside(parts, folder)}
-    model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False)
+    model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False, source=str(path))
     load_weights(model, folder / WEIGHTS)
     return model.eval(), max_seconds
 

@@ -81,8 +81,8 @@ def differing_runs(experiment: Experiment) -> str:
     saved = [(run, run / "config_fit.yaml") for run in experiment.runs if (run / "config_fit.yaml").is_file()]
     try:
         configs = [(run, read_saved_config(path)) for run, path in saved]
-    except RunError:
-        return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
+    except RunError as error:
+        return f"{experiment.name}: the settings of its runs were not compared ({error})"
     for run, config in configs[1:]:
         first_run, first = configs[0]
         differences = [

@@ -186,7 +186,7 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
 def test_another_number_of_epochs_warns_where_the_learning_rate_changes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, epochs: int, schedule: Schedule, message: str | None
 ) -> None:
-    (tmp_path / "config_fit.yaml").write_text("model: {}\ntrainer: {max_epochs: 25}")
+    (tmp_path / "config_fit.yaml").write_text("model: {}\ntrainer: {max_epochs: 25}\n")
     warn_of_other_schedule(tmp_path / "config_fit.yaml", schedule, epochs)
     assert len(caplog.messages) == (message is not None)
     assert message is None or re.search(message, caplog.messages[0])
