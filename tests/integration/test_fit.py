@@ -306,7 +306,8 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
     folder: Path, capsys: pytest.CaptureFixture[str], resume: str
 ) -> None:
     finished, run = folder / "runs" / "demo_listnet" / "0", folder / "runs" / f"waited {resume}" / "0"
-    options = [*arguments(folder, 2), "--run.experiment", run.parent.name, "--run.resume", resume]
+    trained = yaml.safe_load((finished / "config_fit.yaml").read_text())["trainer"]["max_epochs"]
+    options = [*arguments(folder, trained), "--run.experiment", run.parent.name, "--run.resume", resume]
     with pytest.MonkeyPatch.context() as patch:
         meanwhile(patch, lambda: shutil.copytree(finished, run))
         patch.delattr(RetrievalModule, "on_train_batch_start")  # nothing is trained
