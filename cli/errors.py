@@ -49,12 +49,13 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
             return 141  # as a shell counts a process that SIGPIPE ended
         print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return 130
     except BaseException as error:
         if isinstance(error, _loaded(SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
+        if _is_ctrl_c(error):
+            if not _is_other_rank():
+                print(interrupted, file=sys.stderr)
+            return 130
         expected: tuple[type[BaseException], ...] = (UserError, *_loaded(LIBRARIES))
         known = explain_killed_worker(error) or explain_lost_process(error)
         message = one_line(error) if isinstance(error, expected) else known
@@ -64,6 +65,12 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
             time.sleep(PATIENCE)
         print(f"error: {message}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
         return 1
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether the user ended the command; Lightning then closes its trainer and exits."""
+    exits = isinstance(error, SystemExit)
+    return isinstance(error.__context__ if exits else error, KeyboardInterrupt)
 
 
 def _is_other_rank() -> bool:

@@ -24,9 +24,10 @@ SPEAKERS = (
 NOTES = re.compile(
     r"Tip:|^Trainer already configured with model summary|^(\[rank: \d+\] )?Seed set to|^[GTH]PU available:"
     r"|^Restoring states|^Restored all states|^Loaded model weights|stopped: `max_epochs="
-    r"|Using .* Automatic Mixed Precision|^Initializing distributed|^-+\ndistributed_backend="
+    r"|Detected KeyboardInterrupt|Using .* Automatic Mixed Precision"
+    r"|^Initializing distributed|^-+\ndistributed_backend="
 )
-"""Lightning's notes on what is so in every run."""
+"""Lightning's notes on what is so in every run, and on Ctrl-C, which has a line of its own."""
 
 
 def quiet() -> None:

@@ -1,12 +1,29 @@
 """Files that are either whole or not there."""
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.text import NO_ROOM
+
 UNFINISHED = ".*.part*"
 """Pattern of the files that `replacing` leaves where its process is killed."""
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make `folder`; it, and the parents that were made with it, go again where the block leaves them empty."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for each in new:
+            with contextlib.suppress(OSError):  # it is not empty
+                each.rmdir()
 
 
 @contextmanager
@@ -14,15 +31,35 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, beside `path`, that replaces it when the block ends well, and is deleted when it does not.
 
     It keeps the ending of `path`, from which writers such as matplotlib know the format, and is of this process alone.
+    Folders that are made for it are deleted with it.
+
+    Raises:
+        OSError: of `path`, where the disk is full, whichever error the writer has for that.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    except OSError as error:
-        if error.filename in (None, str(beside)):  # none is given where the disk is full
-            error.filename = str(path)
-        raise
-    finally:
-        beside.unlink(missing_ok=True)
+    with made(path.parent):
+        try:
+            yield beside
+            os.replace(beside, path)
+        except Exception as error:
+            if getattr(error, "filename", None) not in (None, str(beside)):
+                raise  # it is of another file
+            if number := no_room(error):
+                raise OSError(number, os.strerror(number), str(path)) from error
+            if isinstance(error, OSError):
+                error.strerror = error.strerror or str(error)  # which does not say it any more with a file's name
+                error.filename = str(path)
+            raise
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def no_room(error: Exception) -> int | None:
+    """The number of the system's error where a disk or a quota is full, else None.
+
+    Safetensors, tokenizers and FAISS have errors of their own, which only name it in words.
+    """
+    if isinstance(error, OSError) and error.errno is None and str(error).endswith(" written"):
+        return errno.ENOSPC  # NumPy only counts the bytes
+    known = getattr(error, "errno", None)
+    return next((each for each in NO_ROOM if each == known or os.strerror(each) in str(error)), None)

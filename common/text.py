@@ -6,6 +6,9 @@ import os
 import re
 from collections.abc import Iterable
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the system's errors that say that a disk or a quota is full."""
+
 
 def nearest_name(wrong: str, known: Iterable[str]) -> str:
     """A hint at the known name nearest to a wrong one, empty where none is near.
@@ -43,6 +46,9 @@ def refused_by_system(error: OSError) -> str:
     if os.environ.get("TRACEBACK"):
         raise error
     where = f"{error.filename}: " if error.filename else ""
-    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    remedy = "; change its permissions, or choose another folder" if denied else ""
+    remedy = ""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = "; change its permissions, or choose another folder"
+    elif error.errno in NO_ROOM:
+        remedy = "; make room there, or choose another folder"
     return f"{where}{error.strerror or one_line(error)}{remedy} (TRACEBACK=1 shows where)"

@@ -14,15 +14,21 @@ def read_saved_config(path: Path) -> dict[str, Any]:
     """A run's resolved config, under today's names.
 
     Raises:
-        RunError: it cannot be read.
+        RunError: it cannot be read, or is cut off.
     """
     try:
-        config = with_new_names(yaml.safe_load(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        config = with_new_names(yaml.safe_load(text))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: not YAML ({one_line(error)[:200]}); repeat the run") from error
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise RunError(
             f"{path}: no settings of a model in it, so it is damaged or of something else; give the folder of a "
             "run of `python train.py fit`, or repeat the run"
+        )
+    if not text.endswith("\n"):
+        raise RunError(
+            f"{path}: ends in the middle of a line, so it was cut off; restore it from a copy, or repeat the run "
+            "(if it is whole, end its last line)"
         )
     return config

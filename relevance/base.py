@@ -6,6 +6,7 @@ direction: how well caption i describes recording j is not how well caption j de
 """
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,11 @@ class Relevance(nn.Module):
     `prepare` in every process (quick); then called with ids as often as needed. It has no trainable parameters.
 
     Attributes:
+        citation: where the relevance comes from.
         symmetric: whether the direction makes no difference; then it is computed once for both.
     """
 
+    citation: ClassVar[str] = ""
     symmetric: bool = False
 
     def encode(self, captions: Sequence[str]) -> None:

@@ -1,15 +1,16 @@
 """Export: a finished model as a folder that this package and sentence-transformers load, and its upload to a hub."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.atomic_files import replacing
+from common.atomic_files import no_room
 from common.errors import ModelError, RunError
 from common.text import one_line
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.exported import SETTINGS, is_exported, write_model
+from retrieval.exported import SETTINGS, UNFINISHED, is_exported, replacing_model, write_model
 from retrieval.model_card import card_of
 from retrieval.open_model import max_seconds_of, model_of_pair, pair_named
 from retrieval.run_model import load_model, read_config
@@ -58,43 +59,46 @@ def export(source: Source, folder: Path, name: str | None = None, licence: str =
 
     Args:
         source: what is exported.
-        folder: new, empty, or an exported model, which is replaced.
+        folder: new, empty, or an exported model, which is replaced, or left as it is where writing fails.
         name: under which readers will load it; default: the folder's name.
         licence: of the weights.
 
     Raises:
         RunError: the folder holds something else, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_exported(folder))):
+    others = folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {UNFINISHED})
+    if others and not is_exported(folder):
         raise RunError(f"{folder}: holds something else than an exported model; give a new folder")
+    pair = source.model.pair
     try:
-        write_model(folder, source.model, source.config["model"], source.max_seconds, source.config.get("model_class"))
-        pair = source.model.pair
-        card = card_of(
-            name or folder.name,
-            dim=int(source.model.embed_text(["a"]).shape[1]),
-            sample_rate=source.model.sample_rate,
-            licence=licence,
-            trained_on=list(pair.trained_on) if pair is not None else [],
-            config=source.config,
-            folder=source.folder,
-        )
-        similarity = "cosine" if getattr(source.model.matcher, "normalise", True) else "dot"
-        texts = {
-            "README.md": card,
-            "modules.json": json.dumps(MODULES, indent=2),
-            "audio_relevance_module.py": MODULE,
-            "config_sentence_transformers.json": json.dumps(
-                {"similarity_fn_name": similarity, "prompts": {}}, indent=2
-            ),
-        }
-        for file, text in texts.items():
-            with replacing(folder / file) as beside:
-                beside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(
-            f"{folder}: cannot be written ({error.strerror or one_line(error)}); make room for it"
-        ) from error
+        with replacing_model(folder) as new:
+            write_model(new, source.model, source.config["model"], source.max_seconds, source.config.get("model_class"))
+            card = card_of(
+                name or folder.name,
+                dim=int(source.model.embed_text(["a"]).shape[1]),
+                sample_rate=source.model.sample_rate,
+                licence=licence,
+                trained_on=list(pair.trained_on) if pair is not None else [],
+                config=source.config,
+                folder=source.folder,
+            )
+            similarity = "cosine" if getattr(source.model.matcher, "normalise", True) else "dot"
+            texts = {
+                "README.md": card,
+                "modules.json": json.dumps(MODULES, indent=2),
+                "audio_relevance_module.py": MODULE,
+                "config_sentence_transformers.json": json.dumps(
+                    {"similarity_fn_name": similarity, "prompts": {}}, indent=2
+                ),
+            }
+            for file, text in texts.items():
+                (new / file).write_text(text, encoding="utf-8")
+    except Exception as error:
+        number = no_room(error)
+        if number is None and not isinstance(error, OSError):
+            raise
+        cause = os.strerror(number) if number else getattr(error, "strerror", None) or one_line(error)
+        raise RunError(f"{folder}: cannot be written ({cause}); make room for it") from error
 
 
 def push(folder: Path, name: str) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
-from common.atomic_files import replacing
+from common.atomic_files import made, replacing
 from common.errors import ModelError
 from common.text import one_line
 from lightning_modules.dual_encoder import DualEncoder
@@ -19,6 +21,7 @@ from retrieval.run_model import built
 SETTINGS = "audio_relevance.json"
 ONNX = ("text.onnx", "audio.onnx")
 WEIGHTS = "model.safetensors"
+UNFINISHED = ".export.part"
 FORMAT = 1
 PARTS = ("audio_encoder", "text_encoder", "matcher", "audio_pooling", "text_pooling", "pair")
 INSIDE = "exported:"
@@ -35,23 +38,40 @@ def is_exported(path: Path) -> bool:
     return (path / SETTINGS).is_file()
 
 
+@contextmanager
+def replacing_model(folder: Path) -> Iterator[Path]:
+    """An empty folder inside `folder`, whose content replaces an earlier export there when the block ends well.
+
+    When it does not, `folder` is as it was.
+    """
+    unfinished = folder / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    with made(folder):
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            for name in PARTS:
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in ONNX:
+                (folder / name).unlink(missing_ok=True)  # of the earlier model
+            for path in unfinished.iterdir():
+                path.replace(folder / path.name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def write_model(
     folder: Path, model: DualEncoder, settings: dict[str, Any], max_seconds: float | None, own_class: str | None = None
 ) -> None:
     """Write weights and settings of a model into a folder.
 
     Args:
-        folder: is made; an earlier export in it is replaced.
+        folder: empty.
         model: any dual encoder.
         settings: of the model, as a run's config has them.
         max_seconds: its recordings are cropped to.
         own_class: of a model of one's own (`model_class` of the run's config).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ONNX:
-        (folder / name).unlink(missing_ok=True)  # of the earlier model
     parts: dict[str, Any] = {}
     for name in PARTS:
         if settings.get(name) is not None:
@@ -90,7 +110,7 @@ def load_exported(folder: Path) -> tuple[DualEncoder, float | None]:
     if version != FORMAT:
         raise ModelError(f"{path}: has format {version}, and this version reads {FORMAT}; update audio-relevance")
     settings = {"audio_encoder": None, "text_encoder": None, **UNUSED, **_outside(parts, folder)}
-    model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False)
+    model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False, source=str(path))
     load_weights(model, folder / WEIGHTS)
     return model.eval(), max_seconds
 

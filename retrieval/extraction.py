@@ -150,16 +150,23 @@ def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
         with replacing(path) as beside:
             beside.write_text(json.dumps(plan, indent=2) + "\n")
         return
-    try:
-        former = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: is damaged; delete {folder} and extract again, or give another folder") from error
+    former = _read_json(path)
+    if not isinstance(former, dict):
+        raise DataError(f"{path}: is damaged; delete {folder} and extract again, or give another folder")
     if differing := [key for key in plan if former.get(key) != plan[key]]:
         key = differing[0]
         raise DataError(
             f"{folder}: holds features of another extraction ({key}: {former.get(key)} before, {plan[key]} now); give "
             "another folder, or delete it"
         )
+
+
+def _read_json(path: Path) -> Any:
+    """What a file holds; None where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
 
 
 Job = tuple[Path, list[tuple[Recording, Path]]]
@@ -214,7 +221,8 @@ def renew_part(
     made = [encoder.sample_rate, settings.max_seconds, settings.mix, settings.dtype]
     files = [made, *([row.name, (status := file.stat()).st_size, status.st_mtime_ns] for row, file in recordings)]
     table = path.with_suffix(".json")
-    if table.is_file() and json.loads(table.read_text())["files"] == files:
+    former = _read_json(table) if table.is_file() else None
+    if isinstance(former, dict) and former.get("files") == files:
         return
     frames: list[npt.NDArray[np.floating]] = []
     listed: list[tuple[Recording, int]] = []

@@ -13,6 +13,8 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.model_class import model_class
 from lightning_modules.weights import load_weights
 
+CONFIG = "config_fit.yaml"
+
 
 def read_config(folder: RunFolder) -> dict[str, Any]:
     """The settings a run was made with.
@@ -20,7 +22,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: they cannot be read.
     """
-    return read_saved_config(folder.path / "config_fit.yaml")
+    return read_saved_config(folder.path / CONFIG)
 
 
 def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
@@ -30,15 +32,21 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
         RunError: it cannot be built.
         ModelError: its class cannot be found, or the weights cannot be read or do not fit.
     """
-    model: DualEncoder = built(
-        model_class(config.get("model_class")), {**config["model"], "init_from": None}, subclass=False
-    )
+    kind = model_class(config.get("model_class"))
+    settings = {**config["model"], "init_from": None}
+    model: DualEncoder = built(kind, settings, subclass=False, source=str(folder.path / CONFIG))
     load_weights(model, folder.best)
     return model.eval()
 
 
-def built(kind: type, settings: Any, *, subclass: bool) -> Any:
+def built(kind: type, settings: Any, *, subclass: bool, source: str = "the run's config") -> Any:
     """What a part of a saved config describes: a `kind` by its arguments, or a subclass by its path.
+
+    Args:
+        kind: class that is built, or whose subclass is.
+        settings: of it.
+        subclass: whether the settings name a class.
+        source: the file they are from, for the message.
 
     Raises:
         RunError: it cannot be built.
@@ -50,4 +58,7 @@ def built(kind: type, settings: Any, *, subclass: bool) -> Any:
     except UserError:
         raise
     except (ArgumentError, ValueError, TypeError, RuntimeError, AttributeError, ImportError) as error:
-        raise RunError(f"the run's config cannot be built: {type(error).__name__}: {one_line(error)}") from error
+        raise RunError(
+            f"{source}: cannot be built ({type(error).__name__}: {one_line(error)}); restore it from a copy, or make "
+            "it again"
+        ) from error

@@ -19,7 +19,7 @@ from experiments.run_folder import RUN_TEST, RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
-from retrieval.run_model import built, load_model, read_config
+from retrieval.run_model import CONFIG, built, load_model, read_config
 from retrieval.search_folder import index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
@@ -112,7 +112,8 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:
-        data: AudioCaptionDataModule = built(AudioCaptionDataModule, config.get("data"), subclass=True)
+        settings, file = config.get("data"), str(folder.path / CONFIG)
+        data: AudioCaptionDataModule = built(AudioCaptionDataModule, settings, subclass=True, source=file)
         for row in data.read_split("test").audio.to_pylist():
             files[row["name"]] = Path(row["path"]).resolve()
             seconds[row["name"]] = row["frames"] / row["sample_rate"]

@@ -18,6 +18,7 @@ class Search(Command):
 
     name = "search"
     intermixed = True
+    interrupted = "interrupted; what was embedded is kept"
     summary = "search recordings with a finished run's model, in the terminal or on a page"
     description = """\
 Search recordings by words with the model of a finished run. A first argument that is a folder is searched, at any

@@ -22,15 +22,25 @@ class ProgressBar(RichProgressBar):
         return {short: metrics[name] for name, short in SHOWN.items() if name in metrics}
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End the bar, before the results are printed."""
+        """Clear the bar away, before the results are printed."""
         super().on_test_end(trainer, pl_module)
-        self._stop_progress()
+        self._clear()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End the bar of `validate`, before the results are printed."""
+        """Clear the bar of `validate` away, before the results are printed."""
         super().on_validation_end(trainer, pl_module)
         if trainer.state.fn == "validate":
-            self._stop_progress()
+            self._clear()
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Clear the bar away, before the place of the embeddings is printed."""
+        super().on_predict_end(trainer, pl_module)
+        self._clear()
+
+    def _clear(self) -> None:
+        if self.progress is not None:
+            self.progress.live.transient = True  # the bar of a training stays, since it shows the newest losses
+        self._stop_progress()
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
         """The epoch, a bar of 10 columns, batches, and the time that is left."""

@@ -80,8 +80,8 @@ def differing_runs(experiment: Experiment) -> str:
     """Settings in which the runs of an experiment differ besides their seed, by their saved configs; empty: none."""
     try:
         found = first_difference(experiment.runs, MAY_DIFFER)
-    except RunError:
-        return f"{experiment.name}: the saved config of a run cannot be read, so its settings were not compared"
+    except RunError as error:
+        return f"{experiment.name}: the settings of its runs were not compared ({error})"
     if found is None:
         return ""
     run, other, differences = found

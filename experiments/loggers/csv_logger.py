@@ -111,11 +111,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a metrics file, without empty cells; numbers as float, steps as int.
 
     Raises:
-        RunError: it holds something else.
+        RunError: it holds something else, or is cut off.
     """
     try:
-        with path.open(newline="") as file:
-            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+        text = path.read_text()
+        if not text.endswith("\n"):
+            raise ValueError("it ends in the middle of a line")
+        rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(text.splitlines())]
         return [{**row, "step": int(row["step"])} if "step" in row else row for row in rows]
     except (ValueError, TypeError, csv.Error) as error:
         raise RunError(f"{path}: not a table of numbers ({error}); delete it, or repeat the run") from error

@@ -37,7 +37,7 @@ def rows_of_trials(sweep: SweepFile, trials: Sequence[FrozenTrial]) -> list[Row]
         tested = {key: value for key, value in attributes.items() if key.startswith("tested ")}
         rows.append(
             {
-                "trial": trial.number,
+                "trial": attributes.get("place", trial.number),
                 "state": f"as {attributes['same_as']}" if "same_as" in attributes else STATES[trial.state],
                 **{key: attributes.get("settings", {}).get(key) for key in sweep.parameters},
                 sweep.metric: trial.value if trial.state == TrialState.COMPLETE else None,

@@ -8,6 +8,7 @@ when it dies the lock is free, and the next worker to look for work puts the tri
 import json
 import socket
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class Claim:
     """A trial that this worker runs.
 
     Attributes:
-        number: of the trial.
+        number: of the trial in the storage, where one that is put back gets another.
+        place: of the trial among all, from 0, which it keeps.
         settings: what varies, by key.
         again: whether a worker died with these settings, so that there may be a run to continue.
         trial, lock: Optuna's view of it, and what says that this worker lives.
@@ -38,6 +40,7 @@ class Claim:
     """
 
     number: int
+    place: int
     settings: Settings
     again: bool
     trial: optuna.Trial
@@ -76,7 +79,6 @@ class Trials:
                 storage=storage,
                 direction="maximize" if self.sweep.maximise else "minimize",
                 load_if_exists=True,
-                sampler=optuna.samplers.TPESampler(constant_liar=True),  # others' running trials count as poor ones
                 pruner=optuna.pruners.SuccessiveHalvingPruner(early.min_iter, early.eta)
                 if early
                 else optuna.pruners.NopPruner(),
@@ -114,10 +116,13 @@ class Trials:
             if not waiting and (self.sweep.method != "bayes" or len(self.all()) >= (self.sweep.run_cap or 0)):
                 return None
             trial = self.study.ask()
+            place = trial.user_attrs.get("place", len(self.all()) - 1)
+            trial.set_user_attr("place", place)
+            self.study.sampler = sampler_of(self.sweep.name, place)
             lock = self._lock_of(trial.number)
             lock.acquire(timeout=0)
             claim = Claim(
-                trial.number, trial.user_attrs.get("settings", {}), "replaces" in trial.user_attrs, trial, lock
+                trial.number, place, trial.user_attrs.get("settings", {}), "replaces" in trial.user_attrs, trial, lock
             )
             self.beat(claim)
             if self.sweep.method == "bayes":
@@ -127,7 +132,7 @@ class Trials:
                     self._end(
                         claim,
                         TrialState.COMPLETE,
-                        {"settings": claim.settings, "same_as": earlier.number},
+                        {"settings": claim.settings, "same_as": earlier.user_attrs["place"]},
                         earlier.value,
                     )
                     return self.claim()
@@ -205,7 +210,7 @@ class Trials:
             self.study.tell(claim.trial, values=value, state=state)
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
             raise RunError(
-                f"trial {claim.number} was given to another worker, since this one gave no sign of life for "
+                f"trial {claim.place} was given to another worker, since this one gave no sign of life for "
                 f"{SILENT_SECONDS / 60:.0f} minutes; its result is not counted"
             ) from error
         finally:
@@ -213,6 +218,15 @@ class Trials:
 
     def _lock_of(self, number: int) -> FileLock:
         return FileLock(self.folder / f".trial_{number:04}.lock")
+
+
+def sampler_of(name: str, place: int) -> optuna.samplers.BaseSampler:
+    """What proposes the settings of a trial: the same ones for the same sweep, place and earlier results.
+
+    It is seeded for each trial, since otherwise every worker, and every start, would begin with the same ones.
+    """
+    seed = zlib.crc32(f"{name}\n{place}".encode())
+    return optuna.samplers.TPESampler(constant_liar=True, seed=seed)  # others' running trials count as poor ones
 
 
 def suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Any:

@@ -39,8 +39,8 @@ def work(
     failures: list[str] | None = []  # of the trials so far, until one goes well
     while (claim := trials.claim()) is not None:
         total = sweep.run_cap if sweep.method == "bayes" else len(sweep.planned() or [])
-        console.print(escape(f"trial {claim.number} of {total}: {settings_line(claim.settings)}"))
-        log = folder / f"trial_{claim.number:04}.log"
+        console.print(escape(f"trial {claim.place} of {total}: {settings_line(claim.settings)}"))
+        log = folder / f"trial_{claim.place:04}.log"
         try:
             arguments = arguments_of(claim.settings)
             ending = run_trial(sweep, trials, claim, arguments, run_folder_of(arguments), log)

@@ -27,6 +27,7 @@ class SameAudio(Relevance):
                 [0., 1.]])
     """
 
+    citation = 'Oncescu et al. 2021, "Audio retrieval with natural language queries"'
     symmetric = True
 
     def __init__(self) -> None:

@@ -84,7 +84,8 @@ def test_files_are_written_together(
     assert sorted(file.name for file in (runs / "alone").iterdir()) == [name for name in FILES if name[0] == "t"]
     assert main(["compare", *(str(argument) for argument in [runs / "better", *command[:1], *command[-2:]])]) == 1
     assert capsys.readouterr().err == (
-        f"error: {output / 'comparison.png'}: No space left on device (TRACEBACK=1 shows where)\n"
+        f"error: {output / 'comparison.png'}: No space left on device; make room there, or choose another folder "
+        "(TRACEBACK=1 shows where)\n"
     )
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 

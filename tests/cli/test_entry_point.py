@@ -97,6 +97,28 @@ def test_errors_end_in_a_line_and_an_exit_code(
             exit_code_of(fail)
 
 
+def test_ctrl_c_in_a_training_is_ctrl_c_and_another_exit_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_lightning_does() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    def refuse() -> None:
+        sys.exit(2)
+
+    assert exit_code_of(as_lightning_does, "interrupted; again") == 130
+    assert capsys.readouterr().err == "interrupted; again\n"
+    with pytest.raises(SystemExit) as caught:
+        exit_code_of(refuse, "interrupted; again")
+    assert caught.value.code == 2
+    monkeypatch.setenv("LOCAL_RANK", "1")  # the first of several processes says it
+    assert exit_code_of(as_lightning_does, "interrupted; again") == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_a_fault_of_the_program_is_no_mistake_of_the_user() -> None:
     with pytest.raises(ZeroDivisionError):
         exit_code_of(lambda: 1 // 0)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.config_checks import check_project
 from cli.parser_messages import plain
+from common.errors import RunError
+from experiments.run_folder import LONGEST_NAME
 from tests.support.command_line import parsed, refused
 from tests.support.runs import arguments
 
@@ -132,3 +135,23 @@ def test_numbers_out_of_range(given: list[str], message: str, capsys: pytest.Cap
 def test_a_union_that_failed_in_a_part_says_which_cause() -> None:
     causes = "\n  - `x` is no duration\n  - Expected a <class 'NoneType'>"
     assert plain(f"Does not validate against any of the Union subtypes\nErrors:{causes}") == "`x` is no duration"
+
+
+@pytest.mark.parametrize("project", ["a", "audio retrieval", "été.1-b_c", "x" * LONGEST_NAME])
+def test_a_project_may_be_called_so(project: str) -> None:
+    check_project(project)
+
+
+@pytest.mark.parametrize(
+    ("project", "told"),
+    [
+        ("", "of 1 to 128 characters"),
+        ("x" * (LONGEST_NAME + 1), "of 1 to 128 characters"),
+        *((f"a{sign}b", f"without {sign}") for sign in "/\\#?%:"),
+        ("?a#b?", "without # ?"),
+    ],
+)
+def test_a_project_may_not_be_called_so(project: str, told: str) -> None:
+    with pytest.raises(RunError) as caught:
+        check_project(project)
+    assert str(caught.value) == f"run.wandb_project is '{project}': give a name {told}"

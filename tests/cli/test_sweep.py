@@ -69,8 +69,8 @@ def one_trial(stub: Path, program: str) -> tuple[str, Trials]:
 @pytest.mark.parametrize(
     ("rows", "ending"),
     [
-        ("0,nan\n1,0.5\n2,inf", "val/loss 0.5000"),
-        ("0,nan\n1,-inf", "failed: val/loss was never finite; see"),
+        ("0,nan\n1,0.5\n2,inf\n", "val/loss 0.5000"),
+        ("0,nan\n1,-inf\n", "failed: val/loss was never finite; see"),
     ],
 )
 def test_a_value_that_is_not_finite_does_not_count(stub: Path, rows: str, ending: str) -> None:

@@ -2,8 +2,11 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from common.atomic_files import replacing
@@ -39,3 +42,63 @@ def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp
     assert refused_by_system(caught.value) == (
         f"{target}: Operation not permitted; change its permissions, or choose another folder (TRACEBACK=1 shows where)"
     )
+
+
+FULL_DISK = Path("/dev/full")
+
+
+def write_numpy(path: Path) -> None:
+    np.save(path, np.zeros(10**5))
+
+
+def write_arrow(path: Path) -> None:
+    table = pa.table({"x": np.zeros(10**5)})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def write(target: Path, writer: Callable[[Path], object]) -> None:
+    with replacing(target) as path:
+        path.symlink_to(FULL_DISK)
+        writer(path)
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="no device that is full")
+@pytest.mark.parametrize("writer", [lambda path: path.write_text("x"), write_numpy, write_arrow])
+def test_a_full_disk_is_one_error_of_the_file_whoever_writes(tmp_path: Path, writer: Callable[[Path], object]) -> None:
+    target = tmp_path / "new" / "newer" / "table.npy"
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write(target, writer)
+    assert refused_by_system(caught.value) == (
+        f"{target}: No space left on device; make room there, or choose another folder (TRACEBACK=1 shows where)"
+    )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError("6400 requested and 0 written"), errno.ENOSPC),  # NumPy
+        (OSError("6400 requested and 0 read"), None),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), errno.ENOSPC),  # safetensors
+        (RuntimeError("Error in write: Disk quota exceeded"), errno.EDQUOT),
+    ],
+)
+def test_writers_say_in_their_own_words_that_a_disk_is_full(
+    tmp_path: Path, error: Exception, number: int | None
+) -> None:
+    with pytest.raises(OSError, match=r"read|No space|quota") as caught, replacing(tmp_path / "table.npy"):
+        raise error
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "table.npy"))
+
+
+def test_folders_that_were_there_or_hold_other_files_stay(tmp_path: Path) -> None:
+    def fail(target: Path, other: str) -> None:
+        with replacing(target):
+            (target.parent / other).touch()
+            raise KeyboardInterrupt
+
+    for folder in ("new", "new/empty"):
+        with pytest.raises(KeyboardInterrupt):
+            fail(tmp_path / folder / "table.npy", "../other")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "other", "other"]

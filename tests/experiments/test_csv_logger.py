@@ -85,7 +85,7 @@ def test_results_of_an_earlier_test_go_when_training_continues(tmp_path: Path) -
     assert [row for row in tested.rows if row["step"] == 12] == [{"step": 12, "test/text_to_audio/R@1": 0.75}]
 
 
-@pytest.mark.parametrize("text", ["step,train/loss\n1,high\n", "step\n1,2,3\n", "\x00\n\xff"])
+@pytest.mark.parametrize("text", ["step,train/loss\n1,high\n", "step\n1,2,3\n", "\x00\n\xff", "", "step\n12\n1"])
 def test_a_file_that_is_no_table_of_numbers_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(RunError, match=r"metrics\.csv: not a table of numbers \(.*\); delete it, or repeat the run$"):

@@ -1,5 +1,6 @@
 """provenance.json: what the stages of a run leave in it, and what a resumed run is compared with."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import torch
 
 from common.errors import RunError
 from experiments.callbacks.result_writer import RunWriter
-from experiments.provenance import check_same_training, git_state, package_versions, update_provenance
+from experiments.provenance import check_same_training, git_state, package_versions, update_provenance, weights_sha256
 from experiments.run_folder import RunFolder
 from tests.support.tabled import Tabled, filled
 from tests.support.tiny import tiny_model, tiny_trainer
@@ -33,6 +34,27 @@ def test_the_stages_of_a_run_accumulate_in_its_provenance(run: Any) -> None:
     assert (content["fit"]["epochs"], content["fit"]["steps"]) == (2, 2 * len(data.train_dataloader()))
     assert content["test"]["checkpoint"] == content["validate"]["checkpoint"] == ""
     assert package_versions()["numpy"] == np.__version__
+
+
+def test_the_checksum_of_weights_is_of_names_types_shapes_and_values() -> None:
+    state = {"b": torch.arange(6.0), "a": torch.tensor(0.5)}
+    digest = hashlib.sha256()
+    digest.update(b"a\ttorch.float32\t()\n" + np.float32(0.5).tobytes())
+    digest.update(b"b\ttorch.float32\t(6,)\n" + np.arange(6, dtype=np.float32).tobytes())
+    assert weights_sha256(state) == digest.hexdigest()
+    assert weights_sha256(dict(reversed(state.items()))) == digest.hexdigest()
+    strided = torch.stack([torch.arange(6.0), torch.zeros(6)], dim=1)[:, 0].requires_grad_()
+    assert weights_sha256({**state, "b": strided}) == digest.hexdigest()
+    others = [
+        {"c": state["b"], "a": state["a"]},
+        {**state, "b": state["b"].double()},
+        {**state, "b": state["b"].reshape(2, 3)},
+        {**state, "b": state["b"].flip(0)},
+        {**state, "a": torch.tensor(0.5).nextafter(torch.tensor(1.0))},
+        {"b": state["b"]},
+    ]
+    assert len({digest.hexdigest(), *map(weights_sha256, others)}) == 1 + len(others)
+    assert len(weights_sha256({"half": torch.zeros(3, dtype=torch.bfloat16), "none": torch.zeros(0)})) == 64
 
 
 def test_git_knows_the_commit_and_whether_there_are_changes(tmp_path: Path) -> None:

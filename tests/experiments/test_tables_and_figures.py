@@ -1,5 +1,6 @@
 """What a run shows: the table of metrics, the figure, the progress bar."""
 
+import io
 import os
 import re
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import rich
 from lightning.pytorch.callbacks import RichProgressBar
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from experiments.callbacks.progress_bar import ProgressBar
 from experiments.figures.run import draw_run
@@ -17,6 +20,7 @@ from experiments.results.metrics_table import NOTE, print_results
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RunFolder
 from tests.support.tabled import Tabled
+from tests.support.tiny import TinyData, tiny_model, tiny_trainer
 
 
 def test_every_result_is_printed_beside_its_chance(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +76,16 @@ def test_the_progress_bar_shows_three_figures_by_short_names(monkeypatch: pytest
     known = {"v_num": 3, "train/loss": 0.5, "train/tau": 0.1, "val/text_to_audio/mAP@10": 0.25}
     monkeypatch.setattr(RichProgressBar, "get_metrics", lambda *_: dict(known))
     assert ProgressBar().get_metrics(None, None) == {"loss": 0.5, "mAP@10": 0.25}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", ["test", "validate", "predict"])
+def test_a_finished_bar_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    bar, screen = ProgressBar(), io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console())  # the one that Lightning changes
+    bar._console_kwargs = {"file": screen, "force_terminal": True, "width": 80}
+    trainer = tiny_trainer(tmp_path, enable_progress_bar=True, callbacks=[bar])
+    getattr(trainer, stage)(tiny_model(), datamodule=TinyData(), **({} if stage == "predict" else {"verbose": False}))
+    name = {"test": "Testing", "validate": "Validation", "predict": "Predicting"}[stage]
+    shown, _, after = screen.getvalue().rpartition(name)
+    assert name in shown
+    assert after.endswith("\r\x1b[1A\x1b[2K")  # up to the bar's line, which is erased

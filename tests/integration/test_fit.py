@@ -186,7 +186,7 @@ def test_a_resumed_run_keeps_its_global_batch_and_its_recordings(
 def test_another_number_of_epochs_warns_where_the_learning_rate_changes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, epochs: int, schedule: Schedule, message: str | None
 ) -> None:
-    (tmp_path / "config_fit.yaml").write_text("model: {}\ntrainer: {max_epochs: 25}")
+    (tmp_path / "config_fit.yaml").write_text("model: {}\ntrainer: {max_epochs: 25}\n")
     warn_of_other_schedule(tmp_path / "config_fit.yaml", schedule, epochs)
     assert len(caplog.messages) == (message is not None)
     assert message is None or re.search(message, caplog.messages[0])
@@ -306,7 +306,8 @@ def test_a_run_that_ends_while_another_waits_for_its_folder_is_kept(
     folder: Path, capsys: pytest.CaptureFixture[str], resume: str
 ) -> None:
     finished, run = folder / "runs" / "demo_listnet" / "0", folder / "runs" / f"waited {resume}" / "0"
-    options = [*arguments(folder, 2), "--run.experiment", run.parent.name, "--run.resume", resume]
+    trained = yaml.safe_load((finished / "config_fit.yaml").read_text())["trainer"]["max_epochs"]
+    options = [*arguments(folder, trained), "--run.experiment", run.parent.name, "--run.resume", resume]
     with pytest.MonkeyPatch.context() as patch:
         meanwhile(patch, lambda: shutil.copytree(finished, run))
         patch.delattr(RetrievalModule, "on_train_batch_start")  # nothing is trained

@@ -151,6 +151,39 @@ def test_onnx_gives_the_same_embeddings(tmp_path: Path) -> None:
     np.testing.assert_allclose(given, model.encode_text(["rain falls on the roof"] * 3), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("while saving: No space left on device (os error 28)")],
+)
+def test_a_full_disk_leaves_an_earlier_export_as_it_was(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(weights: object, path: Path, *rest: object) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    source = source_named(str(run))
+    export(source, tmp_path / "earlier")
+    before = content()
+    monkeypatch.setattr("retrieval.exported.save_file", fail)
+    for folder in (tmp_path / "earlier", tmp_path / "new" / "deep"):
+        with pytest.raises(RunError) as caught:
+            export(source, folder)
+        assert str(caught.value) == f"{folder}: cannot be written (No space left on device); make room for it"
+    assert content() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+
+
+def test_an_export_that_was_killed_is_no_obstacle(run: Path, tmp_path: Path) -> None:
+    (tmp_path / ".export.part" / "text_encoder").mkdir(parents=True)
+    export(source_named(str(run)), tmp_path)
+    assert not (tmp_path / ".export.part").exists()
+    load_exported(tmp_path)
+
+
 def test_onnx_without_its_packages_is_refused(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -187,6 +187,28 @@ def test_a_folder_of_another_extraction_is_refused(
     assert digests(tmp_path / "store") == before
 
 
+@pytest.mark.parametrize("content", ["", '{"expert": "ti', "[]", "null", "[" * 100_000])
+def test_a_damaged_plan_is_one_line(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (tmp_path / "store").mkdir()
+    plan = tmp_path / "store" / "plan.json"
+    plan.write_text(content)
+    assert main(command(corpus, tmp_path / "store")) == 1
+    told = f"error: {plan}: is damaged; delete {plan.parent} and extract again, or give another folder\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("content", ["", '{"files": [[', "[]", "{}"])
+def test_a_damaged_part_is_made_again(corpus: Corpus, tmp_path: Path, content: str) -> None:
+    assert main(command(corpus, tmp_path / "whole")) == 0
+    parts = tmp_path / "store" / "parts"
+    parts.mkdir(parents=True)
+    (parts / "000000.json").write_text(content)
+    assert main(command(corpus, tmp_path / "store")) == 0
+    assert digests(tmp_path / "store") == digests(tmp_path / "whole")
+
+
 def test_files_that_came_or_went_are_noticed(
     corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -224,6 +224,17 @@ def test_bad_input_ends_in_one_line(
     [
         ("config_fit.yaml", "a: [", "config_fit.yaml: not YAML"),
         ("config_fit.yaml", "a: 1", "config_fit.yaml: no settings of a model in it"),
+        ("config_fit.yaml", "model: {audio_encoder: Sma", "config_fit.yaml: not YAML"),
+        (
+            "config_fit.yaml",
+            "model:\n  audio_encoder: Sma",
+            "config_fit.yaml: ends in the middle of a line, so it was cut",
+        ),
+        (
+            "config_fit.yaml",
+            "model:\n  audio_encoder: null\n",
+            "config_fit.yaml: cannot be built (ArgumentError: the foll",
+        ),
         ("config_fit.yaml", None, "0: no run (no config_fit.yaml in it)"),
         ("checkpoints/best.ckpt", None, "best.ckpt: no such checkpoint; finish the run"),
         ("checkpoints/best.ckpt", "x", "best.ckpt: damaged, or not a weights file that can be read safely"),

@@ -32,9 +32,9 @@ folder.mkdir(parents=True, exist_ok=True)
 rows = ["epoch,val/loss,test/text_to_audio/mAP@10"]
 for epoch in range(3):
     rows.append(f"{epoch},{options['model.objective.tau']},")
-    (folder / "metrics.csv").write_text("\\n".join(rows))
+    (folder / "metrics.csv").write_text("\\n".join([*rows, ""]))
     time.sleep(float(os.environ.get("SLEEP", 0)))
-(folder / "metrics.csv").write_text("\\n".join([*rows, ",,0.25"]))
+(folder / "metrics.csv").write_text("\\n".join([*rows, ",,0.25", ""]))
 """
 
 
