@@ -30,12 +30,12 @@ def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
     found: list[Recording] = []
     for split in data.splits:
         annotations = data.annotations(split)
-        if any(data.segment(split, row.name) for row in annotations):
+        _, places = data.located(split)
+        if any(segment for _, segment in places):
             raise DataError(f"{data.root}: its recordings are parts of longer files, which cannot be packed yet")
-        _, paths = data.find_audio(split, [row.name for row in annotations])
         found += [
             Recording(audio_id, split, row.name, row.captions, path)
-            for audio_id, (row, path) in enumerate(zip(annotations, paths, strict=True), len(found))
+            for audio_id, (row, (path, _)) in enumerate(zip(annotations, places, strict=True), len(found))
         ]
     if all(recording.path is None for recording in found):
         raise DataError(f"{data.root}: holds no audio of the annotated recordings; {data.how_to_get}")
