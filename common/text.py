@@ -38,6 +38,16 @@ def cause_of(error: BaseException, most: int = 200) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def first_of(names: Iterable[str], most: int = 20) -> str:
+    """The first names of a list that may be long, for a message; "none" where it is empty.
+
+    >>> first_of(["a", "b", "c"], 2), first_of([])
+    ('a, b, ...', 'none')
+    """
+    listed = list(names)
+    return ", ".join([*listed[:most], *["..."] * (len(listed) > most)]) or "none"
+
+
 def refused_by_system(error: OSError) -> str:
     """What the system refused and of which file, in one line; with TRACEBACK set in the environment it is raised."""
     if os.environ.get("TRACEBACK"):

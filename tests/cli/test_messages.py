@@ -99,6 +99,7 @@ def test_what_a_library_refuses_names_the_setting_and_writes_nothing(
             "trainer: {max_epochs: 1}\ntrainer: {max_epochs: 2}",
             "gives the key trainer twice (again in line 2)",
         ),
+        (f"trainer: {{max_epochs: {'9' * 5000}}}", "config mine.yaml is not YAML (Exceeds the limit"),
         ("model: {loss_batch: 3, loss_batch: 4}", "config mine.yaml gives the key loss_batch twice (again in line 1)"),
     ],
 )

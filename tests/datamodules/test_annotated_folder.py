@@ -146,6 +146,7 @@ CSV = "file_name,caption,split,start,end,place\n"
         (CSV + "/a.wav,A dog,,,,\n", {}, "'/a.wav' is not the name of a file below audio"),
         (CSV, {}, "captions.csv: holds no rows"),
         (CSV + "a.wav,A dog,,,,\n", {"columns": {"captions": "text"}}, "column 'text' is missing (found: file_name, "),
+        (",".join(map(str, range(99))), {}, "16, 17, 18, 19, ...); "),
         (CSV + "a.wav,A dog,dev,,,\n", {"columns": {"split": "split"}}, "no row has 'train' in column 'split'"),
         (CSV + "a.wav,A dog,,x,,\n", {"columns": {"start": "start"}}, "line 2: start is 'x', no number of seconds"),
         (CSV + "a.wav,A dog,,-1,,\n", {"columns": {"start": "start"}}, "line 2: start is '-1', no number of seconds"),
