@@ -65,7 +65,7 @@ def _import(data: AnnotatedDataModule, archive: Path, folder: Path, facts: Mappi
     found = dict(track(read_archive(archive), "reading", transient=True))
     dims = sorted({frames.shape[1] for frames in found.values() if frames is not None})
     if len(dims) != 1:
-        raise DataError(f"{archive}: has frames of {dims or 'no'} dimensions; it must be one number")
+        raise DataError(f"{archive}: has frames of {dims or 'no'} dimensions; give one whose frames have all one size")
     listed: list[Recording] = []
     frames: list[npt.NDArray[np.floating]] = []
     absent: list[str] = []

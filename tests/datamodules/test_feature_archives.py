@@ -120,6 +120,8 @@ def test_archives_of_both_kinds(tmp_path: Path, kind: str) -> None:
         ({"a": np.array([[np.inf, 1.0]])}, r"'a' holds NaN or infinity among numbers"),
         ({"a": np.ones((1, 2, 3))}, r"'a' is no table of numbers \(float64, shape \(1, 2, 3\)\)"),
         ({"a": "text"}, r"'a' is no table of numbers"),
+        ({"a": [[1.0, 2.0], [3.0]]}, r"'a' is no table: its rows differ in length; get the file again"),
+        ({"a": np.full((2, 3), 1e300)}, r"'a' holds numbers that are too large for float32"),
         ({}, r"holds no recordings"),
         ([1, 2], r"holds no dict from ids to frames"),
     ],
