@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from common.atomic_files import replacing
 from common.errors import ModelError, RunError
-from common.text import one_line
+from common.text import one_line, remedy_of
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import SETTINGS, is_exported, write_model
@@ -93,8 +93,18 @@ def export(source: Source, folder: Path, name: str | None = None, licence: str =
                 beside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(
-            f"{folder}: cannot be written ({error.strerror or one_line(error)}); make room for it"
+            f"{folder}: cannot be written ({error.strerror or one_line(error)}){remedy_of(error)}"
         ) from error
+
+
+def check_repository(name: str) -> None:
+    """Whether a name can be that of a model at the hub.
+
+    Raises:
+        ModelError: it is not OWNER/MODEL.
+    """
+    if name.count("/") != 1 or not all(name.split("/")):
+        raise ModelError(f"--push {name}: give OWNER/MODEL")
 
 
 def push(folder: Path, name: str) -> str:
@@ -109,8 +119,7 @@ def push(folder: Path, name: str) -> str:
     """
     import huggingface_hub
 
-    if name.count("/") != 1 or not all(name.split("/")):
-        raise ModelError(f"--push {name}: give OWNER/MODEL")
+    check_repository(name)
     if not (folder / SETTINGS).is_file():
         raise ModelError(f"{folder}: no exported model in it")
     api = huggingface_hub.HfApi()

@@ -233,6 +233,7 @@ def test_files_that_came_or_went_are_noticed(
         (["--workers", "0"], "workers is 0; give at least 1"),
         (["--name", "no name"], "name is 'no name'; give letters, digits and underscores"),
         (["--dtype", "int8"], "dtype"),
+        (["--seed", "9" * 30], "give a whole number from 0 to 4294967295"),
         (["--data.experts.a", "x"], "leave data.experts and data.packed out"),
     ],
 )
