@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, replacing
+from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
 from common.processes import end_with_parent
 from datamodules.annotated import AnnotatedDataModule
@@ -31,6 +31,7 @@ from datamodules.batch import Batch, Example, collate
 from datamodules.experts.store import (
     FACTS,
     FRAMES,
+    RECORDINGS,
     Recording,
     captions_checksum,
     read_facts,
@@ -122,6 +123,7 @@ def extract(
     if any(segment for _, _, segment in present):
         plan["parts_of_files"] = True  # earlier versions took the whole file
     parts = [present[begin : begin + PART] for begin in range(0, len(present), PART)]
+    check_free(folder, FACTS, FRAMES, RECORDINGS, "failures.csv")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, replacing
+from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
 from common.processes import end_with_parent
 from datamodules.annotated import AnnotatedDataModule
@@ -52,10 +52,11 @@ def pack(
     A file that was packed and has changed since is not noticed; delete its shard.
 
     Raises:
-        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise; another process
-            packs into it; or a process died.
+        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise, or other files of
+            their names; another process packs into it; or a process died.
     """
     parts = shard_parts(recordings, shard_size)
+    check_free(folder, "shard-*.tar", "shard-*.parquet", "index.parquet", "failures.csv")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
