@@ -10,6 +10,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from common.renamed import with_new_names
 from common.text import cause_of
+from common.unique_keys import KeyGivenTwiceError, parse_yaml
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -129,12 +130,11 @@ def content_of(config: str) -> dict[str, Any]:
     is_file = "\n" not in config and Path(config).is_file()
     try:
         text = Path(config).read_text(encoding="utf-8") if is_file else config
-        twice = _key_given_twice(yaml.compose(text, yaml.SafeLoader))
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = parse_yaml(text)
+    except KeyGivenTwiceError as error:
+        raise TypeError(f"config {config} gives {error}; leave one of them out") from error
+    except ValueError as error:
         raise TypeError(f"config {config} is not YAML ({cause_of(error)}); fix it") from error
-    if twice:
-        raise TypeError(f"config {config} gives {twice}; leave one of them out")
     if not isinstance(content, dict):
         what = "is empty" if content is None else "is no table of settings"
         raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
@@ -142,23 +142,6 @@ def content_of(config: str) -> dict[str, Any]:
         if not isinstance(content.get(key, {}), dict if key in ("trainer", "run") else dict | str):
             raise TypeError(f"config {config}: {key} is {content[key]!r}; give a table of settings, or leave it out")
     return content
-
-
-def _key_given_twice(node: Any) -> str | None:
-    """The first key of a YAML document that is there twice, with its line; None where there is none."""
-    if isinstance(node, yaml.SequenceNode):
-        return next(filter(None, map(_key_given_twice, node.value)), None)
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    seen: set[str] = set()
-    for key, value in node.value:
-        name = str(key.value)
-        if name in seen:
-            return f"the key {name} twice (again in line {key.start_mark.line + 1})"
-        seen.add(name)
-        if found := _key_given_twice(value):
-            return found
-    return None
 
 
 def bases_of(config: str) -> list[str]:

@@ -44,6 +44,17 @@ def unresolved(error: BaseException) -> str:
     return f"{key[1]}: {cause}" if key else cause
 
 
+def user_error_in(error: BaseException | None) -> UserError | None:
+    """What a class of this project refused, where jsonargparse has wrapped it; it names the setting and the remedy.
+
+    >>> user_error_in(ValueError("wrapped")) is None
+    True
+    """
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def failed_part(error: BaseException, options: Any) -> str:
     """What a class of another package refused, after the key of the class in a parsed config."""
     cause: BaseException | None = error
@@ -53,6 +64,8 @@ def failed_part(error: BaseException, options: Any) -> str:
     if cause is None or kind is None:
         if "raised while resolving interpolation" in str(error):
             return unresolved(error)
+        if "gpu backend found" in str(error):
+            return "trainer.accelerator is gpu, and there is none that torch can use; leave it out, or give cpu"
         if named := trainer_setting(error, options.trainer):
             return f"trainer.{named}: {one_line(error)}"
         return f"the config cannot be built: {type(error).__name__}: {plain(str(error))}"

@@ -32,7 +32,7 @@ from cli.config_checks import (
     warn_of_other_schedule,
 )
 from cli.config_files import ConfigFile, none_as_null
-from cli.failed_parts import check_optimizer, failed_part, trainer_setting, unresolved
+from cli.failed_parts import check_optimizer, failed_part, trainer_setting, unresolved, user_error_in
 from cli.model_class import chosen_class, class_as_flag
 from cli.parser import OneLineParser
 from cli.run_setup import (
@@ -55,6 +55,7 @@ from cli.trainer_parts import (
     with_atomic_checkpoints,
 )
 from common.errors import RunError, UserError
+from common.numbers import HIGHEST_SEED
 from common.pretrained import PASST
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
@@ -71,7 +72,6 @@ from lightning_modules.weights import fitting_weights
 
 log = logging.getLogger(__name__)
 
-HIGHEST_SEED = 2**32 - 1  # NumPy takes no higher one
 PAPER = {
     "data": {"class_path": "datamodules.clotho.Clotho"},
     "model.audio_encoder": {
@@ -180,6 +180,8 @@ class RetrievalCLI(LightningCLI):
         except (ValueError, TypeError, RuntimeError, AttributeError, ImportError, MisconfigurationException) as error:
             if isinstance(error, UserError) or os.environ.get("TRACEBACK"):
                 raise
+            if refused := user_error_in(error):
+                raise refused from error
             raise RunError(f"{failed_part(error, self._options)} (TRACEBACK=1 shows where)") from error
 
     def before_instantiate_classes(self) -> None:

@@ -70,6 +70,8 @@ def name_checkpoint(options: Any, folder: RunFolder, subcommand: str | None) -> 
     """
     word = options.get("ckpt_path")
     if word not in ("best", "last"):
+        if word is not None and "://" not in word and not Path(word).expanduser().exists():
+            raise RunError(f"--ckpt_path {word}: no such checkpoint; check the path, or give best or last")
         return
     path = folder.best if word == "best" else folder.last
     if not path.is_file():

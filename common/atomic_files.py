@@ -7,10 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.errors import DataError
 from common.text import NO_ROOM
 
 UNFINISHED = ".*.part*"
 """Pattern of the files that `replacing` leaves where its process is killed."""
+
+OURS = (".lock", "plan.json")
+"""What a folder holds from the moment that a command fills it."""
+
+
+def check_free(folder: Path, *patterns: str) -> None:
+    """Whether files of these names can be written into a folder: a user's own would be lost.
+
+    Raises:
+        DataError: it holds such a file, and none that a command like this one leaves from its beginning on.
+    """
+    if any((folder / name).exists() for name in OURS):
+        return
+    for found in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
+        raise DataError(f"{found}: is of something else, and would be written over; move it, or give another folder")
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import math
 
 from common.errors import UserError
 
+HIGHEST_SEED = 2**32 - 1  # NumPy takes no higher one
+
 
 def check_numbers(
     error: type[UserError], owner: str, low: float, high: float = math.inf, /, **numbers: float | None

@@ -41,14 +41,46 @@ def cause_of(error: BaseException, most: int = 200) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def first_of(names: Iterable[str], most: int = 20) -> str:
+    """The first names of a list that may be long, for a message; "none" where it is empty.
+
+    >>> first_of(["a", "b", "c"], 2), first_of([])
+    ('a, b, ...', 'none')
+    """
+    listed = list(names)
+    return ", ".join([*listed[:most], *["..."] * (len(listed) > most)]) or "none"
+
+
 def refused_by_system(error: OSError) -> str:
     """What the system refused and of which file, in one line; with TRACEBACK set in the environment it is raised."""
     if os.environ.get("TRACEBACK"):
         raise error
     where = f"{error.filename}: " if error.filename else ""
-    remedy = ""
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        remedy = "; change its permissions, or choose another folder"
-    elif error.errno in NO_ROOM:
-        remedy = "; make room there, or choose another folder"
-    return f"{where}{error.strerror or one_line(error)}{remedy} (TRACEBACK=1 shows where)"
+    return f"{where}{error.strerror or one_line(error)}{remedy_of(error)} (TRACEBACK=1 shows where)"
+
+
+def remedy_of(error: OSError) -> str:
+    """What helps where the system refuses a file, after "; "; empty where the cause says it.
+
+    >>> remedy_of(FileExistsError(errno.EEXIST, "File exists"))
+    '; a file is where a folder is to be: choose another folder'
+    """
+    number = error.errno
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "; change its permissions, or choose another folder"
+    if number in (errno.EEXIST, errno.ENOTDIR):
+        return "; a file is where a folder is to be: choose another folder"
+    if number == errno.EISDIR:
+        return "; a folder is where a file is to be: choose another name"
+    return "; make room there, or choose another folder" if number in NO_ROOM else ""
+
+
+def query_fault(query: str) -> str | None:
+    r"""Why a text cannot be searched for; None where it can.
+
+    >>> query_fault("  "), query_fault("dog\udcff"), query_fault("dog")
+    ('is empty', 'is not UTF-8', None)
+    """
+    if not query.strip():
+        return "is empty"
+    return None if query.encode("utf-8", "ignore").decode() == query else "is not UTF-8"

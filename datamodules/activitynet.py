@@ -1,10 +1,11 @@
 """ActivityNet-Captions (Krishna et al. 2017): videos with a paragraph each."""
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from common.errors import DataError
+from common.unique_keys import parse_json
+from datamodules.csv_files import read_text
 from datamodules.listed import ListedDataModule
 
 HOW_TO_GET = (
@@ -49,12 +50,14 @@ class ActivityNetCaptions(ListedDataModule):
     def captions_by_id(self, split: str) -> dict[str, list[str]]:
         """Like `ListedDataModule.captions_by_id`."""
         path = self.root / self.files[split]
+        text = read_text(path, HOW_TO_GET)
         try:
-            videos = json.loads(path.read_text(encoding="utf-8"))
-            return {name: [" ".join(s.strip() for s in about["sentences"])] for name, about in videos.items()}
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            sentences = {name: about["sentences"] for name, about in parse_json(text).items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path}: is not that of ActivityNet-Captions ({type(error).__name__}: {error}); get it again"
             ) from error
+        for name, texts in sentences.items():
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise DataError(f"{path}: the sentences of '{name}' are no list of texts; get the file again")
+        return {name: [" ".join(text.strip() for text in texts)] for name, texts in sentences.items()}

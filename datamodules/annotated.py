@@ -10,10 +10,11 @@ import numpy.typing as npt
 from rich.progress import track
 
 from common.errors import DataError
-from datamodules.audio import SHORTEST, AudioInfo, read_info
+from datamodules.audio import AudioInfo, Segment, part_of
 from datamodules.base import AudioCaptionDataModule
 from datamodules.experts.in_tables import ExpertFrames, present_in
 from datamodules.experts.store import Recording, captions_checksum
+from datamodules.file_names import warn_of_same
 from datamodules.shards.format import read_index
 from datamodules.table import SplitTable, split_table
 
@@ -91,9 +92,17 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         """The folder a split's audio is looked for in, and the file of each recording, None where there is none."""
         raise NotImplementedError
 
-    def segment(self, split: str, name: str) -> tuple[float, float | None] | None:
-        """Where a recording begins and ends in its file, in s (None: the file's end); None: it is the whole file."""
+    def segment(self, split: str, name: str) -> Segment | None:
+        """The part of its file that a recording is; None: the whole file."""
         return None
+
+    def located(self, split: str) -> tuple[Path, list[tuple[Path | None, Segment | None]]]:
+        """The folder of `find_audio`, and of each annotated recording its file and the part of it that it is."""
+        names = [row.name for row in self.annotations(split)]
+        folder, paths = self.find_audio(split, names)
+        found = [(path, self.segment(split, name)) for path, name in zip(paths, names, strict=True)]
+        warn_of_same(split, names, found)
+        return folder, found
 
     def audio_folder(self, *path: str) -> Path:
         """A folder of recordings below `root`.
@@ -198,8 +207,10 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             )
             return Path(" ".join(map(str, self.experts.values()))), files
         if self.packed is None:
-            folder, paths = self.find_audio(split, names)
-            return folder, (self._file(split, path, name, broken) for path, name in zip(paths, names, strict=True))
+            folder, found = self.located(split)
+            return folder, (
+                self._file(path, part, name, broken) for (path, part), name in zip(found, names, strict=True)
+            )
         rate = self.sample_rate
         index = read_index(self.packed, rate, check=not self.tables)  # the shards of all splits, at the start
         packed = map(index.get, [(split, name) for name in names])
@@ -207,11 +218,12 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             audio and _File(audio.shard, AudioInfo(audio.frames, rate), audio.offset, audio.gain) for audio in packed
         )
 
-    def _file(self, split: str, path: Path | None, name: str, broken: list[str]) -> _File | None:
+    def _file(self, path: Path | None, part: Segment | None, name: str, broken: list[str]) -> _File | None:
         if path is None:
             return None
         try:
-            return _part(path, read_info(path), self.segment(split, name))
+            info, begin = part_of(path, part)
+            return _File(path, info, begin=begin)
         except DataError:
             if self.broken_audio == "refuse":
                 raise
@@ -227,16 +239,3 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
                 raise DataError(f"{message}; {self.how_to_get}")
             log.warning("%s; continuing without them (the full list is in the manifest)", message)
-
-
-def _part(path: Path, info: AudioInfo, segment: tuple[float, float | None] | None) -> _File:
-    if segment is None:
-        return _File(path, info)
-    begin = round(segment[0] * info.sample_rate)
-    end = info.frames if segment[1] is None else min(round(segment[1] * info.sample_rate), info.frames)
-    if end - begin < SHORTEST * info.sample_rate:
-        raise DataError(
-            f"{path}: ends after {info.frames / info.sample_rate:.2f} s, and the annotations name a part of it from "
-            f"{segment[0]:g} s on; is it a part already? then leave data.columns.start out"
-        )
-    return _File(path, AudioInfo(end - begin, info.sample_rate), begin=begin)

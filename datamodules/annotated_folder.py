@@ -14,6 +14,7 @@ from common.numbers import check_numbers
 from common.text import nearest_name
 from datamodules.annotated import AnnotatedDataModule, Annotation
 from datamodules.annotation_files import Row, cells, read_rows
+from datamodules.audio import Segment
 from datamodules.audio_folder import audio_by_path, audio_by_stem
 from datamodules.csv_faults import EMPTY, caption_fault, plain_number
 
@@ -45,7 +46,7 @@ class Columns:
 @dataclass
 class _Clip:
     captions: list[str]
-    segment: tuple[float, float | None] | None
+    segment: Segment | None
     group: str | None
     where: str
 
@@ -121,7 +122,7 @@ class AnnotatedFolder(AnnotatedDataModule):
         clips = self.clips(split).items()
         return {name: f"{self.columns.group}:{clip.group}" for name, clip in clips if clip.group is not None}
 
-    def segment(self, split: str, name: str) -> tuple[float, float | None] | None:
+    def segment(self, split: str, name: str) -> Segment | None:
         """Like `AnnotatedDataModule.segment`, from the columns start and end."""
         return self.clips(split)[name].segment
 
@@ -165,7 +166,7 @@ class AnnotatedFolder(AnnotatedDataModule):
             name, segment = self._name(row, split), self._segment(row)
             captions = self._captions(row, name)
             if segment is not None:
-                name = f"{name}#{segment[0]:g}" + ("" if segment[1] is None else f"-{segment[1]:g}")
+                name = f"{name}#" + "-".join(f"{second:.15g}" for second in segment if second is not None)
             group = self._one(row, self.columns.group) if self.columns.group is not None else None
             clip = clips.setdefault(name, _Clip([], segment, group, row[0]))
             if clip.group != group:
@@ -197,7 +198,7 @@ class AnnotatedFolder(AnnotatedDataModule):
                 raise DataError(f"{row[0]}: a caption of '{name}' {fault}; empty the cell, or fix it")
         return captions
 
-    def _segment(self, row: Row) -> tuple[float, float | None] | None:
+    def _segment(self, row: Row) -> Segment | None:
         if self.columns.start is None:
             return None
         start = self._seconds(row, self.columns.start)

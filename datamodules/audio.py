@@ -17,6 +17,10 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz; bats are recorded at 384,000
 SHORTEST = 0.001  # s
 
 
+Segment = tuple[float, float | None]
+"""Where a recording begins and ends in its file, in s; None: at the end of the file."""
+
+
 class AudioInfo(NamedTuple):
     """Length in frames (samples per channel) and sample rate in Hz of a file."""
 
@@ -52,6 +56,25 @@ def read_info(path: Path) -> AudioInfo:
         samples = "1 sample" if frames == 1 else f"{frames} samples"
         raise DataError(f"{path}: holds {samples} ({1000 * frames / sample_rate:.2g} ms), which is no sound; {_REMEDY}")
     return AudioInfo(frames, sample_rate)
+
+
+def part_of(path: Path, segment: Segment | None) -> tuple[AudioInfo, int]:
+    """Header of the part of a file that a recording is, and the sample at which it begins; None: the whole file.
+
+    Raises:
+        DataError: the file cannot be read, or ends before the part.
+    """
+    info = read_info(path)
+    if segment is None:
+        return info, 0
+    begin = round(segment[0] * info.sample_rate)
+    end = info.frames if segment[1] is None else min(round(segment[1] * info.sample_rate), info.frames)
+    if end - begin < SHORTEST * info.sample_rate:
+        raise DataError(
+            f"{path}: ends after {info.frames / info.sample_rate:.2f} s, and the annotations name a part of it from "
+            f"{segment[0]:g} s on; is it a part already? then leave data.columns.start out"
+        )
+    return AudioInfo(end - begin, info.sample_rate), begin
 
 
 def read_audio(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import DataError
+from common.text import first_of
 from datamodules.csv_faults import header_hint, separator_hint, swallowed_row, utf_16
 
 
@@ -39,9 +40,8 @@ def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str)
     rows = _rows(path, text)
     header = rows[0][2] if rows else []
     if absent := [column for column in columns if column not in header]:
-        found = ", ".join(header) or "none"
         remedy = header_hint(header, absent[0], text.partition("\n")[0])
-        raise DataError(f"{path}: column '{absent[0]}' is missing (found: {found}); {remedy}")
+        raise DataError(f"{path}: column '{absent[0]}' is missing (found: {first_of(header)}); {remedy}")
     if twice := [column for column in columns if header.count(column) > 1]:
         raise DataError(f"{path}: column '{twice[0]}' is there twice in the first line; rename or delete one of them")
     for begin, line, row in rows[1:]:

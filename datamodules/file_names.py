@@ -76,5 +76,29 @@ def warn_of_unmentioned(folder: Path, files: Sequence[str], annotations: Path) -
         )
 
 
+def warn_of_same(split: str, names: Sequence[str], places: Sequence[tuple[Path | None, object]]) -> None:
+    """Say which recordings of a split are the same part of the same file: each would be a wrong answer for the other.
+
+    Args:
+        split: of the recordings.
+        names: of the recordings.
+        places: file, None where there is none, and part of it, of each.
+    """
+    first: dict[tuple[Path | None, object], str] = {}
+    pairs = [
+        f"'{other}' and '{name}'"
+        for name, place in zip(names, places, strict=True)
+        if place[0] is not None and (other := first.setdefault(place, name)) != name
+    ]
+    if pairs:
+        log.warning(
+            "%d recordings of the %s split are there under two names, of which one counts as wrong where the other is "
+            "right: %s; give both the same name",
+            len(pairs),
+            split,
+            _some(pairs[:SHOWN], len(pairs)),
+        )
+
+
 def _some(shown: Sequence[str], count: int) -> str:
     return ", ".join(shown) + (", ..." if count > len(shown) else "")

@@ -1,12 +1,12 @@
 """Lists of recording ids that cut a data set into the subsets and splits of a paper."""
 
-import json
 import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.errors import DataError
+from common.unique_keys import parse_json
 from datamodules.annotated import Annotation
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def read_ids(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
-            ids = [re.sub(r"(_\d+)?\.(flac|wav)$", "", str(entry["id"])) for entry in json.loads(text)["data"]]
+            ids = [re.sub(r"(_\d+)?\.(flac|wav)$", "", str(entry["id"])) for entry in parse_json(text)["data"]]
         else:
             ids = [line.strip() for line in text.splitlines() if line.strip()]
     except FileNotFoundError as error:

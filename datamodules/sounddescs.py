@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from common.errors import DataError
 from datamodules.annotated import Annotation
 from datamodules.csv_files import read_csv
 from datamodules.experts.archives import read_raw_captions
@@ -53,7 +54,10 @@ class SoundDescs(ListedDataModule):
             folder = self.root / "sounddescs_data"
             if (table := folder / "descriptions.csv").is_file():
                 rows = read_csv(table, ("id", "description"), "utf-8-sig", HOW_TO_GET)
-                self._descriptions = {row["id"].strip(): [row["description"]] for _, row in rows}
+                self._descriptions = {}
+                for line, row in rows:
+                    if self._descriptions.setdefault(row["id"].strip(), texts := [row["description"]]) is not texts:
+                        raise DataError(f"{table}, line {line}: id '{row['id']}' comes twice; delete one of the rows")
             else:
                 self._descriptions = read_raw_captions(folder / "descriptions.pkl")
         return self._descriptions

@@ -1,16 +1,16 @@
 """WavCaps (Mei et al. 2024): weakly labelled captions of four sources, for training."""
 
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from common.errors import DataError
+from common.unique_keys import parse_json
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_faults import caption_fault, id_fault
-from datamodules.csv_files import read_csv
+from datamodules.csv_files import read_csv, read_text
 from datamodules.wavcaps_layout import BROKEN, EXCLUSIONS, FILES, FOLDERS, Exclusion, Source
 
 HOW_TO_GET = (
@@ -172,14 +172,10 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: no such file, or it is not JSON.
     """
+    text = read_text(path, HOW_TO_GET)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return json.load(file)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; {HOW_TO_GET}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 

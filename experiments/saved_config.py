@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.errors import RunError
 from common.renamed import with_new_names
 from common.text import one_line
+from common.unique_keys import parse_yaml
 
 
 def read_saved_config(path: Path) -> dict[str, Any]:
@@ -18,8 +17,8 @@ def read_saved_config(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        config = with_new_names(yaml.safe_load(text))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = with_new_names(parse_yaml(text))
+    except ValueError as error:
         raise RunError(f"{path}: not YAML ({one_line(error)[:200]}); repeat the run") from error
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise RunError(

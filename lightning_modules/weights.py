@@ -87,7 +87,8 @@ def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     """Weights of a file that fit `module` exactly; the module is left as it is.
 
     Raises:
-        ModelError: as `read_weights`, or the weights are of another model: names missing, unknown or of other shapes.
+        ModelError: as `read_weights`, or the weights are of another model: names missing, unknown, or of other shapes
+            or types.
     """
     own = module.state_dict()
     return _checked(read_weights(path, own), own, path)
@@ -96,11 +97,18 @@ def fitting_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
 def _checked(state: dict[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
     missing = sorted(own.keys() - state.keys())
     unknown = sorted(state.keys() - own.keys())
-    reshaped = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
-    if missing or unknown or reshaped:
+    common = own.keys() & state.keys()
+    reshaped = sorted(name for name in common if own[name].shape != state[name].shape)
+    retyped = sorted(name for name in common if own[name].is_floating_point() != state[name].is_floating_point())
+    if missing or unknown or reshaped or retyped:
         parts = [
             f"{len(names)} {what} (e.g. {names[0]})"
-            for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
+            for names, what in (
+                (missing, "missing"),
+                (unknown, "unknown"),
+                (reshaped, "of another shape"),
+                (retyped, "of another type"),
+            )
             if names
         ]
         raise ModelError(

@@ -172,6 +172,8 @@ def _check(similarity: Floats, rating: Floats, groups: Ints | None) -> None:
         raise RelevanceError("ratings must be in [0, 1]: divide those from 0 to 100 by 100")
     for name, values in (("similarities", similarity), ("ratings", rating)):
         if len(np.unique(values.round(3))) < 3:
-            raise RelevanceError(f"{len(values)} {name} hold fewer than three values .001 apart: too few for a curve")
+            raise RelevanceError(
+                f"{len(values)} {name} hold fewer than three values .001 apart, too few for a curve: give more ratings"
+            )
     if groups is not None and len(np.unique(groups)) < 2:
         raise RelevanceError("all ratings are of one query: intervals over queries need two or more")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from common.atomic_files import no_room
 from common.errors import ModelError, RunError
-from common.text import one_line
+from common.text import one_line, remedy_of
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import SETTINGS, UNFINISHED, is_exported, replacing_model, write_model
@@ -94,11 +94,21 @@ def export(source: Source, folder: Path, name: str | None = None, licence: str =
             for file, text in texts.items():
                 (new / file).write_text(text, encoding="utf-8")
     except Exception as error:
-        number = no_room(error)
-        if number is None and not isinstance(error, OSError):
+        refused = OSError(number, os.strerror(number)) if (number := no_room(error)) else error
+        if not isinstance(refused, OSError):
             raise
-        cause = os.strerror(number) if number else getattr(error, "strerror", None) or one_line(error)
-        raise RunError(f"{folder}: cannot be written ({cause}); make room for it") from error
+        cause = refused.strerror or one_line(refused)
+        raise RunError(f"{folder}: cannot be written ({cause}){remedy_of(refused)}") from error
+
+
+def check_repository(name: str) -> None:
+    """Whether a name can be that of a model at the hub.
+
+    Raises:
+        ModelError: it is not OWNER/MODEL.
+    """
+    if name.count("/") != 1 or not all(name.split("/")):
+        raise ModelError(f"--push {name}: give OWNER/MODEL")
 
 
 def push(folder: Path, name: str) -> str:
@@ -113,8 +123,7 @@ def push(folder: Path, name: str) -> str:
     """
     import huggingface_hub
 
-    if name.count("/") != 1 or not all(name.split("/")):
-        raise ModelError(f"--push {name}: give OWNER/MODEL")
+    check_repository(name)
     if not (folder / SETTINGS).is_file():
         raise ModelError(f"{folder}: no exported model in it")
     api = huggingface_hub.HfApi()

@@ -107,8 +107,11 @@ def load_exported(folder: Path) -> tuple[DualEncoder, float | None]:
         parts, max_seconds, version = content["model"], content["max_seconds"], content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: cannot be read ({one_line(error)}); export the run again") from error
+    seconds = isinstance(max_seconds, int | float) and max_seconds > 0
+    if not isinstance(parts, dict) or not (seconds or max_seconds is None):
+        raise ModelError(f"{path}: model is no table of parts, or max_seconds no number above 0; export the run again")
     if version != FORMAT:
-        raise ModelError(f"{path}: has format {version}, and this version reads {FORMAT}; update audio-relevance")
+        raise ModelError(f"{path}: has format {version!r}, and this version reads {FORMAT}; update audio-relevance")
     settings = {"audio_encoder": None, "text_encoder": None, **UNUSED, **_outside(parts, folder)}
     model: DualEncoder = built(model_class(content.get("model_class")), settings, subclass=False, source=str(path))
     load_weights(model, folder / WEIGHTS)

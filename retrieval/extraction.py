@@ -20,17 +20,18 @@ import torch
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, replacing
+from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
 from common.processes import end_with_parent
 from datamodules.annotated import AnnotatedDataModule
-from datamodules.audio import read_audio, read_info
+from datamodules.audio import Segment, part_of, read_audio
 from datamodules.audio_folder import AudioFolder
 from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
 from datamodules.experts.store import (
     FACTS,
     FRAMES,
+    RECORDINGS,
     Recording,
     captions_checksum,
     read_facts,
@@ -70,8 +71,8 @@ class Settings:
     mix: Mix = "mean"
 
 
-def files_of(data: AudioCaptionDataModule) -> list[tuple[Recording, Path | None]]:
-    """Every recording of every split, in order of ids, and its file, where there is one.
+def files_of(data: AudioCaptionDataModule) -> list[tuple[Recording, Path | None, Segment | None]]:
+    """Every recording of every split, in order of ids, its file, where there is one, and the part of it that it is.
 
     Raises:
         DataError: the data module has no files of its own, or none is there.
@@ -79,17 +80,18 @@ def files_of(data: AudioCaptionDataModule) -> list[tuple[Recording, Path | None]
     if data.experts or getattr(data, "packed", None):
         raise DataError("features are extracted from the audio files; leave data.experts and data.packed out")
     data.prepare_data()
-    found: list[tuple[Recording, Path | None]] = []
+    found: list[tuple[Recording, Path | None, Segment | None]] = []
     if isinstance(data, AudioFolder):
         data.setup("predict")
-        found = [(Recording("test", name, captions_checksum([])), path) for name, path in data.predict_files().items()]
+        files = data.predict_files().items()
+        found = [(Recording("test", name, captions_checksum([])), path, None) for name, path in files]
     elif isinstance(data, AnnotatedDataModule):
         for split in data.splits:
-            recordings = data.recordings(split)
-            found += zip(recordings, data.find_audio(split, [row.name for row in recordings])[1], strict=True)
+            places = zip(data.recordings(split), data.located(split)[1], strict=True)
+            found += [(recording, path, segment) for recording, (path, segment) in places]
     else:
         raise DataError(f"{type(data).__name__} has no files of its own; give the data set that it was made of")
-    if all(path is None for _, path in found):
+    if all(path is None for _, path, _ in found):
         raise DataError("data.root: holds no audio of the annotated recordings; check the path")
     return found
 
@@ -114,11 +116,14 @@ def extract(
         "max_seconds": settings.max_seconds,
         "mix": settings.mix,
         "data_set": type(data).__name__,
-        "data_sha256": recordings_checksum([recording for recording, _ in recordings]),
+        "data_sha256": recordings_checksum([recording for recording, _, _ in recordings]),
     }
     plan = {**facts, "dtype": settings.dtype, "batch_size": settings.batch_size, "part": PART}
-    present = [(recording, path) for recording, path in recordings if path is not None]
+    present = [(recording, path, segment) for recording, path, segment in recordings if path is not None]
+    if any(segment for _, _, segment in present):
+        plan["parts_of_files"] = True  # earlier versions took the whole file
     parts = [present[begin : begin + PART] for begin in range(0, len(present), PART)]
+    check_free(folder, FACTS, FRAMES, RECORDINGS, "failures.csv")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -169,7 +174,7 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-Job = tuple[Path, list[tuple[Recording, Path]]]
+Job = tuple[Path, list[tuple[Recording, Path, Segment | None]]]
 _IN_WORKER: list[tuple[AudioEncoder, Settings]] = []
 
 
@@ -203,23 +208,23 @@ def _begin_worker(encoder: AudioEncoder, settings: Settings, threads: int) -> No
     _IN_WORKER.append((encoder.to(settings.device), settings))
 
 
-def _renew_in_worker(path: Path, recordings: list[tuple[Recording, Path]]) -> None:
+def _renew_in_worker(path: Path, recordings: list[tuple[Recording, Path, Segment | None]]) -> None:
     renew_part(path, recordings, *_IN_WORKER[-1])
 
 
 def renew_part(
-    path: Path, recordings: Sequence[tuple[Recording, Path]], encoder: AudioEncoder, settings: Settings
+    path: Path, recordings: Sequence[tuple[Recording, Path, Segment | None]], encoder: AudioEncoder, settings: Settings
 ) -> None:
     """Write a part, unless it is there and of the same files: `path`.npy, the frames, and then `path`.json.
 
     Args:
         path: without an ending.
-        recordings: those of the part, with their files.
+        recordings: those of the part, with their files and the parts of these that they are.
         encoder: in eval mode.
         settings: see there.
     """
     made = [encoder.sample_rate, settings.max_seconds, settings.mix, settings.dtype]
-    files = [made, *([row.name, (status := file.stat()).st_size, status.st_mtime_ns] for row, file in recordings)]
+    files = [made, *([row.name, (status := file.stat()).st_size, status.st_mtime_ns] for row, file, _ in recordings)]
     table = path.with_suffix(".json")
     former = _read_json(table) if table.is_file() else None
     if isinstance(former, dict) and former.get("files") == files:
@@ -230,10 +235,11 @@ def renew_part(
     for begin in range(0, len(recordings), settings.batch_size):
         readable: list[Recording] = []
         examples: list[Example] = []
-        for recording, file in recordings[begin : begin + settings.batch_size]:
+        for recording, file, segment in recordings[begin : begin + settings.batch_size]:
             try:
+                info, first = part_of(file, segment)
                 waveform = read_audio(
-                    file, read_info(file), encoder.sample_rate, max_seconds=settings.max_seconds, mix=settings.mix
+                    file, info, encoder.sample_rate, max_seconds=settings.max_seconds, begin=first, mix=settings.mix
                 )
             except DataError as error:
                 failures.append((recording.name, str(error)))

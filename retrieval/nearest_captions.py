@@ -11,6 +11,7 @@ import torch
 
 from common.errors import DataError, RelevanceError
 from common.pretrained import find_model
+from common.text import query_fault
 from datamodules.base import AudioCaptionDataModule
 from datamodules.sampling.neighbours_file import read_neighbours, write_neighbours
 from datamodules.sampling.pair_batches import epoch_batches
@@ -45,11 +46,11 @@ def show_neighbours(
         save: the file of all training captions' neighbours; None: it is not written.
 
     Raises:
-        RelevanceError: a query is empty.
+        RelevanceError: a query is empty, or not UTF-8.
         DataError: the split has no captions, or the file cannot be written.
     """
-    if not all(query.strip() for query in queries):
-        raise RelevanceError("--query is empty; write some words")
+    if fault := next(filter(None, map(query_fault, queries)), None):
+        raise RelevanceError(f"--query {fault}; write some words")
     data.prepare_data()
     captions, audio = data.read_captions()
     ids = data.caption_ids(split)

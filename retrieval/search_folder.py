@@ -208,7 +208,10 @@ def _renewed(
     if new or not current:
         held, _ = still_valid(path, stamps, facts)
         if held is None:
-            raise RunError(f"{path}: not written, since none of {len(files)} recordings could be embedded")
+            raise RunError(
+                f"{path}: not written, since none of {len(files)} recordings could be embedded; the warnings before "
+                "this line say why"
+            )
         write_windows(path, held)
         drop_parts(path)
         held = read_windows(path)

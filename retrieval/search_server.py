@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import math
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from common.errors import RunError, UserError
 from retrieval.search_index import Hit, Query, SearchIndex
@@ -35,6 +36,8 @@ AUDIO_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg"}
 FIRST_PORT, PORTS = 7860, 20
 LONGEST_QUERY = 1000  # characters; models read some 30 words
 LARGEST_EXAMPLE = 100_000_000  # bytes
+MOST_DIGITS = 18  # of a number in a header
+RANGE = re.compile(rf"bytes=([0-9]{{0,{MOST_DIGITS}}})-([0-9]{{0,{MOST_DIGITS}}})")
 MOST_HITS = 200  # an answer
 MOST_ROWS = 100_000  # of a downloaded ranking
 MOST_REQUESTS = 64  # at a time
@@ -125,9 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, work: Callable[[str, dict[str, str]], None]) -> None:
         try:
             self._check_origin()
-            address = urlsplit(self.path)
             if len(self.path) > 8 * LONGEST_QUERY:
                 raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
+            address = _split(self.path)
             work(address.path, dict(parse_qsl(address.query, errors="replace")))
         except Refused as error:
             self._send_error(error.status, str(error))
@@ -186,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "the length of the file is missing")
-        if int(length) > LARGEST_EXAMPLE:
+        if len(length) > MOST_DIGITS or int(length) > LARGEST_EXAMPLE:
             limit = f"{LARGEST_EXAMPLE / 1e6:.0f} MB"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file is larger than {limit}; cut it")
         body, until = bytearray(), time.monotonic() + UPLOAD_SECONDS
@@ -295,17 +298,24 @@ def _number(asked: dict[str, str], name: str, default: float) -> float:
     return value
 
 
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the address cannot be read") from error
+
+
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
     """First and last byte that a Range header asks for; None: everything, or it is not understood."""
-    begin, _, end = (header or "").removeprefix("bytes=").partition("-")
-    if not (header or "").startswith("bytes=") or not (begin.isdecimal() or (not begin and end.isdecimal())):
+    asked = RANGE.fullmatch(header or "")
+    if asked is None or asked[0] == "bytes=-":
         return None
-    if not begin:
-        return max(size - int(end), 0), size - 1
-    last = min(int(end), size - 1) if end.isdecimal() else size - 1
-    if int(begin) > last:
+    begin, end = asked.groups()
+    first = int(begin) if begin else max(size - int(end), 0)
+    last = min(int(end), size - 1) if begin and end else size - 1
+    if first > last:
         raise Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "the file ends before that")
-    return int(begin), last
+    return first, last
 
 
 def _as_json(hit: Hit) -> dict[str, Any]:

@@ -37,9 +37,11 @@ example:
     def run(self, options: argparse.Namespace) -> None:
         """Export, and upload where that is wanted."""
         from cli.quiet import quiet
-        from retrieval.export import export, push, source_named
+        from retrieval.export import check_repository, export, push, source_named
 
         quiet()
+        if options.push:
+            check_repository(options.push)  # before anything slow
         if options.onnx:
             from retrieval.onnx_export import load_onnx
 

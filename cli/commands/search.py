@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli.command import Command
 from common.errors import RunError
+from common.text import query_fault
 
 if TYPE_CHECKING:
     from retrieval.search_index import Hit
@@ -62,8 +63,8 @@ example:
         audio, queries = folder_and_queries(options.audio, options.queries)
         if not queries and not options.serve:
             raise RunError('no query: say in words what you want to hear ("a dog barks"), or give --serve for a page')
-        if not all(query.strip() for query in queries):
-            raise RunError("a query is empty; say in words what you want to hear")
+        if fault := next(filter(None, map(query_fault, queries)), None):
+            raise RunError(f"a query {fault}; say in words what you want to hear")
         if options.top < 1:
             raise RunError(f"--top is {options.top}; give at least 1")
         if options.port is not None and not 1 <= options.port <= 65535:
@@ -77,7 +78,7 @@ example:
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         quiet()
-        name = options.run or str(newest_run(Path("runs")))
+        name = str(newest_run(Path("runs"))) if options.run is None else options.run
         if options.run is None:
             print(f"model: {name} (--run names another)")
         searched = open_searched(name, audio)
@@ -99,7 +100,8 @@ def folder_and_queries(audio: Path | None, given: list[str]) -> tuple[Path | Non
     if first.is_dir():
         return first, given[1:]
     if "/" in given[0] and " " not in given[0]:
-        raise RunError(f"{first}: no such folder; give the folder of your recordings")
+        what = "is not a folder" if first.exists() else "no such folder"
+        raise RunError(f"{first}: {what}; give the folder of your recordings")
     return None, given
 
 

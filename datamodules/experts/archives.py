@@ -24,7 +24,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, npt.NDArray[np.floating] | N
     """(id, frames (T, D)) of each recording of an archive; None where it says NaN.
 
     Raises:
-        DataError: no such file, another layout, or an entry that is no table of finite numbers.
+        DataError: no such file, another layout, or an entry that is no table of numbers that float32 can hold.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such archive of features; check the path")
@@ -100,11 +100,21 @@ def _text(value: Any) -> str:
 
 
 def _frames(path: Path, name: str, value: Any) -> npt.NDArray[np.floating] | None:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"{path}: '{name}' is no table: its rows differ in length; get the file again") from error
     if array.dtype.kind not in "fiu" or array.ndim > 2:
-        raise DataError(f"{path}: '{name}' is no table of numbers ({array.dtype}, shape {array.shape})")
+        raise DataError(
+            f"{path}: '{name}' is no table of numbers ({array.dtype}, shape {array.shape}); give an archive of frames "
+            "(T, D) or vectors (D,)"
+        )
     if array.ndim == 0 or (array.dtype.kind == "f" and array.size and np.isnan(array).all()) or not array.size:
         return None
     if not np.isfinite(array).all():
         raise DataError(f"{path}: '{name}' holds NaN or infinity among numbers; get the file again")
-    return np.atleast_2d(array).astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        frames = np.atleast_2d(array).astype(np.float32, copy=False)
+    if not np.isfinite(frames).all():
+        raise DataError(f"{path}: '{name}' holds numbers that are too large for float32; get the file again")
+    return frames

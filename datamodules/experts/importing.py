@@ -9,13 +9,14 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, replacing
+from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.experts.archives import read_archive
 from datamodules.experts.store import (
     FACTS,
     FRAMES,
+    RECORDINGS,
     Recording,
     recordings_checksum,
     sha256_of,
@@ -49,6 +50,7 @@ def import_archive(
     """
     if (folder / FACTS).exists():
         raise DataError(f"{folder}: holds a store already; give another folder, or delete it")
+    check_free(folder, FRAMES, RECORDINGS)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -65,7 +67,7 @@ def _import(data: AnnotatedDataModule, archive: Path, folder: Path, facts: Mappi
     found = dict(track(read_archive(archive), "reading", transient=True))
     dims = sorted({frames.shape[1] for frames in found.values() if frames is not None})
     if len(dims) != 1:
-        raise DataError(f"{archive}: has frames of {dims or 'no'} dimensions; it must be one number")
+        raise DataError(f"{archive}: has frames of {dims or 'no'} dimensions; give one whose frames have all one size")
     listed: list[Recording] = []
     frames: list[npt.NDArray[np.floating]] = []
     absent: list[str] = []

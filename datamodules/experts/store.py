@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from common.atomic_files import replacing
 from common.errors import DataError
+from common.text import cause_of
 
 FORMAT = 1
 FACTS, FRAMES, RECORDINGS = "facts.json", "frames.npy", "recordings.parquet"
@@ -63,18 +64,28 @@ class ExpertStore:
         self.folder = folder
         self.facts = read_facts(folder)
         for name in (FRAMES, RECORDINGS):
-            _check_file(folder / name, str(self.facts.get("sha256", {}).get(name)))
-        table = pq.read_table(folder / RECORDINGS)
+            _check_file(folder / name, str(self.facts["sha256"].get(name)))
+        try:
+            table = pq.read_table(folder / RECORDINGS, columns=_COLUMNS.names).cast(_COLUMNS)
+            shape, dtype = self.frames.shape, str(self.frames.dtype)
+        except (OSError, KeyError, ValueError) as error:  # pyarrow's are ValueErrors
+            raise DataError(f"{folder}: cannot be read ({cause_of(error)}); extract or import it again") from error
+        if shape[1:] != (self.dim,) or dtype not in DTYPES:
+            raise DataError(
+                f"{folder}: {FACTS} speaks of {self.dim} dimensions, but {FRAMES} has shape {shape} and type {dtype}; "
+                "extract or import it again"
+            )
+        first, count = (table[name].to_numpy() for name in ("first", "frames"))
+        if (outside := (first < 0) | (count < 0) | (first + count > shape[0])).any():
+            name = table["name"][int(outside.argmax())].as_py()
+            raise DataError(
+                f"{folder}: the frames of '{name}' are not among the {shape[0]} of {FRAMES}; extract or import it again"
+            )
         self.recordings = [Recording(*row) for row in zip(*(table[i].to_pylist() for i in range(3)), strict=True)]
-        spans = zip(table["first"].to_pylist(), table["frames"].to_pylist(), strict=True)
+        spans = zip(first.tolist(), count.tolist(), strict=True)
         keys = [(recording.split, recording.name) for recording in self.recordings]
         self.rows: dict[tuple[str, str], tuple[int, int]] = dict(zip(keys, spans, strict=True))
         self._captions = {key: recording.captions for key, recording in zip(keys, self.recordings, strict=True)}
-        if self.frames.shape[1:] != (self.dim,):
-            raise DataError(
-                f"{folder}: {FACTS} speaks of {self.dim} dimensions, but {FRAMES} has shape {self.frames.shape}; "
-                "extract or import it again"
-            )
 
     @property
     def dim(self) -> int:
@@ -130,7 +141,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: {what}; make one with `audio-relevance extract` or `import-features`") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); extract or import the features again") from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("dim"), int):
+    kinds = {"format": int, "dim": int, "sha256": dict}
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+        facts = {}
+    if facts.get("format") != FORMAT:
         raise DataError(f"{path}: is not that of a store of format {FORMAT}; extract or import the features again")
     return facts
 
@@ -207,7 +221,7 @@ def sha256_of(path: Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _mapped_once(path: Path, size: int, modified: int) -> npt.NDArray[np.floating]:
     """Kept outside the store, so that a store that goes to another process takes no frames along."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def _mapped(path: Path) -> npt.NDArray[np.floating]:

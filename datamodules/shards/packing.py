@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, replacing
+from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
 from common.processes import end_with_parent
 from datamodules.annotated import AnnotatedDataModule
@@ -30,12 +30,12 @@ def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
     found: list[Recording] = []
     for split in data.splits:
         annotations = data.annotations(split)
-        if any(data.segment(split, row.name) for row in annotations):
+        _, places = data.located(split)
+        if any(segment for _, segment in places):
             raise DataError(f"{data.root}: its recordings are parts of longer files, which cannot be packed yet")
-        _, paths = data.find_audio(split, [row.name for row in annotations])
         found += [
             Recording(audio_id, split, row.name, row.captions, path)
-            for audio_id, (row, path) in enumerate(zip(annotations, paths, strict=True), len(found))
+            for audio_id, (row, (path, _)) in enumerate(zip(annotations, places, strict=True), len(found))
         ]
     if all(recording.path is None for recording in found):
         raise DataError(f"{data.root}: holds no audio of the annotated recordings; {data.how_to_get}")
@@ -52,10 +52,11 @@ def pack(
     A file that was packed and has changed since is not noticed; delete its shard.
 
     Raises:
-        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise; another process
-            packs into it; or a process died.
+        DataError: the folder holds shards of other recordings, or of the same ones packed otherwise, or other files of
+            their names; another process packs into it; or a process died.
     """
     parts = shard_parts(recordings, shard_size)
+    check_free(folder, "shard-*.tar", "shard-*.parquet", "index.parquet", "failures.csv")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):

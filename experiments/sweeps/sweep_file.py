@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from common.errors import RunError
 from common.text import cause_of
+from common.unique_keys import KeyGivenTwiceError, parse_yaml
 from experiments.sweeps.parameters import MOST, Parameter, check_number, check_table, parameter_of, table_of, text_of
 
 Scalar = str | int | float | bool
@@ -104,8 +104,10 @@ def read_sweep(path: Path, name: str | None = None) -> SweepFile:
     if not path.is_file():
         raise RunError(f"{path}: no such sweep file; those of this project lie in configs/sweeps/")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except KeyGivenTwiceError as error:
+        raise RunError(f"{path}: gives {error}; leave one of them out") from error
+    except ValueError as error:
         raise RunError(f"{path}: not YAML ({cause_of(error)}); fix it") from error
     try:
         return sweep_of({**content, "name": name} if name and isinstance(content, dict) else content, path.stem)

@@ -61,6 +61,7 @@ def test_the_option_that_was_meant_is_named_in_full(wrong: str, meant: str, caps
             "seed_everything is 4294967296; give a whole number from 0 to",
         ),
         (["--run.wandb_project", "a/b"], "run.wandb_project is 'a/b': give a name without /"),
+        (["--ckpt_path", "gone.ckpt"], "--ckpt_path gone.ckpt: no such checkpoint; check the path"),
         (["--ckpt_path", "last"], "--ckpt_path last: there is no runs/clotho_listnet+small/0/checkpoints/last.ckpt"),
     ],
 )
@@ -81,6 +82,8 @@ def test_a_wrong_value(given: list[str], message: str, capsys: pytest.CaptureFix
             ["--trainer.callbacks", "Timer", "--trainer.callbacks.duration", "xx"],
             "trainer.callbacks: Timer cannot be built: MisconfigurationException: `Timer(duration='xx')`",
         ),
+        (["--data.max_seconds=0"], "error: data.max_seconds must be positive or null, got 0"),
+        (["--model.matcher.embedding_dim=0"], "error: model.matcher: embedding_dim is 0; give a number from 1"),
         (["--trainer.val_check_interval", "1000"], "trainer.val_check_interval: `val_check_interval` (1000) must be"),
     ],
 )
@@ -102,6 +105,7 @@ def test_what_a_library_refuses_names_the_setting_and_writes_nothing(
             "trainer: {max_epochs: 1}\ntrainer: {max_epochs: 2}",
             "gives the key trainer twice (again in line 2)",
         ),
+        (f"trainer: {{max_epochs: {'9' * 5000}}}", "config mine.yaml is not YAML (Exceeds the limit"),
         ("model: {loss_batch: 3, loss_batch: 4}", "config mine.yaml gives the key loss_batch twice (again in line 1)"),
     ],
 )

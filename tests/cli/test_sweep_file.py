@@ -196,7 +196,13 @@ def test_settings_that_training_would_refuse_end_the_sweep_before_it_begins(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [(None, "no such sweep file"), ("a: [", "not YAML"), ("- 1", "the file is .*: give a table")]
+    ("text", "message"),
+    [
+        (None, "no such sweep file"),
+        ("a: [", "not YAML"),
+        ("- 1", "the file is .*: give a table"),
+        ("parameters: {a: {value: 1}, a: {value: 2}}", "gives the key a twice .*; leave one of them out"),
+    ],
 )
 def test_a_file_that_is_none_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, message: str

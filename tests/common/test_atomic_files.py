@@ -39,6 +39,13 @@ def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp
     target = tmp_path / "config_test.yaml"
     with pytest.raises(PermissionError) as caught, replacing(target) as path:
         raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="exists") as exists:
+        (tmp_path / "file").mkdir()
+    assert "; a file is where a folder is to be: choose another folder" in refused_by_system(exists.value)
+    with pytest.raises(OSError, match="directory") as folder:
+        tmp_path.write_text("")
+    assert "; a folder is where a file is to be: choose another name" in refused_by_system(folder.value)
     assert refused_by_system(caught.value) == (
         f"{target}: Operation not permitted; change its permissions, or choose another folder (TRACEBACK=1 shows where)"
     )

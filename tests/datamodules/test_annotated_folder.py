@@ -98,11 +98,26 @@ def test_parts_of_a_longer_file(tmp_path: Path, refused: Refused) -> None:
         found = read_audio(Path(row["path"]), module.tables["train"].info(row["audio_id"]), RATE, begin=row["begin"])
         np.testing.assert_array_equal(found, samples[round(begin * RATE) : round(end * RATE)].astype(np.float32))
     assert "which cannot be packed" in refused(lambda: all_recordings(module))
+    write_csv(
+        tmp_path / "captions.csv", ("file_name", "from", "caption"), *[("long", f"1234.56{i}", "Rain.") for i in (1, 2)]
+    )
+    close = annotated(tmp_path, columns={"start": "from"})
+    assert [row.name for row in close.annotations("train")] == ["long#1234.561", "long#1234.562"]
     write_csv(tmp_path / "captions.csv", ("file_name", "from", "to", "caption"), ("long", "5", "6", "A dog."))
     late = annotated(tmp_path, columns={"start": "from", "end": "to"})
     assert "ends after 4.00 s, and the annotations name a part of it from 5 s on" in refused(
         lambda: late.read_split("train")
     )
+
+
+def test_one_file_under_two_names_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / "audio" / f"{name}.wav")
+    rows = [("a.wav", "A dog."), ("b.wav", "Rain."), ("a", "Barking.")]
+    write_csv(tmp_path / "captions.csv", ("file_name", "caption"), *rows)
+    annotated(tmp_path).read_split("train")
+    assert "1 recordings of the train split are there under two names" in caplog.text
+    assert "'a.wav' and 'a'; give both the same name" in caplog.text
 
 
 def test_groups_stay_together_and_shared_ones_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,6 +146,7 @@ CSV = "file_name,caption,split,start,end,place\n"
         (CSV + "/a.wav,A dog,,,,\n", {}, "'/a.wav' is not the name of a file below audio"),
         (CSV, {}, "captions.csv: holds no rows"),
         (CSV + "a.wav,A dog,,,,\n", {"columns": {"captions": "text"}}, "column 'text' is missing (found: file_name, "),
+        (",".join(map(str, range(99))), {}, "16, 17, 18, 19, ...); "),
         (CSV + "a.wav,A dog,dev,,,\n", {"columns": {"split": "split"}}, "no row has 'train' in column 'split'"),
         (CSV + "a.wav,A dog,,x,,\n", {"columns": {"start": "start"}}, "line 2: start is 'x', no number of seconds"),
         (CSV + "a.wav,A dog,,-1,,\n", {"columns": {"start": "start"}}, "line 2: start is '-1', no number of seconds"),

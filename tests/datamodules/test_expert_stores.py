@@ -3,15 +3,26 @@
 import json
 import logging
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from common.errors import DataError
 from datamodules.audio_folder import AudioFolder
 from datamodules.clotho import Clotho
-from datamodules.experts.store import FRAMES, ExpertStore, Recording, captions_checksum, write_store
+from datamodules.experts.store import (
+    FRAMES,
+    RECORDINGS,
+    ExpertStore,
+    Recording,
+    captions_checksum,
+    sha256_of,
+    write_store,
+)
 from datamodules.mixture import Mixture
 from tests.support.corpus import Corpus, write_corpus
 from tests.support.expert_features import FACTS, made_up, write_features
@@ -115,6 +126,44 @@ def test_damaged_and_foreign_stores_are_refused(corpus: Corpus, tmp_path: Path) 
     (a / "facts.json").unlink()
     with pytest.raises(DataError, match=r"/a: is not a finished store"):
         ExpertStore(a)
+
+
+def replaced(name: str, rows: list[int]) -> Callable[[Path], None]:
+    """Writes other numbers into a column of the table of recordings."""
+
+    def damage(store: Path) -> None:
+        table = pq.read_table(store / RECORDINGS)
+        number = table.column_names.index(name)
+        pq.write_table(table.set_column(number, name, pa.array(rows[: len(table)], pa.int64())), store / RECORDINGS)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (replaced("first", [*range(12), 10_000]), r"the frames of 'dog.wav' are not among the \d+ of frames.npy"),
+        (replaced("frames", [-1] * 13), r"the frames of 'rain on a roof.wav' are not among"),
+        (lambda store: pq.write_table(pa.table({"split": ["a"]}), store / RECORDINGS), "cannot be read"),
+        (lambda store: np.save(store / FRAMES, np.array([[None]])), r"cannot be read \(Array can't be memory-mapped"),
+        (lambda store: np.save(store / FRAMES, np.zeros((40, 4), np.int32)), r"has shape \(40, 4\) and type int32"),
+        (lambda store: np.save(store / FRAMES, np.zeros((40, 5), np.float32)), r"speaks of 4 dimensions, but"),
+        (lambda store: (store / FRAMES).write_bytes(b"PK\x03\x04"), "cannot be read"),
+    ],
+)
+def test_files_that_contradict_each_other_are_refused(
+    damage: Callable[[Path], None], message: str, corpus: Corpus, tmp_path: Path
+) -> None:
+    store = write_features(Clotho(str(corpus.root)), tmp_path / "a", "a")
+    damage(store)
+    facts = json.loads((store / "facts.json").read_text())
+    facts["sha256"] = {name: sha256_of(store / name) for name in (FRAMES, RECORDINGS)}
+    (store / "facts.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=rf"/a: .*{message}.*; extract or import it again"):
+        ExpertStore(store)
+    (store / "facts.json").write_text(json.dumps({**facts, "sha256": "x"}))
+    with pytest.raises(DataError, match=r"is not that of a store of format 1"):
+        ExpertStore(store)
 
 
 def test_empty_and_repeated_recordings_make_no_store(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def test_archives_of_both_kinds(tmp_path: Path, kind: str) -> None:
         ({"a": np.array([[np.inf, 1.0]])}, r"'a' holds NaN or infinity among numbers"),
         ({"a": np.ones((1, 2, 3))}, r"'a' is no table of numbers \(float64, shape \(1, 2, 3\)\)"),
         ({"a": "text"}, r"'a' is no table of numbers"),
+        ({"a": [[1.0, 2.0], [3.0]]}, r"'a' is no table: its rows differ in length; get the file again"),
+        ({"a": np.full((2, 3), 1e300)}, r"'a' holds numbers that are too large for float32"),
         ({}, r"holds no recordings"),
         ([1, 2], r"holds no dict from ids to frames"),
     ],
@@ -175,6 +177,26 @@ def test_import_features(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureF
 
     assert main(command) == 1
     assert "store: holds a store already; give another folder, or delete it" in capsys.readouterr().err
+
+
+def test_other_files_of_the_folder_are_not_written_over(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", "Clotho", "--data.root", str(corpus.root)]
+    archive = write_pickle(tmp_path / "x.pkl", {"sea.wav": np.ones((1, 2))})
+    for command, name in (
+        (["import-features", str(archive), *data, "--name", "a", "--output"], "frames.npy"),
+        (["extract", *data, "--expert", "tests.support.tiny.TinyAudio", "--output"], "failures.csv"),
+        (["pack", *data, "--sample_rate", "8000", "--workers", "1"], "shard-000007.tar"),
+    ):
+        folder = tmp_path / command[0]
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        assert main([*command, str(folder)]) == 1
+        assert f"{folder / name}: is of something else, and would be written over" in capsys.readouterr().err
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]
+        (folder / name).unlink()
+        assert main([*command, str(folder)]) == 0
 
 
 @pytest.mark.parametrize(

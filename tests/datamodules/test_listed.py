@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,18 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "s/sounddescs_data/descriptions.pkl").unlink()
     with pytest.raises(DataError, match=r"descriptions.pkl: cannot be read \(No such file"):
         SoundDescs(str(tmp_path / "s")).annotations("train")
+    (tmp_path / "s/sounddescs_data/descriptions.csv").write_text("id,description\na,Rain\nb,Wind\na,A dog\n")
+    with pytest.raises(DataError, match=r"descriptions.csv, line 4: id 'a' comes twice; delete one of the rows"):
+        SoundDescs(str(tmp_path / "s")).annotations("train")
 
     write_activitynet(tmp_path / "a")
+    for video, message in (
+        ('"v_c": {"sentences": "A man sings."}', "the sentences of 'v_c' are no list of texts; get the file again"),
+        ('"v_c": {"sentences": ["A"]}, "v_c": {"sentences": ["B"]}', "(KeyGivenTwiceError: the key v_c twice)"),
+    ):
+        (tmp_path / "a/val_1.json").write_text(f"{{{video}}}")
+        with pytest.raises(DataError, match=re.escape(message)):
+            ActivityNetCaptions(str(tmp_path / "a")).annotations("test")
     (tmp_path / "a/val_1.json").write_text('{"v_c": {"timestamps": []}}')
     with pytest.raises(DataError, match=r"val_1.json: is not that of ActivityNet-Captions \(KeyError: 'sentences'\)"):
         ActivityNetCaptions(str(tmp_path / "a")).annotations("test")

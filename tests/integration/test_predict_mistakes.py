@@ -87,7 +87,7 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
         ({"--run.embeddings": "file.wav"}, "; delete it, or name another file with --run.embeddings"),
         ({"--run.embeddings": "empty"}, "empty: is a folder; give the file that `python train.py predict` wrote"),
         ({"--run.embeddings": "taken.parquet"}, "taken.parquet: another process is writing it; wait for it"),
-        ({"--ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such weights file; check the path"),
+        ({"--ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such checkpoint; check the path"),
     ],
 )
 def test_bad_input_ends_in_one_line(

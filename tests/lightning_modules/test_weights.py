@@ -123,6 +123,7 @@ def test_what_holds_no_table_of_tensors_is_refused(tmp_path: Path, content: Any)
 def test_weights_of_another_model_are_counted_with_an_example(tmp_path: Path) -> None:
     state = layers(inputs=5).state_dict()
     state["extra"], state["more"] = torch.ones(1), torch.ones(1)
+    state["2.weight"] = state["2.weight"].long()
     del state["2.bias"]
     save(tmp_path / "other.ckpt", state)
     model = layers()
@@ -131,7 +132,7 @@ def test_weights_of_another_model_are_counted_with_an_example(tmp_path: Path) ->
         load_weights(model, tmp_path / "other.ckpt")
     assert str(caught.value) == (
         f"{tmp_path / 'other.ckpt'}: weights of another model: 1 missing (e.g. 2.bias), 2 unknown (e.g. extra), "
-        "1 of another shape (e.g. 0.weight) of 4 names; use the configs it was trained with "
-        "(config_fit.yaml in its run folder)"
+        "1 of another shape (e.g. 0.weight), 1 of another type (e.g. 2.weight) of 4 names; use "
+        "the configs it was trained with (config_fit.yaml in its run folder)"
     )
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -126,7 +126,15 @@ def test_other_folders_are_left_alone_and_faults_are_named(run: Path, tmp_path: 
     export(source_named(str(run)), tmp_path / "made")  # an earlier export is replaced
     with pytest.raises(RunError, match="is an exported model already"):
         source_named(str(tmp_path / "made"))
+    with pytest.raises(RunError, match=r"Not a directory\); a file is where a folder is to be: choose another"):
+        export(source_named(str(run)), tmp_path / "notes" / "a.txt" / "made")
     settings = tmp_path / "made" / "audio_relevance.json"
+    whole = json.loads(settings.read_text())
+    for changed in ({"model": []}, {"max_seconds": "long"}, {"max_seconds": -3}):
+        settings.write_text(json.dumps({**whole, **changed}))
+        with pytest.raises(ModelError, match=r"audio_relevance.json: model is no table .*; export the run again"):
+            load_run(tmp_path / "made")
+    settings.write_text(json.dumps(whole, indent=2))
     settings.write_text(settings.read_text().replace('"format": 1', '"format": 9'))
     with pytest.raises(ModelError, match="has format 9"):
         load_run(tmp_path / "made")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 import torch
 from filelock import FileLock
 
@@ -21,6 +23,7 @@ from datamodules.audio import read_audio, read_info
 from datamodules.clotho import Clotho
 from datamodules.experts.store import FRAMES, ExpertStore
 from retrieval import extraction
+from tests.support.annotated_layouts import write_csv
 from tests.support.corpus import CLIPS, Corpus, write_corpus
 from tests.support.recordings import NAMES, damage, write_recordings
 from tests.support.tiny import TinyAudio
@@ -76,6 +79,34 @@ def test_frames_of_every_recording(corpus: Corpus, tmp_path: Path, capsys: pytes
             np.testing.assert_allclose(store.of(split, name), expected, atol=1e-6)
     table = Clotho(str(corpus.root), experts={"tiny": str(tmp_path / "store")}).read_split("test")
     assert len(table.audio) == len(CLIPS["evaluation"])
+
+
+def test_a_part_of_a_file_has_the_frames_of_that_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 4000)
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "long.wav", samples, 1000, subtype="FLOAT")
+    write_csv(
+        tmp_path / "captions.csv",
+        ("file_name", "from", "to", "caption"),
+        *[("long", "0.5", "1.25", "A dog."), ("long", "3", "9", "Rain."), ("long", "7", "9", "Wind.")],
+    )
+    columns = ["--data.columns.start", "from", "--data.columns.end", "to"]
+    data = ["--data", "AnnotatedFolder", "--data.root", str(tmp_path), "--data.annotations", "captions.csv", *columns]
+    store = tmp_path / "store"
+    arguments = ["extract", *data, *ENCODER, "--output", str(store), "--dtype", "float32"]
+    assert main(arguments) == 0
+    assert "left out: long#7-9: " in capsys.readouterr().out
+    torch.manual_seed(0)
+    encoder = TinyAudio().eval()
+    for name, (begin, end) in {"long#0.5-1.25": (500, 1250), "long#3-9": (3000, 4000)}.items():
+        clip = torch.from_numpy(soxr.resample(samples[begin:end].astype(np.float32), 1000, 100))[None]
+        with torch.inference_mode():
+            expected = encoder(clip, torch.tensor([clip.shape[1]])).numpy()
+        np.testing.assert_allclose(ExpertStore(store).of("train", name), expected, atol=1e-6)
+    plan = json.loads((store / "plan.json").read_text())
+    (store / "plan.json").write_text(json.dumps({key: value for key, value in plan.items() if key != "parts_of_files"}))
+    assert main(arguments) == 1  # of an earlier version, which took whole files
+    assert "(parts_of_files: None before, True now)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -224,6 +255,7 @@ def test_files_that_came_or_went_are_noticed(
         (["--workers", "0"], "workers is 0; give at least 1"),
         (["--name", "no name"], "name is 'no name'; give letters, digits and underscores"),
         (["--dtype", "int8"], "dtype"),
+        (["--seed", "9" * 30], "give a whole number from 0 to 4294967295"),
         (["--data.experts.a", "x"], "leave data.experts and data.packed out"),
     ],
 )

@@ -203,6 +203,8 @@ def test_a_test_of_other_weights_is_not_searched(run: Path, capsys: pytest.Captu
     [
         ([], "no query: say in words what you want to hear"),
         ([" "], "a query is empty; say in words what you want to hear"),
+        (["dog\udcff"], "a query is not UTF-8; say in words what you want to hear"),
+        (["dog", "--run", ""], ".: no run (no config_fit.yaml in it); give a folder such as"),
         (["dog", "--top", "0"], "--top is 0; give at least 1"),
         (["dog", "--audio", "nowhere"], "nowhere: no such folder; give the folder of your recordings"),
         (["dog", "--run", "nowhere"], "nowhere: no run (no config_fit.yaml in it); give a folder such as"),

@@ -103,9 +103,24 @@ def test_recordings_are_given_whole_and_in_parts(server: SearchServer, index: Se
         assert headers["Content-Range"] == f"bytes 3-9/{len(content)}"
         assert ask(server, address, Range="bytes=-5")[1] == content[-5:]
         assert ask(server, address, Range="bytes=10-")[1] == content[10:]
-        assert ask(server, address, Range=f"bytes={len(content)}-")[0] == 416
+        for outside in (f"{len(content)}-", "-0", "9-3"):
+            assert ask(server, address, Range=f"bytes={outside}")[0] == 416
+        for unclear in ("bytes=" + "9" * 5000 + "-", "bytes=0-1,5-9", "bytes=-"):
+            assert ask(server, address, Range=unclear)[:2] == (200, content)
         assert ask(server, address, Range="lines=1-2")[:2] == (200, content)
         assert ask(server, address, "HEAD")[1] == b""
+
+
+def test_nothing_of_an_empty_file_is_given(server: SearchServer, index: SearchIndex) -> None:
+    path = index.recordings.paths[index.recordings.row["f.opus"]]
+    assert path is not None
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    try:
+        assert ask(server, "/audio?name=f.opus")[:2] == (200, b"")
+        assert ask(server, "/audio?name=f.opus", Range="bytes=-5")[0] == 416
+    finally:
+        path.write_bytes(content)
 
 
 def test_pictures_are_drawn_once(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +187,8 @@ def test_huge_bodies_are_not_read(server: SearchServer) -> None:
     host = f"Host: localhost:{server.server_address[1]}\r\n".encode()
     post = b"POST /example?name=a.wav HTTP/1.1\r\n" + host
     assert raw(server, post + b"Content-Length: 99999999999\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    assert raw(server, post + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    assert raw(server, b"GET http://[::1 HTTP/1.1\r\n" + host + b"\r\n").startswith(b"HTTP/1.1 400 ")
     assert raw(server, post + b"Transfer-Encoding: chunked\r\n\r\n5\r\n").startswith(b"HTTP/1.1 411 ")
     assert raw(server, post + b"Content-Length: -1\r\n\r\n").startswith(b"HTTP/1.1 411 ")
     assert raw(server, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + host + b"\r\n").startswith(b"HTTP/1.1 414 ")
