@@ -66,9 +66,9 @@ def without_downloads(config: dict[str, Any]) -> None:
         settings = transformers.RobertaConfig(**{key: config[key] for key in config if key != "model_type"}, **options)
         return transformers.RobertaModel(settings, add_pooling_layer=flag)
 
-    transformers.RobertaModel.from_pretrained = roberta
-    transformers.RobertaTokenizer.from_pretrained = lambda name: tokenizer()
-    base = importlib.import_module("hear21passt.base")
+    setattr(transformers.RobertaModel, "from_pretrained", roberta)  # noqa: B010 - which mypy lets no one assign
+    setattr(transformers.RobertaTokenizer, "from_pretrained", lambda name: tokenizer())  # noqa: B010
+    base: Any = importlib.import_module("hear21passt.base")
     passt = base.get_model_passt
     base.get_model_passt = lambda *names, **options: passt(*names, pretrained=False, **options)
 

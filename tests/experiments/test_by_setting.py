@@ -58,14 +58,15 @@ def test_the_figure_has_means_and_standard_deviations(swept: list[Path]) -> None
     for axes, direction in zip(figure.axes, ("text_to_audio", "audio_to_text"), strict=True):
         assert (axes.get_xlabel(), axes.get_xscale()) == (KEY, "linear")
         assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.5", "1"]
-        for drawn, metric in zip(axes.containers, ("R@1", "R@10"), strict=True):
+        containers: Any = axes.containers
+        for drawn, metric in zip(containers, ("R@1", "R@10"), strict=True):
             assert drawn.get_label() == metric
-            line, _, (bars,) = drawn.lines  # type: ignore[misc]
+            line, _, (bars,) = drawn.lines
             expected = [plain_means(swept[i], direction, metric) for i in (1, 0, 2)]
             np.testing.assert_allclose(np.asarray(line.get_xdata(), float), [0.1, 0.5, 1.0])
             np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [np.mean(values) for values in expected])
             heights = [np.ptp(np.asarray(segment, float)[:, 1]) / 2 for segment in bars.get_segments()]
-            sds = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in expected]
+            sds = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in expected]
             np.testing.assert_allclose(heights, sds, atol=1e-9)
 
 

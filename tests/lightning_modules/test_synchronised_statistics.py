@@ -52,7 +52,7 @@ def step(model: nn.Module, ids: list[int]) -> dict[str, Tensor]:
 
 
 def on_a_rank(matcher: str, rank: int) -> dict[str, dict[str, Tensor]]:
-    nn.SyncBatchNorm.forward = plain_forward  # type: ignore[method-assign]
+    nn.SyncBatchNorm.forward = plain_forward  # type: ignore[method-assign, assignment]
     share = BATCH[3 * rank : 3 * rank + 3]
     return {"together": step(synchronised(model_of(matcher)), share), "apart": step(model_of(matcher), share)}
 
@@ -105,6 +105,7 @@ def test_what_is_frozen_stays_so_when_it_is_converted() -> None:
     assert [module.training for module in (part.model[0], part.model[1], part.last)] == [False, False, True]
     part(torch.randn(5, 3) + 7)
     assert not part.model[0].running_mean.any()
+    assert part.last.running_mean is not None
     assert part.last.running_mean.any()
 
 

@@ -180,7 +180,8 @@ def test_a_full_disk_leaves_an_earlier_export_as_it_was(
     for folder in (tmp_path / "earlier", tmp_path / "new" / "deep"):
         with pytest.raises(RunError) as caught:
             export(source, folder)
-        assert str(caught.value) == f"{folder}: cannot be written (No space left on device); make room for it"
+        cause = f"{folder}: cannot be written (No space left on device)"
+        assert str(caught.value) == f"{cause}; make room there, or choose another folder"
     assert content() == before
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
 
