@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import jsonargparse
 import lightning as L
 
-from cli.class_switch import class_named
 from cli.parser_messages import plain
+from common.class_defaults import class_named
 from common.errors import RunError, UserError
 from common.text import one_line
 

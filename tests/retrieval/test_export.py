@@ -130,6 +130,7 @@ def test_other_folders_are_left_alone_and_faults_are_named(run: Path, tmp_path: 
         export(source_named(str(run)), tmp_path / "notes" / "a.txt" / "made")
     settings = tmp_path / "made" / "audio_relevance.json"
     whole = json.loads(settings.read_text())
+    changed: dict[str, Any]
     for changed in ({"model": []}, {"max_seconds": "long"}, {"max_seconds": -3}):
         settings.write_text(json.dumps({**whole, **changed}))
         with pytest.raises(ModelError, match=r"audio_relevance.json: model is no table .*; export the run again"):
