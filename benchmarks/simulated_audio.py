@@ -1,6 +1,6 @@
 """Makes a corpus whose audio is simulated out of Clotho's captions: its captions are real, and no audio is needed.
 
-    python benchmarks/simulated_audio.py --clotho data/clotho --output data/simulated --noise 1.5 2.5 4
+    python benchmarks/simulated_audio.py --clotho data/clotho --output data/simulated --noise 0 1 2
 
 Of each recording one caption is left out, drawn at random. The corpus has the others; the one left out stands for the
 audio: its sentence embedding with Gaussian noise, as a feature store of one frame a recording, one store a noise level.
@@ -8,7 +8,7 @@ The sentence encoder must be another one than makes the targets. Queries of huma
 
     --relevant_clips metadata_eval.csv --ratings data/tau_ratings
 
-Train on it with `--data.root data/simulated --data.experts.caption data/simulated/noise_1.5`.
+Train on it with `--data.root data/simulated --data.experts.caption data/simulated/noise_1`.
 """
 
 from __future__ import annotations

@@ -73,6 +73,6 @@ example:
             check_folders(sweep, options.rest)
         if options.retry_failed:
             trials.retry_failed()
-        preload(["cli.lightning_cli", "cli.components"])
+        preload(["cli.lightning_cli", "cli.components", "matplotlib.backends.backend_agg"])
         work(sweep, trials, folder, partial(trial_arguments, sweep, extra=options.rest), planned_run)
         return int(report(sweep, trials, folder))
