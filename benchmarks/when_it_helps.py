@@ -2,8 +2,8 @@
 
     python benchmarks/when_it_helps.py runs/when_it_helps --output docs/evidence
 
-Each run's settings and metrics go into `captions_runs.csv`; each method is tested against InfoNCE in both directions at
-the same noise, batch size and encoders, by the annotated pairs, by lists and by ratings of listeners, into
+Each run's settings and metrics go into `captions_runs.csv`; ListNet is tested against InfoNCE in the same direction, at the
+same noise, batch size and encoders, by the annotated pairs, by lists and by ratings of listeners, into
 `captions_tests.csv` (paired over recordings, Holm's correction over all tests, and Welch's test over runs);
 `captions.png` shows the differences. Values are fractions of 1.
 """
@@ -26,6 +26,7 @@ from evaluation.significance import holm
 from experiments.comparison.paired_tests import PairTest, compare_pair
 from experiments.comparison.summaries import Metric, run_means
 from experiments.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure, without_frame
+from experiments.loggers.csv_logger import read_rows
 from experiments.results.experiment import Experiment, read_experiment
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
@@ -48,7 +49,7 @@ SETTINGS = {
     "lr": "model.optimizer.lr",
     "epochs": "trainer.max_epochs",
 }
-CONDITION = ("targets", "audio", "batch_size", "lr", "epochs")
+CONDITION = ("direction", "targets", "audio", "batch_size", "lr", "epochs")
 """What a method and its baseline share."""
 Row = dict[str, Any]
 
@@ -74,6 +75,11 @@ def _plain(config: Any, key: str) -> Any:
     return value
 
 
+def _last(run: Path, name: str) -> float:
+    """What a run logged last under a name."""
+    return [row[name] for row in read_rows(RunFolder(run).metrics) if name in row][-1]
+
+
 class Method:
     """An experiment's results on both splits, and its settings."""
 
@@ -82,14 +88,18 @@ class Method:
         self.runs: Sequence[Path] = self.splits["test"].runs
         self.settings = settings_of(self.runs[0])
         self.condition = tuple(self.settings[key] for key in CONDITION)
-        self.is_baseline = (self.settings["objective"], self.settings["direction"]) == ("InfoNCE", "both")
+        self.is_baseline = self.settings["objective"] == "InfoNCE"
 
     def means(self, split: str, metric: Metric) -> Any:
         return run_means(self.splits[split], metric)
 
 
+Tested = tuple[Method, str, PairTest]
+"""A method, the split it was tested on, and the test against its baseline."""
+
+
 def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
-    """A row a run: settings, seed, metrics, checksums of weights and data, seconds of training."""
+    """A row a run: settings, seed, metrics, mean entropy of the targets in nats, checksums, seconds of training."""
     rows = []
     for method in methods:
         means = {f"{split} {metric.key}": method.means(split, metric) for split, metric in METRICS}
@@ -97,6 +107,7 @@ def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
             fit = json.loads((run / "provenance.json").read_text())["fit"]
             values = {name: f"{column[i]:.6f}" for name, column in means.items()}
             facts = {
+                "target_entropy": f"{_last(run, 'train/target_entropy'):.4f}",
                 "weights_sha256": fit["weights_sha256"]["best"][:16],
                 "train_sha256": fit["data"]["train"]["captions_sha256"][:16],
                 "seconds": fit["wall_seconds"],
@@ -105,10 +116,10 @@ def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
     return rows
 
 
-def tests_of(methods: Sequence[Method], permutations: int) -> list[tuple[Method, str, PairTest]]:
+def tests_of(methods: Sequence[Method], permutations: int) -> list[Tested]:
     """Every method against the baseline of its condition, by each metric; Holm's correction over all."""
     baselines = {method.condition: method for method in methods if method.is_baseline}
-    tests: list[tuple[Method, str, PairTest]] = []
+    tests: list[Tested] = []
     for method in methods:
         baseline = baselines.get(method.condition)
         if baseline is None or method is baseline:
@@ -120,7 +131,7 @@ def tests_of(methods: Sequence[Method], permutations: int) -> list[tuple[Method,
     return [(*rest, replace(test, p_holm=p)) for (*rest, test), p in zip(tests, corrected, strict=True)]
 
 
-def rows_of_tests(tests: Iterable[tuple[Method, str, PairTest]]) -> list[Row]:
+def rows_of_tests(tests: Iterable[Tested]) -> list[Row]:
     """A row a test: difference of method and baseline, interval and p over recordings, Holm's p, Welch's over runs."""
     rows = []
     for method, split, test in tests:
@@ -143,55 +154,37 @@ def rows_of_tests(tests: Iterable[tuple[Method, str, PairTest]]) -> list[Row]:
     return rows
 
 
-def draw(path: Path, methods: Sequence[Method], tests: Sequence[tuple[Method, str, PairTest]]) -> None:
-    """ListNet in both directions less InfoNCE by batch size, a panel a metric, a colour a noise level."""
-    shown = [t for t in tests if t[0].settings["objective"] == "ListNet" and _is_plain(t[0], tests)]
-    base = {m.condition: m for m in methods if m.is_baseline}
-    levels = sorted({method.settings["audio"] for method, _, _ in shown})
-    sizes = sorted({method.settings["batch_size"] for method, _, _ in shown})
-    figure = new_figure(4.2 * len(METRICS), 4)
-    panels = figure.subplots(1, len(METRICS), squeeze=False)[0]
-    for axes, ((split, metric), title) in zip(panels, METRICS.items(), strict=True):
-        for i, (level, color) in enumerate(zip(levels, (BLUE, ORANGE, GREEN, GREY), strict=False)):
-            found = {
-                method.settings["batch_size"]: (method, test)
-                for method, of_split, test in shown
-                if (of_split, test.metric, method.settings["audio"]) == (split, metric, level)
-            }
-            points = [(sizes.index(size) + 0.12 * (i - 1), *found[size]) for size in sizes if size in found]
-            if not points:
-                continue
-            means = [base[method.condition].means("test", METRIC_OF_DIFFICULTY).mean() for _, method, _ in points]
-            at = [100 * test.over_clips.difference for _, _, test in points]
-            sides = [
-                [
-                    abs(100 * test.over_clips.interval[side] - mean)
-                    for mean, (_, _, test) in zip(at, points, strict=True)
-                ]
-                for side in (0, 1)
-            ]
-            label = f"{level.replace('_', ' ')}: InfoNCE's mAP@10 {100 * min(means):.0f} to {100 * max(means):.0f} %"
-            axes.errorbar([x for x, _, _ in points], at, sides, color=color, marker="o", capsize=3, label=label)
-        axes.axhline(0, color=GREY, linewidth=0.8)
-        axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-        axes.set(xlabel="batch size", title=title)
-        axes.title.set_fontsize(9)
-        without_frame(axes)
-    panels[0].set_ylabel("ListNet less InfoNCE, points, 95 % over recordings")
-    panels[0].legend(frameon=False, fontsize=7)
+def draw(path: Path, tests: Sequence[Tested]) -> None:
+    """ListNet less InfoNCE in both directions, a column a metric: by batch size and noise, and by omega and batch size."""
+    figure = new_figure(4 * len(METRICS), 7)
+    shown = [each for each in tests if each[0].settings["direction"] == "both"]
+    rows = (("batch_size", "audio", {"omega": 0.05}), ("omega", "batch_size", {"audio": "noise_1"}))
+    for axes_of_row, (x, color, fixed) in zip(figure.subplots(2, len(METRICS)), rows, strict=True):
+        chosen = [each for each in shown if fixed.items() <= each[0].settings.items()]
+        for axes, ((split, metric), title) in zip(axes_of_row, METRICS.items(), strict=True):
+            _draw_panel(axes, [each for each in chosen if (each[1], each[2].metric) == (split, metric)], x, color)
+            axes.set_title(title, fontsize=9)
+        axes_of_row[0].set_ylabel("ListNet less InfoNCE, points")
+        axes_of_row[0].legend(frameon=False, fontsize=8)
     with replacing(path) as beside:
         save_figure(figure, beside)
 
 
-METRIC_OF_DIFFICULTY = Metric("text_to_audio", "mAP@10")
-
-
-def _is_plain(method: Method, tests: Sequence[tuple[Method, str, PairTest]]) -> bool:
-    """Whether it has the paper's f and omega, both directions, and the encoders of most runs."""
-    every = [other.settings["targets"] for other, _, _ in tests]
-    wanted = {"direction": "both", "omega": 0.05, "targets": max(set(every), key=every.count)}
-    scoring = method.settings["scoring"] in (None, "Logistic (intercept 2.73, slope 4.58)")
-    return scoring and all(method.settings[key] == value for key, value in wanted.items())
+def _draw_panel(axes: Any, tests: Sequence[Tested], x: str, color: str) -> None:
+    """The differences in points with their 95 % intervals over recordings."""
+    places = sorted({method.settings[x] for method, _, _ in tests})
+    levels = sorted({method.settings[color] for method, _, _ in tests})
+    for i, (level, shade) in enumerate(zip(levels, (BLUE, ORANGE, GREEN), strict=False)):
+        found = {method.settings[x]: test.over_clips for method, _, test in tests if method.settings[color] == level}
+        at = [place for place in places if place in found]
+        middle = [100 * found[place].difference for place in at]
+        half = [100 * (found[place].interval[1] - found[place].difference) for place in at]
+        xs = [places.index(place) + 0.12 * (i - 1) for place in at]
+        axes.errorbar(xs, middle, half, color=shade, marker="o", capsize=3, label=f"{color} {level}".replace("_", " "))
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xticks(range(len(places)), [str(place) for place in places])
+    axes.set_xlabel(x.replace("_", " "))
+    without_frame(axes)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -215,9 +208,8 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     write_csv(options.output / "captions_runs.csv", rows_of_runs(methods))
     write_csv(options.output / "captions_tests.csv", rows_of_tests(tests))
-    draw(options.output / "captions.png", methods, tests)
-    for row in rows_of_tests(tests):
-        print(*row.values())
+    draw(options.output / "captions.png", tests)
+    print(f"{sum(len(method.runs) for method in methods)} runs, {len(tests)} tests: {options.output}")
 
 
 if __name__ == "__main__":
