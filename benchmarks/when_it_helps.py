@@ -2,8 +2,8 @@
 
     python benchmarks/when_it_helps.py runs/when_it_helps --output docs/evidence
 
-Each run's settings and metrics go into `captions_runs.csv`; ListNet is tested against InfoNCE in the same direction, at the
-same noise, batch size and encoders, by the annotated pairs, by lists and by ratings of listeners, into
+Each run's settings and metrics go into `captions_runs.csv`; ListNet is tested against InfoNCE in the same
+direction, at the same noise, batch size and encoders, by annotated pairs, lists and ratings of listeners, into
 `captions_tests.csv` (paired over recordings, Holm's correction over all tests, and Welch's test over runs);
 `captions.png` shows the differences. Values are fractions of 1.
 """
@@ -155,7 +155,7 @@ def rows_of_tests(tests: Iterable[Tested]) -> list[Row]:
 
 
 def draw(path: Path, tests: Sequence[Tested]) -> None:
-    """ListNet less InfoNCE in both directions, a column a metric: by batch size and noise, and by omega and batch size."""
+    """ListNet less InfoNCE in both directions, a column a metric: by batch size and noise, by omega and batch size."""
     figure = new_figure(4 * len(METRICS), 7)
     shown = [each for each in tests if each[0].settings["direction"] == "both"]
     rows = (("batch_size", "audio", {"omega": 0.05}), ("omega", "batch_size", {"audio": "noise_1"}))
