@@ -53,7 +53,8 @@ def noisy(embeddings: Floats, noise: float, seed: int) -> Floats:
     The noise of one level is that of another, scaled, so levels differ in nothing else.
     """
     drawn = np.random.default_rng(seed).standard_normal(embeddings.shape)
-    return (embeddings + noise * drawn / np.sqrt(embeddings.shape[1])).astype(np.float32)
+    frames: Floats = (embeddings + noise * drawn / np.sqrt(embeddings.shape[1])).astype(np.float32)
+    return frames
 
 
 def write_captions(path: Path, annotations: Sequence[Annotation]) -> None:

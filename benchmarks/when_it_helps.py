@@ -27,7 +27,7 @@ from experiments.comparison.paired_tests import PairTest, compare_pair
 from experiments.comparison.summaries import Metric, run_means
 from experiments.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure, without_frame
 from experiments.loggers.csv_logger import read_rows
-from experiments.results.experiment import Experiment, read_experiment
+from experiments.results.experiment import read_experiment
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 
@@ -77,7 +77,7 @@ def _plain(config: Any, key: str) -> Any:
 
 def _last(run: Path, name: str) -> float:
     """What a run logged last under a name."""
-    return [row[name] for row in read_rows(RunFolder(run).metrics) if name in row][-1]
+    return float([row[name] for row in read_rows(RunFolder(run).metrics) if name in row][-1])
 
 
 class Method:
@@ -125,10 +125,10 @@ def tests_of(methods: Sequence[Method], permutations: int) -> list[Tested]:
         if baseline is None or method is baseline:
             continue
         for split, metric in METRICS:
-            pair: list[Experiment] = [baseline.splits[split], method.splits[split]]
-            tests.append((method, split, compare_pair(*pair, metric, permutations)))
+            test = compare_pair(baseline.splits[split], method.splits[split], metric, permutations)
+            tests.append((method, split, test))
     corrected = holm([test.over_clips.p for _, _, test in tests]).tolist() if tests else []
-    return [(*rest, replace(test, p_holm=p)) for (*rest, test), p in zip(tests, corrected, strict=True)]
+    return [(*each[:2], replace(each[2], p_holm=p)) for each, p in zip(tests, corrected, strict=True)]
 
 
 def rows_of_tests(tests: Iterable[Tested]) -> list[Row]:
@@ -158,7 +158,10 @@ def draw(path: Path, tests: Sequence[Tested]) -> None:
     """ListNet less InfoNCE in both directions, a column a metric: by batch size and noise, by omega and batch size."""
     figure = new_figure(4 * len(METRICS), 7)
     shown = [each for each in tests if each[0].settings["direction"] == "both"]
-    rows = (("batch_size", "audio", {"omega": 0.05}), ("omega", "batch_size", {"audio": "noise_1"}))
+    rows: list[tuple[str, str, Row]] = [
+        ("batch_size", "audio", {"omega": 0.05}),
+        ("omega", "batch_size", {"audio": "noise_1"}),
+    ]
     for axes_of_row, (x, color, fixed) in zip(figure.subplots(2, len(METRICS)), rows, strict=True):
         chosen = [each for each in shown if fixed.items() <= each[0].settings.items()]
         for axes, ((split, metric), title) in zip(axes_of_row, METRICS.items(), strict=True):

@@ -263,12 +263,13 @@ def test_after_training_captions_are_looked_up_in_the_same_data_only() -> None:
     model, source = frozen_model("text", "audio"), Source()
     model.towers = towers_of(model, source)
     state = SimpleNamespace(fn="test")
-    model._trainer = SimpleNamespace(datamodule=source, state=state, is_global_zero=False)  # type: ignore[assignment]
+    trainer = SimpleNamespace(datamodule=source, state=state, is_global_zero=False)
+    model._trainer = trainer  # type: ignore[assignment]
     model.on_fit_end()
     model.setup("test")
     assert model.towers is not None
     assert model.towers.text is not None
     assert model.towers.audio is None  # those of other splits are not in the table
-    model._trainer.datamodule = Source()  # type: ignore[attr-defined]
+    trainer.datamodule = Source()
     model.setup("test")
     assert model.towers is None
