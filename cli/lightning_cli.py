@@ -298,8 +298,10 @@ class RetrievalCLI(LightningCLI):
         if self.trainer.global_step == 0:
             log.warning("no training step was taken, so nothing is tested")
             return
-        best = str(best_or_last(self.folder))
-        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+        best: dict[str, Any] = {"ckpt_path": str(best_or_last(self.folder)), "weights_only": True, "verbose": False}
+        if self._options.run.ratings is not None:
+            self.trainer.validate(self.model, datamodule=self.datamodule, **best)
+        self.trainer.test(self.model, datamodule=self.datamodule, **best)
         self.after_test()
 
     def after_test(self) -> None:

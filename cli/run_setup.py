@@ -133,25 +133,32 @@ def prepared_data(settings: dict[str, Any]) -> AudioCaptionDataModule | None:
     return data
 
 
-def read_judgements(run: Any, subcommand: str | None) -> HumanJudgements | None:
-    """Human judgements of the split that a subcommand evaluates, where the run's options name a file of them.
+def read_judgements(run: Any, subcommand: str | None) -> list[HumanJudgements]:
+    """Human judgements of the splits that a subcommand evaluates, where the run's options name files of them.
 
     Raises:
         DataError: the file cannot be used.
         RunError: they are of a split that the subcommand does not evaluate.
     """
-    for option, wanted in (("relevant_clips", "test"), ("ratings", "validate"), ("embeddings", "predict")):
-        if run[option] is not None and subcommand != wanted:
-            raise RunError(f"run.{option} goes with `{wanted}`, not with `{subcommand}`; leave it out here")
+    tested = ("fit",) if run.test_after_fit else ()
+    for option, *wanted in (
+        ("relevant_clips", "test", *tested),
+        ("ratings", "validate", *tested),
+        ("embeddings", "predict"),
+    ):
+        if run[option] is not None and subcommand not in wanted:
+            raise RunError(f"run.{option} goes with `{wanted[0]}`, not with `{subcommand}`; leave it out here")
+    judgements = []
     if run.relevant_clips is not None:
         path = Path(run.relevant_clips)
         lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
-        return HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists)
+        judgements.append(HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists))
     if run.ratings is not None:
         root = Path(run.ratings)
         rated = read_rated_clips(root, "validation")
-        return HumanJudgements("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
-    return None
+        files = rating_files(root, "validation")
+        judgements.append(HumanJudgements("ratings", "validation", str(root), _sha256(*files), rated))
+    return judgements
 
 
 def _sha256(*paths: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def callbacks_of(
     run: RunOptions,
     folder: RunFolder,
     seed: int,
-    judgements: HumanJudgements | None,
+    judgements: Sequence[HumanJudgements],
     baseline: Experiment | None,
     *,
     resume: bool,
@@ -73,7 +73,7 @@ def callbacks_of(
         run: options of the run.
         folder: of the run.
         seed: of the run.
-        judgements: human judgements of the evaluated split.
+        judgements: human judgements of the evaluated splits.
         baseline: that a test is compared with.
         resume: whether the run is continued.
     """

@@ -36,10 +36,11 @@ class RunOptions:
         wandb: log to Weights & Biases too; offline where there is no account.
         wandb_project: the project there.
         wandb_checkpoint: whether the best checkpoint is uploaded too (5 GB with the paper's encoders and Adam).
-        relevant_clips: for `test`: a csv file of human judgements: queries with all recordings that match each (DCASE
-            2025 task 6: `query,audio_filenames`); the agreement with them is reported too.
-        ratings: for `validate`: a folder of human ratings (TAU Graded Relevances 2023); the agreement with them is
+        relevant_clips: for `test`, and the test after `fit`: a csv file of human judgements: queries with all
+            recordings that match each (DCASE 2025 task 6: `query,audio_filenames`); the agreement with them is
             reported too.
+        ratings: for `validate`: a folder of human ratings (TAU Graded Relevances 2023); the agreement with them is
+            reported too. After `fit` the best checkpoint is validated by them, then tested.
         embeddings: for `predict`: the file to write; default: embeddings.parquet in the run folder. What it holds
             already is not embedded again, unless a recording has changed; what was deleted is dropped. A file of
             another folder, data set, model or length of crops is not replaced without `overwrite`.

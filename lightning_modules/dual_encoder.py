@@ -190,6 +190,8 @@ class DualEncoder(RetrievalModule):
     def setup(self, stage: str) -> None:
         """Let the relevance look up by id, and warn of captions that are not read to their end."""
         super().setup(stage)
+        if self.towers is not None and self.towers.datamodule is not getattr(self.trainer, "datamodule", None):
+            self.towers = None  # ids of other data
         if self.trainer.is_global_zero and stage != "predict":
             self._warn_of_cut_captions()
             if stage == "test":
@@ -245,6 +247,6 @@ class DualEncoder(RetrievalModule):
             )
 
     def on_fit_end(self) -> None:
-        """Forget the tables: they are of the splits of training, and other splits follow."""
+        """Forget the recordings' table: it is of the splits of training, and others follow. Captions are of all."""
         if self.towers is not None:
-            self.towers, self.captions_source().decode_audio = None, True
+            self.towers.audio, self.captions_source().decode_audio = None, True

@@ -55,6 +55,7 @@ example:
         from cli.dry_run import planned_run
         from cli.sweep_checks import check_folders, check_trials, trial_arguments
         from experiments.run_folder import check_name
+        from experiments.sweeps.forked_program import preload
         from experiments.sweeps.sweep_file import read_sweep
         from experiments.sweeps.trials import Trials
         from experiments.sweeps.worker import report, work
@@ -72,5 +73,6 @@ example:
             check_folders(sweep, options.rest)
         if options.retry_failed:
             trials.retry_failed()
+        preload(["cli.lightning_cli", "cli.components", "matplotlib.backends.backend_agg"])
         work(sweep, trials, folder, partial(trial_arguments, sweep, extra=options.rest), planned_run)
         return int(report(sweep, trials, folder))

@@ -2,10 +2,12 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -49,9 +51,10 @@ class RunWriter(L.Callback):
         *,
         resume: bool = False,
         overwrite: bool = False,
-        judgements: HumanJudgements | None = None,
+        judgements: Sequence[HumanJudgements] = (),
     ) -> None:
-        self.folder, self.code, self.seed, self.judgements = folder, code, seed, judgements
+        self.folder, self.code, self.seed = folder, code, seed
+        self.judgements = {each.split: each for each in judgements}
         self.resume, self.overwrite = resume, overwrite
         self._began = time.monotonic()
         self._about: dict[str, Any] = {}  # what is known of the whole training
@@ -66,9 +69,8 @@ class RunWriter(L.Callback):
                 states.
         """
         self._began = time.monotonic()
-        if self.judgements is not None:  # a file of other data is refused before anything is embedded
-            table = trainer.datamodule.tables[self.judgements.split]  # type: ignore[attr-defined]
-            self.judgements.match(table.captions["caption"].to_pylist(), table.audio["name"].to_pylist())
+        for split, judgements in self.judgements.items():  # of other data: refused before anything is embedded
+            judgements.match(*_annotated(trainer.datamodule, split))  # type: ignore[attr-defined]
         if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             # Only the first rank waits for the folder; a killed process may write its first last.ckpt meanwhile.
             if trainer.strategy.broadcast(self.resume) != self.resume:
@@ -152,14 +154,14 @@ class RunWriter(L.Callback):
             return
         evaluation = with_names(evaluation, table)
         metadata = {"split": split, "manifest_sha256": table.manifest()["sha256"]}
-        write_queries(self.folder.queries(split), query_tables(evaluation), metadata)
         write_pool(self.folder.pool(split), evaluation)
-        if self.judgements is None:
-            self.folder.human_judgements(split).unlink(missing_ok=True)  # of an earlier checkpoint
+        path = self.folder.human_judgements(split)
+        if split in self.judgements:
+            about = {**metadata, "checkpoint": str(trainer.ckpt_path or "")}
+            evaluation = report_agreement(self.judgements[split], evaluation, path, about)
         else:
-            checkpoint = {"checkpoint": str(trainer.ckpt_path or "")}
-            path = self.folder.human_judgements(split)
-            report_agreement(self.judgements, evaluation, path, {**metadata, **checkpoint})
+            path.unlink(missing_ok=True)  # of an earlier checkpoint
+        write_queries(self.folder.queries(split), query_tables(evaluation), metadata)
         facts = {
             **self._facts(trainer),
             "seed": self.seed,
@@ -185,3 +187,12 @@ class RunWriter(L.Callback):
 
     def _data(self, trainer: L.Trainer) -> dict[str, Any]:
         return {split: table.manifest() for split, table in trainer.datamodule.tables.items()}  # type: ignore[attr-defined]
+
+
+def _annotated(datamodule: Any, split: str) -> tuple[list[str], list[str]]:
+    """Captions and file names of a split, also of one that is not set up."""
+    if (table := datamodule.tables.get(split)) is not None:
+        return table.captions["caption"].to_pylist(), table.audio["name"].to_pylist()
+    captions, audio_ids = datamodule.read_captions()
+    ids, names = datamodule.caption_ids(split), datamodule.read_names()
+    return [captions[i] for i in ids], [names[i] for i in np.unique(audio_ids[ids])]

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from common.atomic_files import replacing
+from common.directions import TEXT_TO_AUDIO
 from common.errors import RunError
 from evaluation.evaluator import Evaluation
 from evaluation.human_judgements import Agreement, Matched, agreement_with_lists, agreement_with_ratings, match
@@ -25,6 +27,8 @@ NOTES = {
     "ratings": "Over each query's rated recordings alone: nDCG@10 with the rating as gain, Spearman's rho and "
     "Kendall's tau-b between scores and ratings.",
 }
+COLUMNS = {"relevant_clips": "listed", "ratings": "rated"}
+"""What the names of metrics end in where they stand beside those by annotated pairs."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,11 @@ class HumanJudgements:
 
 def report_agreement(
     judgements: HumanJudgements, evaluation: Evaluation, path: Path, metadata: Mapping[str, str]
-) -> None:
+) -> Evaluation:
     """Print how well an evaluation, of a pool with names, agrees with human judgements, and write it to `path`.
 
     The file has the metrics with their chance level, the counts, the sha256 of what the judgements were read from, and
-    the metadata.
+    the metadata. What is returned has the metrics of each query too, as "AP@16_all_listed" or "nDCG@10_rated".
     """
     matched = judgements.match(evaluation.pool.captions, evaluation.pool.names)
     agreement = judgements.agreement(evaluation.scores, matched)
@@ -90,6 +94,23 @@ def report_agreement(
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print_agreement(judgements, agreement, matched.counts)
+    return with_agreement(evaluation, agreement, matched, COLUMNS[judgements.kind])
+
+
+def with_agreement(evaluation: Evaluation, agreement: Agreement, matched: Matched, ending: str) -> Evaluation:
+    """An evaluation with an agreement as metrics from text to audio, whose names end in `_ENDING`.
+
+    They are NaN for captions without judgements, and for all recordings, since both directions have the same columns.
+    """
+    rankings = dict(evaluation.rankings)
+    for direction, ranking in rankings.items():
+        queries = len(evaluation.pool.captions if direction == TEXT_TO_AUDIO else evaluation.pool.names)
+        columns = {f"{name}_{ending}": np.full(queries, np.nan) for name in agreement.per_query}
+        if direction == TEXT_TO_AUDIO:
+            for column, values in zip(columns.values(), agreement.per_query.values(), strict=True):
+                column[matched.caption] = values
+        rankings[direction] = ranking.with_further(columns, {})
+    return replace(evaluation, rankings=rankings)
 
 
 def print_agreement(judgements: HumanJudgements, agreement: Agreement, counts: Mapping[str, int]) -> None:

@@ -1,22 +1,16 @@
 """One trial: a run of train.py in a process of its own, watched while it trains."""
 
-import contextlib
-import ctypes
-import functools
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from common.errors import RunError
 from common.text import nearest_name
 from experiments.loggers.csv_logger import read_rows
 from experiments.run_folder import RunFolder
+from experiments.sweeps.forked_program import start
 from experiments.sweeps.sweep_file import SweepFile
 from experiments.sweeps.trials import Claim, Trials
 
@@ -39,27 +33,21 @@ def run_trial(
     """
     began = time.monotonic()
     again = ["--run.resume", "true"] if claim.again else []
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, sweep.program, *arguments, *again],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=functools.partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
-        )
-        try:
-            hopeless = _watch(sweep, trials, claim, process, run)
-        finally:
-            _end(process)
+    process = start(sweep.program, [*arguments, *again], log)
+    try:
+        hopeless = _watch(sweep, trials, claim, process, run)
+    finally:
+        _end(process)
     facts = {"folder": str(run.path), "log": str(log), "minutes": (time.monotonic() - began) / 60}
     if hopeless:
         trials.prune(claim, facts)
         return "ended early"
     values = logged(run, sweep.metric)
-    if process.returncode < 0:
-        reason = f"killed by signal {-process.returncode}" + (" (out of memory?)" if process.returncode == -9 else "")
-    elif process.returncode != 0:
-        reason = _last_words(log) or f"exit status {process.returncode}"
+    status = process.exitcode or 0
+    if status < 0:
+        reason = f"killed by signal {-status}" + (" (out of memory?)" if status == -9 else "")
+    elif status != 0:
+        reason = _last_words(log) or f"exit status {status}"
     elif not values:
         names = {name for row in read_rows(run.metrics) for name in row} if run.metrics.is_file() else set()
         reason = (
@@ -76,11 +64,11 @@ def run_trial(
     return f"failed: {reason}"
 
 
-def _watch(sweep: SweepFile, trials: Trials, claim: Claim, process: "subprocess.Popen[bytes]", run: RunFolder) -> bool:
+def _watch(sweep: SweepFile, trials: Trials, claim: Claim, process: BaseProcess, run: RunFolder) -> bool:
     """Wait for a process; True when the trial turned out to be hopeless before its end."""
     beat, seen = time.monotonic(), 0
-    while process.poll() is None:
-        time.sleep(LOOK_SECONDS)
+    while process.is_alive():
+        process.join(LOOK_SECONDS)
         if time.monotonic() - beat > BEAT_SECONDS:
             trials.beat(claim)
             beat = time.monotonic()
@@ -115,20 +103,11 @@ def _last_words(log: Path) -> str:
     return (errors or lines or [""])[-1][:500]
 
 
-def _end(process: "subprocess.Popen[Any]") -> None:
+def _end(process: BaseProcess) -> None:
     """Ask a process to end, and make it end."""
-    if process.poll() is None:
+    if process.is_alive():
         process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-            return
-        process.kill()
-        process.wait()
-
-
-def _die_with(parent: int) -> None:
-    """In the child, before it becomes train.py: when the sweep is killed, so is the run; it can be resumed exactly."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # too late: it is gone already
-        os._exit(1)
+        process.join(GRACE_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()

@@ -5,11 +5,14 @@ import string
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from lightning_modules.states import Encoded, States
 from lightning_modules.training.freezing import Freezable
 
+Vectors = npt.NDArray[np.floating]
 Pooling = Literal["first", "mean", "none"]
 Normalisation = Literal["words", "dcase2025"]
 
@@ -30,6 +33,10 @@ class TextEncoder(Freezable):
     def forward(self, captions: list[str]) -> Encoded:
         """Embed C captions: (C, dim), not normalised, or the states of their tokens; float32, or the autocast type."""
         raise NotImplementedError
+
+    def kept(self, captions: Sequence[str]) -> Vectors | None:
+        """What `forward` gives for all captions of the data (C, dim), where it is in a table already; else None."""
+        return None
 
     def count_cut(self, captions: Sequence[str]) -> int:
         """How many captions are longer than what is read of them."""

@@ -41,6 +41,7 @@ class FrozenTowers:
         device: of the encoders.
 
     Attributes:
+        datamodule: whose ids are looked up.
         audio: from audio ids (A,) to states (A, dim) float32; None where the audio encoder is trained.
         text: from caption ids (C,) to states (C, dim) float32; None where the text encoder is trained.
 
@@ -58,6 +59,7 @@ class FrozenTowers:
         precision: tuple[str, Callable[[], Any]],
         device: torch.device,
     ) -> None:
+        self.datamodule = datamodule
         self._precision = precision
         self._device = device
         self.audio: Callable[[Tensor], Tensor] | None = None
@@ -65,16 +67,16 @@ class FrozenTowers:
         if audio_encoder.is_frozen and audio_encoder.reads_audio:  # first, as it is the one that may be refused
             self.audio = self._hear(audio_encoder, datamodule)
         if text_encoder.is_frozen:
-            self.text = _lookup(self._read(text_encoder, datamodule))
+            captions, _ = datamodule.read_captions()
+            kept = text_encoder.kept(captions)
+            self.text = _lookup(self._read(text_encoder, captions) if kept is None else kept)
         if self.text is None and self.audio is None:
             raise ModelError(
                 "model.cache_frozen is true, but both encoders are trained; freeze one (trained_layers: 0) or leave "
                 "cache_frozen out"
             )
 
-    def _read(self, encoder: TextEncoder, datamodule: Any) -> Table:
-        captions, _ = datamodule.read_captions()
-
+    def _read(self, encoder: TextEncoder, captions: list[str]) -> Table:
         def encode(texts: list[str]) -> Table:
             check_same_in_training(encoder, texts[:BATCH])
             return self._run(encoder, ((texts[i : i + BATCH],) for i in range(0, len(texts), BATCH)))

@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -256,3 +257,19 @@ def test_wholly_frozen_towers_need_no_audio_in_training(
 def test_stand_ins_are_frozen_as_wholes() -> None:
     assert TinyAudio().requires_grad_(False).is_frozen
     assert not TinyText().is_frozen
+
+
+def test_after_training_captions_are_looked_up_in_the_same_data_only() -> None:
+    model, source = frozen_model("text", "audio"), Source()
+    model.towers = towers_of(model, source)
+    state = SimpleNamespace(fn="test")
+    trainer = SimpleNamespace(datamodule=source, state=state, is_global_zero=False)
+    model._trainer = trainer  # type: ignore[assignment]
+    model.on_fit_end()
+    model.setup("test")
+    assert model.towers is not None
+    assert model.towers.text is not None
+    assert model.towers.audio is None  # those of other splits are not in the table
+    trainer.datamodule = Source()
+    model.setup("test")
+    assert model.towers is None

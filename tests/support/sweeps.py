@@ -29,6 +29,7 @@ if options["seed_everything"] == "2":
 folder = pathlib.Path("runs") / ("tau=" + options["model.objective.tau"]) / options["seed_everything"]
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "again").write_text(str("--run.resume" in sys.argv))
+(folder / "pid").write_text(str(os.getpid()))
 rows = ["epoch,val/loss,test/text_to_audio/mAP@10"]
 for epoch in range(3):
     rows.append(f"{epoch},{options['model.objective.tau']},")
