@@ -66,7 +66,7 @@ def test_one_caption_of_each_recording_becomes_its_audio(simulated: tuple[Corpus
 
 
 @pytest.mark.slow
-def test_a_run_on_it_is_judged_by_listeners_too(simulated: tuple[Corpus, Path, set[str]], tmp_path: Path) -> None:
+def test_a_run_on_it_is_evaluated_by_listeners_too(simulated: tuple[Corpus, Path, set[str]], tmp_path: Path) -> None:
     corpus, output, _ = simulated
     said = corpus.captions["evaluation"]
     first, second, *_ = said
