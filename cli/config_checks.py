@@ -99,6 +99,17 @@ def check_precision(precision: Any) -> None:
         )
 
 
+def check_evaluates(subcommand: str, trainer: Any) -> None:
+    """Whether a subcommand that only evaluates has any batch to do so.
+
+    Raises:
+        RunError: the trainer's limit of them is 0.
+    """
+    key = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
+    if (limit := key.get(subcommand)) and trainer[limit] == 0:
+        raise RunError(f"trainer.{limit} is {trainer[limit]}, so `{subcommand}` would do nothing; leave it out")
+
+
 def check_monitor(options: Any) -> None:
     """Whether a value of the name that `run.monitor` gives is logged in validation.
 
