@@ -138,8 +138,11 @@ def read_judgements(run: Any, subcommand: str | None) -> HumanJudgements | None:
 
     Raises:
         DataError: the file cannot be used.
-        RunError: they are of a split that the subcommand does not evaluate.
+        RunError: they are of a split that the subcommand does not evaluate; or `run.embeddings` is no name of a file
+            that `predict` can write.
     """
+    if run.embeddings is not None and Path(run.embeddings).suffix != ".parquet":
+        raise RunError(f"run.embeddings is {run.embeddings}; give a name that ends in .parquet")
     for option, wanted in (("relevant_clips", "test"), ("ratings", "validate"), ("embeddings", "predict")):
         if run[option] is not None and subcommand != wanted:
             raise RunError(f"run.{option} goes with `{wanted}`, not with `{subcommand}`; leave it out here")
