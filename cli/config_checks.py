@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ def check_synchronised(trainer: Any, model: torch.nn.Module, wanted: bool) -> No
         raise RunError(
             "trainer.sync_batchnorm is true, but PyTorch synchronises batch normalisations on GPUs only; leave it out, "
             "or train with one process (trainer.devices 1)"
+        )
+
+
+def check_processes(trainer: Any) -> None:
+    """Whether the devices of a trainer, where they are CPUs, are not many more processes than there are cores.
+
+    Raises:
+        RunError: they are.
+    """
+    most = max(16, os.cpu_count() or 1)
+    if trainer.strategy.root_device.type == "cpu" and trainer.num_devices > most:
+        raise RunError(
+            f"trainer.devices is {trainer.num_devices}: without a GPU these are as many processes on "
+            f"{os.cpu_count()} CPU cores; give at most {most}"
         )
 
 

@@ -27,6 +27,7 @@ from cli.config_checks import (
     check_mixed_targets,
     check_monitor,
     check_precision,
+    check_processes,
     check_project,
     check_synchronised,
     make_room_for_pair,
@@ -222,6 +223,7 @@ class RetrievalCLI(LightningCLI):
         resume = self.resume_from is not None
         loggers = loggers_of(self._options.run, self.folder, str(self.subcommand), configured, resume=resume)
         trainer: Trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        check_processes(trainer)
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
