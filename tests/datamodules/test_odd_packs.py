@@ -98,7 +98,9 @@ def test_an_index_without_rows_leads_to_packing(corpus: Corpus, tmp_path: Path) 
     assert pack(corpus, folder) == 0
     pq.write_table(pq.read_table(folder / "index.parquet").slice(0, 0), folder / "index.parquet")
     data = Clotho(str(corpus.root), sample_rate=RATE, num_workers=0, packed=str(folder))
-    with pytest.raises(DataError, match=r"shards: 6 of 6 annotated .*; pack this data set into it with `audio-rel.* pa"):
+    with pytest.raises(
+        DataError, match=r"shards: 6 of 6 annotated .*; pack this data set into it with `audio-rel.* pa"
+    ):
         data.read_split("train")
 
 

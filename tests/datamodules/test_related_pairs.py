@@ -276,7 +276,9 @@ def test_from_the_command_to_batches(
         assert (audio[saved["neighbours"]] != audio[saved["caption_ids"]][:, None])[saved["neighbours"] >= 0].all()
     related = Clotho(str(corpus.root), batch_size=4, num_workers=0, sample_rate=8000, related=Related(str(path), 2))
     related.setup("fit")
-    assert main(["neighbours", *data, "--data.batch_size", "31", "--k", "3", "--save", str(tmp_path / "again.npz")]) == 0
+    assert (
+        main(["neighbours", *data, "--data.batch_size", "31", "--k", "3", "--save", str(tmp_path / "again.npz")]) == 0
+    )
     assert "groups of" not in capsys.readouterr().out
     assert "again.npz: relevance in batches is not shown: 30 training captions do not fill one batch" in caplog.text
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()

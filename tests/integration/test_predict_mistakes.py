@@ -86,7 +86,10 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
         ({"--run.embeddings": "file.parquet"}, "file.parquet: cannot be read (Parquet magic bytes not found"),
         ({"--run.embeddings": "file.parquet"}, "; delete it, or name another file with --run.embeddings"),
         ({"--run.embeddings": "x.txt"}, "x.txt; give a name that ends in .parquet"),
-        ({"--run.embeddings": "empty.parquet"}, "empty.parquet: is a folder; give the file that `python train.py predict` wrote"),
+        (
+            {"--run.embeddings": "empty.parquet"},
+            "empty.parquet: is a folder; give the file that `python train.py predict` wrote",
+        ),
         ({"--run.embeddings": "taken.parquet"}, "taken.parquet: another process is writing it; wait for it"),
         ({"--ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such checkpoint; check the path"),
     ],

@@ -223,7 +223,12 @@ def test_ratings_are_read_as_written(tau: Path) -> None:
         ("relevance_data/development_relevances.csv", "TP,93", "TP,", "line 5: rating '' is not a number"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t99,f1,TP", "line 5: tid 't99' is not in"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t10,f9,TP", "line 5: fid 'f9' is not in"),
-        ("relevance_data/development_relevances.csv", "t10,f2", "t10,f1", "line 6: fid 'f1' is rated twice for tid 't10'"),
+        (
+            "relevance_data/development_relevances.csv",
+            "t10,f2",
+            "t10,f1",
+            "line 6: fid 'f1' is rated twice for tid 't10'",
+        ),
         ("relevance_data/development_relevances.csv", "fid_group", "kind", "column 'fid_group' is missing"),
         ("text_data/development_text.csv", "text", "caption", "column 'text' is missing"),
         ("text_data/development_text.csv", "t50,f5,wind", "t50,f5, ", "line 17: caption 't50' is empty"),
