@@ -9,12 +9,11 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from common.load_reports import LOGGER, without_unused
 
-SIZES = {"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4}
-
 
 @pytest.mark.parametrize(("pooler", "told"), [(False, False), (True, True)])
 def test_only_a_report_of_what_is_missing_is_seen(tmp_path: Path, pooler: bool, told: bool) -> None:
-    BertForMaskedLM(BertConfig(**SIZES)).save_pretrained(tmp_path)  # its head is unused, and it has no pooler
+    config = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
+    BertForMaskedLM(config).save_pretrained(tmp_path)  # its head is unused, and it has no pooler
     logger, stream = logging.getLogger(LOGGER), io.StringIO()
     handler = logging.StreamHandler(stream)
     logger.addHandler(handler)

@@ -345,6 +345,15 @@ def test_an_output_folder_that_is_a_file_is_refused(
     assert (tmp_path / "out").read_text() == "mine"
 
 
+def test_a_file_that_cannot_be_written_is_noticed_before_the_work(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.calibration.embed_captions", lambda *_: pytest.fail("captions were embedded"))
+    (tmp_path / "out" / "calibration.yaml").mkdir(parents=True)
+    assert main(["calibrate", *arguments]) == 1
+    assert "calibration.yaml: cannot be written (Is a directory); give another place" in capsys.readouterr().err
+
+
 def test_files_stay_as_they_were_when_drawing_fails(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
