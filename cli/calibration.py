@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from common.atomic_files import replacing
+from common.atomic_files import check_writable, replacing
 from common.errors import RunError
 from datamodules.judgements.tau_ratings import Rating, read_tau_ratings
 from experiments.figures.calibration import curve, draw
@@ -85,6 +85,8 @@ def calibrate(root: Path, splits: Sequence[str], model: str, pairing: Pairing, o
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {out}: cannot be made a folder ({error.strerror}); give another") from error
+    for path in (figure_path, config_path):
+        check_writable(path)
     splits = list(dict.fromkeys(splits))
     parts = [read_tau_ratings(root, split) for split in splits]
     h, own = zip(*(similarities(part, model) for part in parts), strict=True)  # by split, as the cache is

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ def check_synchronised(trainer: Any, model: torch.nn.Module, wanted: bool) -> No
         )
 
 
+def check_processes(trainer: Any) -> None:
+    """Whether the devices of a trainer, where they are CPUs, are not many more processes than there are cores.
+
+    Raises:
+        RunError: they are.
+    """
+    most = max(16, os.cpu_count() or 1)
+    if trainer.strategy.root_device.type == "cpu" and trainer.num_devices > most:
+        raise RunError(
+            f"trainer.devices is {trainer.num_devices}: without a GPU these are as many processes on "
+            f"{os.cpu_count()} CPU cores; give at most {most}"
+        )
+
+
 def check_mixed_targets(options: Any) -> None:
     """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
 
@@ -97,6 +112,17 @@ def check_precision(precision: Any) -> None:
             f"trainer.precision is {precision}, which puts weights and spectrograms into half precision; give {mixed}, "
             "which computes the encoders in it and all else in float32"
         )
+
+
+def check_evaluates(subcommand: str, trainer: Any) -> None:
+    """Whether a subcommand that only evaluates has any batch to do so.
+
+    Raises:
+        RunError: the trainer's limit of them is 0.
+    """
+    key = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
+    if (limit := key.get(subcommand)) and trainer[limit] == 0:
+        raise RunError(f"trainer.{limit} is {trainer[limit]}, so `{subcommand}` would do nothing; leave it out")
 
 
 def check_monitor(options: Any) -> None:

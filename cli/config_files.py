@@ -14,6 +14,8 @@ from common.unique_keys import KeyGivenTwiceError, parse_yaml
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
+DEEPEST = 50
+"""Configs that may build on each other; each is a few calls deep."""
 
 
 def configs_first(arguments: Sequence[str]) -> list[str]:
@@ -88,6 +90,10 @@ class ConfigFile(ActionConfigFile):
     def _apply(self, parser: Any, cfg: Any, path: str, option_string: str | None, inside: tuple[str, ...]) -> None:
         if path in inside:
             raise TypeError(f"config {path} builds on itself ({' > '.join([*inside, path])}); fix its `base`")
+        if len(inside) == DEEPEST:
+            raise TypeError(
+                f"config {path}: {DEEPEST} configs already build on each other by `base`; join some of them"
+            )
         named = list(cfg.get(self.dest) or [])
         folder = Path(path).parent if Path(path).is_file() else None
         for base in bases_of(path):

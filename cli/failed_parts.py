@@ -57,6 +57,11 @@ def user_error_in(error: BaseException | None) -> UserError | None:
 
 def failed_part(error: BaseException, options: Any) -> str:
     """What a class of another package refused, after the key of the class in a parsed config."""
+    if size := re.search(r"you tried to allocate (\d+) bytes", str(error)):
+        return (
+            f"the config cannot be built: one of its parts needs {int(size[1]) / 2**30:,.0f} GiB of memory; lower the "
+            "sizes of the model, such as model.matcher.embedding_dim"
+        )
     cause: BaseException | None = error
     while cause is not None and not hasattr(cause, NOTE):
         cause = cause.__cause__ or cause.__context__

@@ -23,9 +23,11 @@ import cli.components  # noqa: F401  (so that configs can name classes without t
 from cli.callback_checks import adapt_spike_detection, as_list, check_callbacks, check_trainer_numbers
 from cli.config_checks import (
     apply_sentence_bert,
+    check_evaluates,
     check_mixed_targets,
     check_monitor,
     check_precision,
+    check_processes,
     check_project,
     check_synchronised,
     make_room_for_pair,
@@ -194,6 +196,7 @@ class RetrievalCLI(LightningCLI):
         check_project(run.wandb_project)
         check_precision(self._options.trainer.precision)
         check_trainer_numbers(self._options.trainer)
+        check_evaluates(str(self.subcommand), self._options.trainer)
         if self._options.base is not None:
             raise RunError("base stands in config files; on the command line give --config for each config")
         self.seed = int(self._options.seed_everything)
@@ -220,6 +223,7 @@ class RetrievalCLI(LightningCLI):
         resume = self.resume_from is not None
         loggers = loggers_of(self._options.run, self.folder, str(self.subcommand), configured, resume=resume)
         trainer: Trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        check_processes(trainer)
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
@@ -294,6 +298,9 @@ class RetrievalCLI(LightningCLI):
             return
         if not self.datamodule.has_split("test"):
             log.warning("%s has no test split, so nothing is tested", type(self.datamodule).__name__)
+            return
+        if self.trainer.limit_test_batches == 0:
+            log.warning("trainer.limit_test_batches is 0, so nothing is tested")
             return
         if self.trainer.global_step == 0:
             log.warning("no training step was taken, so nothing is tested")

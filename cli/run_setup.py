@@ -138,8 +138,11 @@ def read_judgements(run: Any, subcommand: str | None) -> list[HumanJudgements]:
 
     Raises:
         DataError: the file cannot be used.
-        RunError: they are of a split that the subcommand does not evaluate.
+        RunError: they are of a split that the subcommand does not evaluate; or `run.embeddings` is no name of a file
+            that `predict` can write.
     """
+    if run.embeddings is not None and Path(run.embeddings).suffix != ".parquet":
+        raise RunError(f"run.embeddings is {run.embeddings}; give a name that ends in .parquet")
     tested = ("fit",) if run.test_after_fit else ()
     for option, *wanted in (
         ("relevant_clips", "test", *tested),

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,21 @@ def check_free(folder: Path, *patterns: str) -> None:
         return
     for found in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
         raise DataError(f"{found}: is of something else, and would be written over; move it, or give another folder")
+
+
+def check_writable(path: Path) -> None:
+    """Whether a file can be written: asked before the work whose result goes there. Nothing stays behind.
+
+    Raises:
+        DataError: it is a folder, or the folder around it cannot be made or written to.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with made(path.parent), tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
 
 
 @contextmanager

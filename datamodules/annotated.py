@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from common.errors import DataError
-from datamodules.audio import AudioInfo, Segment, part_of
+from datamodules.audio import PACK, AudioInfo, Segment, part_of
 from datamodules.base import AudioCaptionDataModule
 from datamodules.experts.in_tables import ExpertFrames, present_in
 from datamodules.experts.store import Recording, captions_checksum
@@ -231,11 +231,12 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             return None
 
     def _report(self, folder: Path, missing: list[str], broken: list[str], total: int) -> None:
+        remedy = f"pack this data set into it with {PACK}" if folder == self.packed else self.how_to_get
         for names, fault in ((missing, "are missing"), (broken, "cannot be read")):
             if not names:
                 continue
             shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
             message = f"{folder}: {len(names)} of {total} annotated recordings {fault}: {shown}"
             if len(missing) + len(broken) == total or (names is missing and self.missing_audio == "refuse"):
-                raise DataError(f"{message}; {self.how_to_get}")
+                raise DataError(f"{message}; {remedy}")
             log.warning("%s; continuing without them (the full list is in the manifest)", message)

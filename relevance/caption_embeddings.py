@@ -21,6 +21,7 @@ import torch
 from common.cache_dir import default_cache_dir
 from common.disk_cache import CHUNK, DType, Encode, cached_table
 from common.errors import RelevanceError
+from common.load_reports import without_unused
 from common.pretrained import ModelSource, explain_unavailable, find_model, local_folder
 from common.token_limits import count_cut
 
@@ -55,9 +56,10 @@ def load_sentence_bert(source: ModelSource, revision: str | None, device: str | 
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(
-            source.name_or_path, revision=revision, device=device, local_files_only=source.local_files_only
-        )
+        with without_unused():
+            return SentenceTransformer(
+                source.name_or_path, revision=revision, device=device, local_files_only=source.local_files_only
+            )
     except (OSError, ValueError, RuntimeError) as error:  # the hub's client raises all three
         raise RelevanceError("Sentence-BERT " + explain_unavailable(source.name_or_path, error)) from error
 

@@ -1,5 +1,6 @@
 """The captions of a data set that learned relevance takes to be nearest to a query, or to each other."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from common.atomic_files import check_writable
 from common.errors import DataError, RelevanceError
 from common.pretrained import find_model
 from common.text import query_fault
@@ -19,6 +21,8 @@ from datamodules.sampling.related_pairs import related_order
 from relevance.caption_embeddings import model_fingerprint, sentence_bert_encoder
 from relevance.caption_index import NPROBE, CaptionIndex, Neighbours
 from relevance.targets.caption_similarity import CaptionSimilarity
+
+log = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
 DRAWN = 3  # captions shown where there is no query
@@ -51,6 +55,8 @@ def show_neighbours(
     """
     if fault := next(filter(None, map(query_fault, queries)), None):
         raise RelevanceError(f"--query {fault}; write some words")
+    if save is not None:
+        check_writable(save)
     data.prepare_data()
     captions, audio = data.read_captions()
     ids = data.caption_ids(split)
@@ -75,7 +81,10 @@ def show_neighbours(
         }
         write_neighbours(save, captions, ids, all_found.ids, all_found.similarity, facts)
         print(f"{save}: {k} neighbours of each of {len(ids):,} captions ({facts['search']} search)")
-        print_groups(save, data, similarity)
+        try:
+            print_groups(save, data, similarity)
+        except DataError as error:  # the file is whole, and good for smaller batches
+            log.warning("%s: relevance in batches is not shown: %s", save, error)
 
 
 def embed(queries: list[str], similarity: CaptionSimilarity) -> npt.NDArray[np.floating]:
@@ -103,7 +112,7 @@ def print_groups(path: Path, data: AudioCaptionDataModule, similarity: CaptionSi
     ids = data.caption_ids("train")
     neighbours = read_neighbours(path, captions, ids)
     similarity.prepare(captions, audio)
-    print(f"mean relevance g of two pairs in a batch of {data.batch_size}, and share of pairs with g above a half:")
+    title = f"mean relevance g of two pairs in a batch of {data.batch_size}, and share of pairs with g above a half:"
     for group in (group for group in GROUPS if data.batch_size % group == 0):
         regroup = partial(
             related_order,
@@ -116,4 +125,6 @@ def print_groups(path: Path, data: AudioCaptionDataModule, similarity: CaptionSi
         batches = batches[:: max(1, len(batches) // BATCHES_READ)]
         g = torch.stack([similarity(chosen, chosen) for chosen in torch.from_numpy(ids[batches])])  # (B, b, b)
         others = g[:, ~torch.eye(data.batch_size, dtype=torch.bool)]
+        if group == GROUPS[0]:
+            print(title)
         print(f"  groups of {group}: {others.mean():.3f}, {100 * (others > 0.5).float().mean():5.1f} %")

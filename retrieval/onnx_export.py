@@ -84,6 +84,9 @@ def export_onnx(model: DualEncoder, folder: Path, seconds: float = 10.0) -> Iter
         model: in evaluation mode, on the CPU.
         folder: exists.
         seconds: length of the recordings that the audio graph takes, where the encoder has no windows of its own.
+
+    Raises:
+        OSError: a file cannot be written, as on a full disk.
     """
     load_onnx()
     tokenizer = getattr(model.text_encoder, "tokenizer", None)
@@ -124,6 +127,8 @@ def _exported(make: Any, inputs: list[Tensor], names: tuple[str, ...], path: Pat
             difference = float(np.abs(np.asarray(given) - wanted).max())
             if difference > TOLERANCE:
                 raise ModelError(f"ONNX Runtime gives embeddings that differ by {difference:.1e}")
+    except OSError:
+        raise
     except Exception as error:  # the exporter raises many kinds
         return f"onnx: {path.name} is not written ({type(error).__name__}: {one_line(error)[:160]})"
     return f"onnx: {path.name} (largest difference {difference:.1e})"

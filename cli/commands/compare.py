@@ -68,6 +68,7 @@ example:
 
     def run(self, options: argparse.Namespace) -> None:
         """Read the runs, test, print and write."""
+        from common.atomic_files import check_writable
         from experiments.comparison.paired_tests import compare_experiments
         from experiments.comparison.report import print_comparison, write_comparison
         from experiments.comparison.summaries import metrics_to_test, shown_metrics
@@ -75,6 +76,8 @@ example:
 
         if options.output and options.output.exists() and not options.output.is_dir():
             raise RunError(f"{options.output}: is a file; give --output a folder")
+        if options.output:
+            check_writable(options.output / "table.md")
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations)

@@ -48,7 +48,7 @@ example:
         """Read the runs, print the table, draw."""
         from rich.console import Console
 
-        from common.atomic_files import replacing
+        from common.atomic_files import check_writable, replacing
         from common.directions import DIRECTIONS
         from experiments.comparison.by_setting import other_differences, read_by_setting
         from experiments.comparison.report import say
@@ -59,6 +59,7 @@ example:
 
         if options.output.suffix not in (".png", ".pdf", ".svg"):
             options.refuse(f"--output {options.output}: give a file that ends in .png, .pdf or .svg")
+        check_writable(options.output)
         by_number = read_by_setting(options.folders, options.by, options.split)
         experiments = list(by_number.values())
         named = metrics_named(experiments, options.metrics)

@@ -39,6 +39,7 @@ example:
 
     def run(self, options: argparse.Namespace) -> None:
         """Print two lines for each leak, whole names that can be searched for, and the number of leaks."""
+        from common.errors import DataError
         from datamodules.annotated import AnnotatedDataModule
         from datamodules.audiocaps import AudioCaps
         from datamodules.clotho import Clotho
@@ -55,7 +56,11 @@ example:
             parts.append(("WavCaps", WavCaps(options.wavcaps, options.sources, exclude)))
         if not parts:
             options.refuse("give the root of at least one data set")
-        leaks = find_leaks(parts)
+        try:
+            leaks = find_leaks(parts)
+        except DataError as error:  # it names the option by which the other commands take the root
+            of = (label.lower() for label, data in parts if str(error).startswith(str(data.root)))
+            raise DataError(str(error).replace("--data.root", f"--{next(of, 'data.root')}")) from error
         for leak in leaks:
             print(f"{leak.origin}\n    {leak.seen}: {', '.join(leak.seen_names)}")
             print(f"    {leak.evaluated}: {', '.join(leak.evaluated_names)}")

@@ -32,6 +32,7 @@ example:
         from pathlib import Path
 
         from cli.data_parser import built, check_positive, data_parser
+        from common.text import first_of
         from datamodules.annotated import AnnotatedDataModule
         from datamodules.audio import HIGHEST_RATE
         from datamodules.shards.packing import all_recordings, pack
@@ -53,6 +54,8 @@ example:
             print(f"error: {listed}: none of the {present} recordings could be read; get them again", file=sys.stderr)
             return 1
         print(f"{packed} of {present} recordings packed; train on them with --data.packed {parsed.folder}")
+        if absent := [recording.name for recording in recordings if recording.path is None]:
+            print(f"{len(absent)} annotated recordings have no file and are left out: {first_of(absent, 10)}")
         if failures:
             print(f"{len(failures)} could not be read: {listed}; get them again and run the same command")
         return 0

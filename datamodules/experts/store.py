@@ -112,9 +112,16 @@ class ExpertStore:
         return captions is not None
 
     def of(self, split: str, name: str) -> npt.NDArray[np.float32]:
-        """Frames (T, D) float32 of a recording; T is 0 where it is not listed."""
+        """Frames (T, D) float32 of a recording; T is 0 where it is not listed.
+
+        Raises:
+            DataError: they hold NaN or inf.
+        """
         first, count = self.rows.get((split, name), (0, 0))
-        return np.array(self.frames[first : first + count], np.float32)
+        frames = np.array(self.frames[first : first + count], np.float32)
+        if not np.isfinite(frames).all():
+            raise DataError(f"{self.folder}: the frames of '{name}' hold NaN or inf; extract or import the store again")
+        return frames
 
 
 def captions_checksum(captions: Sequence[str]) -> str:

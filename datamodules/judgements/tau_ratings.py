@@ -44,7 +44,7 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
 
     Raises:
         DataError: a missing file or column, no ratings, a rating that is not a number from 0 to 100, a query or clip
-            that text_data does not know, a caption that is empty or comes twice.
+            that text_data does not know, a pair that is rated twice, a caption that is empty or comes twice.
     """
     path, text_path, _ = rating_files(root, split)
     rows = read_csv(path, ("tid", "fid", "fid_group", "rating"), "utf-8-sig", HOW_TO_GET)
@@ -52,12 +52,18 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
         raise DataError(f"{path}: holds no ratings; {HOW_TO_GET}")
     texts, clips = _read_texts(text_path)
     ratings = []
+    rated: set[tuple[str, str]] = set()
     for line, row in rows:
         query_id, clip_id = row["tid"].strip(), row["fid"].strip()
         if query_id not in texts:
             raise DataError(f"{path}, line {line}: tid '{query_id}' is not in {text_path}; take both from one release")
         if clip_id not in clips:
             raise DataError(f"{path}, line {line}: fid '{clip_id}' is not in {text_path}; take both from one release")
+        if (query_id, clip_id) in rated:
+            raise DataError(
+                f"{path}, line {line}: fid '{clip_id}' is rated twice for tid '{query_id}'; delete one of the rows"
+            )
+        rated.add((query_id, clip_id))
         ids = tuple(clips[clip_id])
         rating = _parse(row["rating"], f"{path}, line {line}")
         captions = tuple(texts[caption_id] for caption_id in ids)

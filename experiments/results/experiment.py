@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from common.directions import DIRECTIONS
 from common.errors import RunError
 from common.text import cause_of
-from experiments.results.query_table import query_tables, read_queries
+from experiments.results.query_table import fault_of, query_tables, read_queries
 from experiments.run_folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
@@ -139,9 +139,12 @@ def read_run(folder: Path, split: str) -> Experiment:
     if metadata.get("split", split) != split:
         raise RunError(f"{path}: holds results of the {metadata['split']} split, not of {split}; {again}")
     try:
+        fault = fault_of(table)
         directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
     except (KeyError, IndexError, pa.ArrowException) as error:
         raise RunError(f"{path}: is not a table of per-query results ({cause_of(error)}); {again}") from error
+    if fault is not None:
+        raise RunError(f"{path}: is not what a test writes ({fault}); {again}")
     manifest, recordings = metadata.get("manifest_sha256", ""), directions["text_to_audio"].pool_size
     return Experiment(_name(folder, [folder]), (folder,), manifest, directions, (recordings,))
 

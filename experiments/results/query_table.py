@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from common.atomic_files import replacing
-from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO, Direction
+from common.directions import AUDIO_TO_TEXT, DIRECTIONS, TEXT_TO_AUDIO, Direction
 from common.errors import RunError
 from common.text import cause_of
+from evaluation.metrics import KS
 from experiments.run_folder import RUN_TEST
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluation
     from evaluation.ranking import RankingResult
+
+
+NEVER_NAN = ("first_rank", "tied", "AP@10", "AP@10_all", *(f"{name}@{k}" for name in ("R", "hit") for k in KS))
+"""Metrics that every query has."""
 
 
 def query_tables(evaluation: Evaluation) -> dict[Direction, pa.Table]:
@@ -89,6 +95,25 @@ def read_queries(path: Path) -> pa.Table:
         return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{path}: cannot be read ({cause_of(error)}); {RUN_TEST} again") from error
+
+
+def fault_of(table: pa.Table) -> str | None:
+    """In words, what no test writes: a query that comes twice in a direction, or a built-in metric that is no number.
+
+    Other metrics may be NaN (nDCG@10 of a query without any gain), never infinite.
+    """
+    for direction in DIRECTIONS:
+        rows = table.filter(pc.equal(table["direction"], direction))
+        ids, counts = np.unique(rows["query_id"].to_numpy(), return_counts=True)
+        if (counts > 1).any():
+            return f"query {ids[counts.argmax()]} of {direction} comes {counts.max()} times"
+        for field in (field for field in rows.schema if pa.types.is_float64(field.type)):
+            values = rows[field.name].to_numpy()
+            bad = np.isinf(values) | (np.isnan(values) & (field.name in NEVER_NAN))
+            if bad.any():
+                row = int(bad.argmax())
+                return f"{field.name} of query {rows['query_id'][row]} of {direction} is {values[row]}"
+    return None
 
 
 def rows_of(table: pa.Table, direction: str) -> list[dict[str, Any]]:

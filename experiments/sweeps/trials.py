@@ -85,7 +85,10 @@ class Trials:
             )
         except Exception as error:  # whatever the data base's driver raises
             cause = cause_of(error, 300)
-            raise RunError(f"{storage}: no storage that can be opened ({type(error).__name__}: {cause})") from error
+            raise RunError(
+                f"{storage}: no storage that can be opened ({type(error).__name__}: {cause}); give another as "
+                "--storage, such as sqlite:///study.db"
+            ) from error
 
     def _plan(self, plan: dict[str, Any]) -> None:
         plan = json.loads(json.dumps(plan, default=str))  # as the storage gives it back

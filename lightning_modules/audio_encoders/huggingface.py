@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from common.errors import ModelError
+from common.load_reports import without_unused
 from common.pretrained import find_model
 from common.text import cause_of
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
@@ -274,7 +275,10 @@ def _load_extractor(name: str, hub: dict[str, Any], config: PreTrainedConfig | N
 
 def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.Module:
     """The audio tower with its weights, in float32; a tower whose weights are not in the files is refused."""
-    model, info = AutoModel.from_pretrained(name, config=config, dtype=torch.float32, output_loading_info=True, **hub)
+    with without_unused():
+        model, info = AutoModel.from_pretrained(
+            name, config=config, dtype=torch.float32, output_loading_info=True, **hub
+        )
     tower = _audio_tower(model)
     used = {id(parameter) for parameter in tower.parameters()}
     missing = sorted(key for key in info["missing_keys"] if key in dict(model.named_parameters()))

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from common.errors import ModelError
+from common.load_reports import without_unused
 from common.pretrained import find_model
 from common.text import cause_of
 
@@ -46,9 +47,10 @@ def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) ->
         extractor = AutoFeatureExtractor.from_pretrained(source.name_or_path, **hub)
         if random_init:
             return Loaded(kind(config).float(), tokenizer, extractor)
-        model, report = kind.from_pretrained(
-            source.name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **hub
-        )
+        with without_unused():
+            model, report = kind.from_pretrained(
+                source.name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **hub
+            )
     except ModelError:
         raise
     except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base

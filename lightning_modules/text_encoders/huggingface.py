@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from common.errors import ModelError
+from common.load_reports import without_unused
 from common.numbers import check_numbers
 from common.pretrained import find_model
 from common.text import cause_of
@@ -84,14 +85,15 @@ class HuggingFaceText(TextEncoder):
             options: dict[str, Any] = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
             missing = []
             if config is None:
-                whole, report = AutoModel.from_pretrained(
-                    source.name_or_path,
-                    config=settings,
-                    dtype=torch.float32,
-                    output_loading_info=True,
-                    **hub,
-                    **options,
-                )
+                with without_unused():
+                    whole, report = AutoModel.from_pretrained(
+                        source.name_or_path,
+                        config=settings,
+                        dtype=torch.float32,
+                        output_loading_info=True,
+                        **hub,
+                        **options,
+                    )
                 missing = sorted(report["missing_keys"])
             else:
                 whole = AutoModel.from_config(settings, dtype=torch.float32, **options)

@@ -274,6 +274,25 @@ def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys
     assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY, *few)
 
 
+def test_configs_that_build_on_each_other_endlessly_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(2000):
+        Path(f"deep{number}.yaml").write_text(f"base: deep{number + 1}.yaml\n")
+    error = refused(capsys, "fit", "--config", "deep0.yaml")
+    assert "config deep50.yaml: 50 configs already build on each other by `base`; join some of them" in error
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--model.matcher.embedding_dim=9999999999", "one of its parts needs 9,537 GiB of memory; lower the sizes of"),
+        ("--trainer.devices=999", "trainer.devices is 999: without a GPU these are as many processes on"),
+    ],
+)
+def test_sizes_beyond_the_machine(flag: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [f"--data.{split}_clips=2" for split in ("train", "validation", "test")]
+    assert message in refused(capsys, "fit", "--config", "demo_listnet", *TINY, *few, flag)
+
+
 def test_mixed_targets_are_taken_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(capsys, "fit", "--config", "clotho_mixed", "--config", "small", "--model.objective.omega", "0.05")
     assert "model.objective.omega is 0.05: with MixedTargets, which has omegas of its own, give null" in error

@@ -157,6 +157,7 @@ def spoil(runs: Path) -> dict[str, list[Path | str]]:
         "metric": [better, "--metrics", "mAP@20"],
         "direction": [better, "--metrics", "audio/mAP@10"],
         "file": [better, "--output", runs / "better" / "2" / "queries_test.parquet"],
+        "below a file": [better, "--output", runs / "better" / "2" / "queries_test.parquet" / "deeper"],
         "no flips": [runs / "base_line", better, "--permutations", "0"],
         "one recording": [runs / "one", runs / "two"],
     }
@@ -182,6 +183,7 @@ REFUSED = {
     "metric": r"better has no metric 'text_to_audio/mAP@20'; it has mAP@10, mAP@10_all, R@1, .*, each in both",
     "direction": r"better has no metric 'audio/mAP@10'; .* or in one, as in text_to_audio/mAP@10$",
     "file": r"queries_test.parquet: is a file; give --output a folder$",
+    "below a file": r"deeper/table.md: cannot be written \(Not a directory\); give another place$",
     "no flips": r"0 permutations: give at least 1$",
     "one recording": r"1 of at least 2 values: nothing can be tested on so few",
 }

@@ -60,6 +60,30 @@ def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
 
 
 @pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda table: pa.concat_tables([table, table.slice(3, 1)]), "query 3 of text_to_audio comes 2 times"),
+        (lambda table: changed(table, "AP@10", 7, np.nan), "AP@10 of query 7 of text_to_audio is nan"),
+        (lambda table: changed(table, "first_rank", 78, np.nan), "first_rank of query 0 of audio_to_text is nan"),
+        (lambda table: changed(table, "R@50", 2, None), "R@50 of query 2 of text_to_audio is nan"),
+        (lambda table: changed(table, "nDCG@10", 2, np.inf), "nDCG@10 of query 2 of text_to_audio is inf"),
+    ],
+)
+def test_what_no_test_writes_is_refused_by_file_and_query(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("a", "b"):
+        write_run(tmp_path / method / "0", NAMES, 3, 1.0, ndcg=True)  # of one query it is NaN, which is right
+    said(capsys, tmp_path / "a", tmp_path / "b")
+    file = tmp_path / "b" / "0" / "queries_test.parquet"
+    rewrite(file, change)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {file}: is not what a test writes ({fault}); run `python train.py test` again\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("change", "differs"),
     [
         (

@@ -12,6 +12,7 @@ import pytest
 from common.errors import RunError
 from experiments.sweeps.results import rows_of_trials
 from experiments.sweeps.sweep_file import Settings, sweep_of
+from experiments.sweeps.trials import Trials
 from tests.support.sweeps import CONTENT, open_trials, with_
 from tests.support.waiting import until
 
@@ -104,8 +105,12 @@ def test_a_sweep_does_not_go_on_with_another_file(tmp_path: Path) -> None:
 
 def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("no data base, but text " * 50)
-    with pytest.raises(RunError, match=r"study.db: no storage that can be opened \(DatabaseError: .*not a database"):
+    with pytest.raises(
+        RunError, match=r"study.db: no storage that can be opened \(DatabaseError: .*not a database.*\); g"
+    ):
         open_trials(tmp_path, sweep_of(CONTENT, "x"))
+    with pytest.raises(RunError, match=r"nonsense://x: no .*; give another as --storage, such as sqlite:///study.db$"):
+        Trials(sweep_of(CONTENT, "x"), "nonsense://x", tmp_path, [])
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from common.atomic_files import replacing
+from common.atomic_files import check_writable, replacing
+from common.errors import DataError
 from common.text import refused_by_system
 
 
@@ -33,6 +34,20 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         path.write_text("second")
     assert target.read_text() == "second"
     assert os.listdir(target.parent) == ["results.csv"]
+
+
+def test_a_place_is_checked_before_the_work_and_left_as_it_was(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "deeper" / "file.npz")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    check_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "dir.npz").mkdir()
+    with pytest.raises(DataError, match=r"dir\.npz: cannot be written \(Is a directory\); give another place$"):
+        check_writable(tmp_path / "dir.npz")
+    with pytest.raises(DataError, match=r"file/x\.npz: cannot be written \((File exists|Not a directory)\); give"):
+        check_writable(tmp_path / "file" / "x.npz")
+    assert sorted(os.listdir(tmp_path)) == ["dir.npz", "file"]
 
 
 def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp_path: Path) -> None:

@@ -241,6 +241,6 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     assert main(["leaks", *roots, "--exclude", "nothing"]) == 0
     assert "2 origins are on both sides" in capsys.readouterr().out
     assert main(["leaks", "--clotho", "nowhere"]) == 1
-    assert capsys.readouterr().err.startswith(
-        "error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such"
-    )
+    error = capsys.readouterr().err
+    assert error.startswith("error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such")
+    assert "give ROOT as --clotho\n" in error

@@ -166,6 +166,21 @@ def test_files_that_contradict_each_other_are_refused(
         ExpertStore(store)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_frames_that_are_no_numbers_are_named(value: float, workers: int, corpus: Corpus, tmp_path: Path) -> None:
+    recordings = [*Clotho(str(corpus.root)).recordings("test")]
+    frames = np.zeros((len(recordings), 4), np.float16)
+    frames[1, 2] = value
+    (tmp_path / "a").mkdir()
+    np.save(tmp_path / "a" / FRAMES, frames)
+    write_store(tmp_path / "a", recordings, [1] * len(recordings), {"expert": "a", **FACTS})
+    data = Clotho(str(corpus.root), experts={"a": str(tmp_path / "a")}, num_workers=workers, batch_size=2)
+    data.setup("test")
+    with pytest.raises(DataError, match=rf"/a: the frames of '{recordings[1].name}' hold NaN or inf; extract or"):
+        list(data.test_dataloader())
+
+
 def test_empty_and_repeated_recordings_make_no_store(tmp_path: Path) -> None:
     np.save(tmp_path / FRAMES, np.zeros((2, 3), np.float32))
     with pytest.raises(DataError, match="has nothing of any recording"):

@@ -73,7 +73,7 @@ def test_rated_clips_have_clothos_names(tmp_path: Path) -> None:
             "relevance_data/validation_relevances.csv",
             "t00,f1",
             "t00,f0",
-            "' street.wav' is rated twice for query 'cars",
+            "line 3: fid 'f0' is rated twice for tid 't00'",
         ),
     ],
 )
@@ -86,6 +86,13 @@ def test_bad_clip_names_are_refused(
     said = refused(lambda: read_rated_clips(tmp_path, "validation"))
     assert said.startswith(str(path))
     assert message in said
+
+
+def test_one_clip_of_two_ids_that_is_rated_twice_is_refused(tmp_path: Path, refused: Refused) -> None:
+    names = write_ratings(tmp_path, CAPTIONS) / "audio_metadata/validation_audio_metadata.csv"
+    names.write_text(names.read_text().replace("dog.wav", " street.wav"))
+    said = refused(lambda: read_rated_clips(tmp_path, "validation"))
+    assert "validation_relevances.csv: ' street.wav' is rated twice for query 'cars pass'; delete a row" in said
 
 
 def test_ratings_without_clip_names_are_refused(tmp_path: Path, refused: Refused) -> None:

@@ -93,6 +93,17 @@ def test_a_damaged_plan_is_one_line(
     assert message.count("\n") == 1
 
 
+def test_an_index_without_rows_leads_to_packing(corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    assert pack(corpus, folder) == 0
+    pq.write_table(pq.read_table(folder / "index.parquet").slice(0, 0), folder / "index.parquet")
+    data = Clotho(str(corpus.root), sample_rate=RATE, num_workers=0, packed=str(folder))
+    with pytest.raises(
+        DataError, match=r"shards: 6 of 6 annotated .*; pack this data set into it with `audio-rel.* pa"
+    ):
+        data.read_split("train")
+
+
 def test_without_its_plan_shards_of_others_are_packed_again(corpus: Corpus, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     assert pack(corpus, folder, "--shard_size", "2") == 0

@@ -190,6 +190,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_packed(
     assert packed(corpus, tmp_path / "shards") == 0
     said = capsys.readouterr().out
     assert "11 of 12 recordings packed" in said
+    assert "1 annotated recordings have no file and are left out: wind.wav\n" in said
     assert "1 could not be read" in said
     with (tmp_path / "shards" / "failures.csv").open() as file:
         ((_, _), (name, error)) = list(csv.reader(file))

@@ -258,7 +258,11 @@ def test_a_group_that_does_not_fit_is_refused(corpus: Corpus, file: Path, refuse
 
 @pytest.mark.slow
 def test_from_the_command_to_batches(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Corpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "saved.npz"
@@ -272,7 +276,12 @@ def test_from_the_command_to_batches(
         assert (audio[saved["neighbours"]] != audio[saved["caption_ids"]][:, None])[saved["neighbours"] >= 0].all()
     related = Clotho(str(corpus.root), batch_size=4, num_workers=0, sample_rate=8000, related=Related(str(path), 2))
     related.setup("fit")
-    capsys.readouterr()
+    assert (
+        main(["neighbours", *data, "--data.batch_size", "31", "--k", "3", "--save", str(tmp_path / "again.npz")]) == 0
+    )
+    assert "groups of" not in capsys.readouterr().out
+    assert "again.npz: relevance in batches is not shown: 30 training captions do not fill one batch" in caplog.text
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
     assert main(["neighbours", *data, "--query", "rain", "--query", "a dog", "--k", "2"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("rain\n")
@@ -287,6 +296,7 @@ def test_from_the_command_to_batches(
         (["--save", "x.npz", "--split", "test"], "split is test, but neighbours are saved to train on", 2),
         (["--data.batch_size", "0"], "error: data.batch_size must be at least 1, got 0\n", 2),
         (["--query", " "], "--query is empty", 1),
+        (["--save", "/dev/null/x.npz"], "/dev/null/x.npz: cannot be written (File exists); give another place", 1),
         (["--split", "dev"], "Clotho has no dev captions", 1),
     ],
 )

@@ -25,7 +25,9 @@ def test_every_recording_comes_out_of_its_shard(
     corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert packed(corpus, tmp_path / "shards") == 0
-    assert "13 of 13 recordings packed; train on them with --data.packed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "13 of 13 recordings packed; train on them with --data.packed" in said
+    assert "left out" not in said
     index = read_index(tmp_path / "shards", RATE)
     assert len(index) == 13
     for split, clips in CLIPS.items():

@@ -122,3 +122,11 @@ def test_another_kind_of_file_is_refused(swept: list[Path], capsys: pytest.Captu
         main(["curve", str(swept[0]), "--by", KEY, "--output", "share.doc"])
     assert left.value.code == 2
     assert "--output share.doc: give a file that ends in .png, .pdf or .svg" in capsys.readouterr().err
+
+
+def test_a_figure_that_cannot_be_written_is_noticed_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "share.png").mkdir()
+    assert main(["curve", str(tmp_path / "no_runs"), "--by", KEY, "--output", str(tmp_path / "share.png")]) == 1
+    assert "share.png: cannot be written (Is a directory); give another place" in capsys.readouterr().err

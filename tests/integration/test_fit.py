@@ -210,6 +210,22 @@ def test_a_part_of_the_test_split_gives_no_results(folder: Path) -> None:
     assert queries.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(("command", "limit"), [("validate", "val"), ("test", "test"), ("predict", "predict")])
+def test_a_command_that_would_evaluate_nothing_is_refused(
+    folder: Path, command: str, limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *arguments(folder), f"--trainer.limit_{limit}_batches", "0"]) == 1
+    told = f"trainer.limit_{limit}_batches is 0, so `{command}` would do nothing; leave it out\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
+def test_a_fit_that_tests_nothing_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = [*arguments(folder), "--run.experiment", "untested", "--trainer.limit_test_batches", "0"]
+    assert main(["fit", *options]) == 0
+    assert "trainer.limit_test_batches is 0, so nothing is tested" in caplog.text
+    assert not (folder / "runs" / "untested" / "0" / "queries_test.parquet").exists()
+
+
 def test_a_trial_run_leaves_an_earlier_one(folder: Path) -> None:
     run = folder / "runs" / "demo_listnet" / "0"
     before = (run / "checkpoints" / "best.ckpt").read_bytes()

@@ -83,9 +83,13 @@ def test_names_are_paths_in_the_folder(tmp_path: Path) -> None:
         ({"--data.root": "file.wav"}, "file.wav: is not a folder; give the folder of your recordings"),
         ({"--data.root": "empty"}, "empty: no audio files (.flac .wav .ogg .opus .mp3) in it or below; check the path"),
         ({"--run.embeddings": "other.parquet"}, "other.parquet: holds something else than embeddings; name another"),
-        ({"--run.embeddings": "file.wav"}, "file.wav: cannot be read (Parquet magic bytes not found"),
-        ({"--run.embeddings": "file.wav"}, "; delete it, or name another file with --run.embeddings"),
-        ({"--run.embeddings": "empty"}, "empty: is a folder; give the file that `python train.py predict` wrote"),
+        ({"--run.embeddings": "file.parquet"}, "file.parquet: cannot be read (Parquet magic bytes not found"),
+        ({"--run.embeddings": "file.parquet"}, "; delete it, or name another file with --run.embeddings"),
+        ({"--run.embeddings": "x.txt"}, "x.txt; give a name that ends in .parquet"),
+        (
+            {"--run.embeddings": "empty.parquet"},
+            "empty.parquet: is a folder; give the file that `python train.py predict` wrote",
+        ),
         ({"--run.embeddings": "taken.parquet"}, "taken.parquet: another process is writing it; wait for it"),
         ({"--ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such checkpoint; check the path"),
     ],
@@ -100,8 +104,10 @@ def test_bad_input_ends_in_one_line(
     message: str,
 ) -> None:
     monkeypatch.setattr(experiments.callbacks.embedding_writer, "PATIENCE", 0.0)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file.wav").write_text("no parquet file, nor audio")
+    for name in ("empty", "empty.parquet"):
+        (tmp_path / name).mkdir()
+    for name in ("file.wav", "file.parquet"):
+        (tmp_path / name).write_text("no parquet file, nor audio")
     pq.write_table(pa.table({"name": ["a"]}), tmp_path / "other.parquet")
     before = (tmp_path / "other.parquet").read_bytes()
     given = [text for flag, value in change.items() for text in (flag, str(tmp_path / value))]

@@ -223,6 +223,12 @@ def test_ratings_are_read_as_written(tau: Path) -> None:
         ("relevance_data/development_relevances.csv", "TP,93", "TP,", "line 5: rating '' is not a number"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t99,f1,TP", "line 5: tid 't99' is not in"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t10,f9,TP", "line 5: fid 'f9' is not in"),
+        (
+            "relevance_data/development_relevances.csv",
+            "t10,f2",
+            "t10,f1",
+            "line 6: fid 'f1' is rated twice for tid 't10'",
+        ),
         ("relevance_data/development_relevances.csv", "fid_group", "kind", "column 'fid_group' is missing"),
         ("text_data/development_text.csv", "text", "caption", "column 'text' is missing"),
         ("text_data/development_text.csv", "t50,f5,wind", "t50,f5, ", "line 17: caption 't50' is empty"),
@@ -337,6 +343,15 @@ def test_an_output_folder_that_is_a_file_is_refused(
     assert main(["calibrate", *arguments]) == 1
     assert "cannot be made a folder" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_the_work(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.calibration.embed_captions", lambda *_: pytest.fail("captions were embedded"))
+    (tmp_path / "out" / "calibration.yaml").mkdir(parents=True)
+    assert main(["calibrate", *arguments]) == 1
+    assert "calibration.yaml: cannot be written (Is a directory); give another place" in capsys.readouterr().err
 
 
 def test_files_stay_as_they_were_when_drawing_fails(

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -185,6 +187,35 @@ def test_a_full_disk_leaves_an_earlier_export_as_it_was(
         assert str(caught.value) == f"{cause}; make room there, or choose another folder"
     assert content() == before
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (RuntimeError("while saving: No space left on device (os error 28)"), True),
+        (ValueError("no operator for this"), False),
+    ],
+)
+def test_a_full_disk_is_no_operator_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, full: bool
+) -> None:
+    from retrieval.onnx_export import _exported
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    monkeypatch.setattr(torch.onnx, "export", lambda *given, **options: SimpleNamespace(save=fail))
+    given: tuple[Any, ...] = (torch.nn.Identity, [torch.zeros(1, 2)], ("waveforms",), tmp_path / "text.onnx", 0)
+    if full:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            _exported(*given)
+        assert caught.value.filename == str(tmp_path / "text.onnx")
+    else:
+        assert _exported(*given) == "onnx: text.onnx is not written (ValueError: no operator for this)"
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_export_that_was_killed_is_no_obstacle(run: Path, tmp_path: Path) -> None:
