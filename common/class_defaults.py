@@ -40,6 +40,8 @@ def defaults_of(kind: Any) -> dict[str, Any]:
 def with_later_settings(former: Any, now: Any, kind: Any = None) -> Any:
     """A saved config with the settings that today's has and it does not, at the defaults of their classes.
 
+    Those of a class that cannot be imported stay as they are.
+
     Args:
         former: of a resolved config: a class with `class_path` and `init_args`, a dict, a list, or a plain value.
         now: the same part of today's config.
@@ -51,7 +53,11 @@ def with_later_settings(former: Any, now: Any, kind: Any = None) -> Any:
         return former
     path = former.get("class_path")
     if path is not None and path == now.get("class_path"):
-        settings = with_later_settings(former.get("init_args") or {}, now.get("init_args") or {}, class_named(path))
+        try:
+            chosen = class_named(path)
+        except (ImportError, AttributeError, ValueError):
+            return former
+        settings = with_later_settings(former.get("init_args") or {}, now.get("init_args") or {}, chosen)
         return {**former, "init_args": settings} if settings else former
     later = defaults_of(kind) if kind else {}
     found = {name: with_later_settings(value, now.get(name)) for name, value in former.items()}

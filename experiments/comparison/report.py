@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from common.atomic_files import replacing
+from common.class_defaults import with_later_settings
 from common.errors import RunError
 from common.settings import differing_settings
 from experiments.comparison.paired_tests import PairTest
@@ -105,15 +107,20 @@ def first_difference(runs: Sequence[Path], may_differ: tuple[str, ...]) -> tuple
     configs = [(run, read_saved_config(path)) for run, path in saved]
     for run, config in configs[1:]:
         first_run, first = configs[0]
-        differences = [
-            difference
-            for part in ("model", "data", "trainer")
-            for difference in differing_settings(first.get(part), config.get(part), part)
-            if not difference.startswith(may_differ)
-        ]
-        if differences:
+        if _differing(first, config, may_differ):  # an option that one run is too old for counts as its default
+            first, config = with_later_settings(first, config), with_later_settings(config, first)
+        if differences := _differing(first, config, may_differ):
             return first_run, run, differences
     return None
+
+
+def _differing(first: dict[str, Any], second: dict[str, Any], may_differ: tuple[str, ...]) -> list[str]:
+    return [
+        difference
+        for part in ("model", "data", "trainer")
+        for difference in differing_settings(first.get(part), second.get(part), part)
+        if not difference.startswith(may_differ)
+    ]
 
 
 def say(console: Console, *lines: str) -> None:

@@ -123,6 +123,18 @@ def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.Capture
     )
 
 
+def test_an_option_that_came_between_two_runs_counts_as_its_default(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, later in ((2, {}), (10, {"train_fraction": 1.0}), (0, {"train_fraction": 0.5})):
+        data = {"class_path": "datamodules.Clotho", "init_args": {"batch_size": 32, **later}}
+        (runs / "better" / str(seed) / "config_fit.yaml").write_text(yaml.safe_dump({"model": {}, "data": data}))
+        main(["compare", str(runs / "better")])
+        error = capsys.readouterr().err
+        assert ("different settings" in error) == (seed == 0)
+    assert "train_fraction: 0.5 before, 1.0 now" in error
+
+
 def spoil(runs: Path) -> dict[str, list[Path | str]]:
     """Arguments that must be refused."""
     write_run(runs / "validated" / "0", NAMES, 3, 1.0, split="validation")
