@@ -63,7 +63,7 @@ class OneLineParser(LightningArgumentParser):
     def _flag_of(self, key: str) -> str | None:
         """The flag of the command line that ends with a key, without its dashes; None where a config gave it."""
         flags = [text.partition("=")[0].lstrip("-") for text in (self.outermost[1] if self.outermost else ())]
-        return next((flag for flag in flags if f".{flag}".endswith(f".{key}")), None)
+        return key if key in flags else next((flag for flag in flags if flag.endswith(f".{key}")), None)
 
     def _known_names(self, *, classes: bool) -> set[str]:
         """Names of the classes that a config can choose, or else of their parameters."""

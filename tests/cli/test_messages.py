@@ -44,6 +44,11 @@ def test_the_option_that_was_meant_is_named_in_full(wrong: str, meant: str, caps
     assert error == f"error: there is no option {wrong}; did you mean {meant}?"
 
 
+def test_the_option_itself_is_named_beside_one_that_ends_like_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, "fit", *CLOTHO, "--data.batch_size", "4", "--batch_size", "4")
+    assert error == "error: there is no option --batch_size; did you mean --data.batch_size?"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
