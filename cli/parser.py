@@ -47,7 +47,8 @@ class OneLineParser(LightningArgumentParser):
             key = next(filter(None, found.groups()))
             flag = self._flag_of(key)
             whole = self.outermost[0] if self.outermost else self
-            meant = meant_options(flag or key, options_of(whole) if flag else (), self._known_names(classes=False))
+            others = () if flag and "." not in flag else self._known_names(classes=False)
+            meant = meant_options(flag or key, options_of(whole) if flag else (), others)
             hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
             return (f"there is no option --{flag}" if flag else f"there is no setting '{key}'") + hint
         essence = plain(message)

@@ -8,6 +8,13 @@ from common.renamed import with_new_names
 from common.text import one_line
 from common.unique_keys import parse_yaml
 
+NAME = "config_fit.yaml"
+"""Of the file in a run's folder."""
+CUT_OFF = (
+    "ends in the middle of a line, so it was cut off; restore it from a copy, or repeat the run (if it is whole, end "
+    "its last line)"
+)
+
 
 def read_saved_config(path: Path) -> dict[str, Any]:
     """A run's resolved config, under today's names.
@@ -26,8 +33,5 @@ def read_saved_config(path: Path) -> dict[str, Any]:
             "run of `python train.py fit`, or repeat the run"
         )
     if not text.endswith("\n"):
-        raise RunError(
-            f"{path}: ends in the middle of a line, so it was cut off; restore it from a copy, or repeat the run "
-            "(if it is whole, end its last line)"
-        )
+        raise RunError(f"{path}: {CUT_OFF}")
     return config

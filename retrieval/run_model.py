@@ -8,12 +8,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 from common.errors import RunError, UserError
 from common.text import one_line
 from experiments.run_folder import RunFolder
+from experiments.saved_config import NAME as CONFIG
 from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.model_class import model_class
 from lightning_modules.weights import load_weights
-
-CONFIG = "config_fit.yaml"
 
 
 def read_config(folder: RunFolder) -> dict[str, Any]:

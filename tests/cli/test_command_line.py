@@ -274,6 +274,14 @@ def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys
     assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY, *few)
 
 
+def test_a_saved_config_that_was_cut_off_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config_fit.yaml"
+    path.write_text("model:\n  relevance:\n    class_path: CaptionSimil")
+    assert f"config {path} ends in the middle of a line, so it was cut off;" in refused(
+        capsys, "test", "--config", str(path)
+    )
+
+
 def test_configs_that_build_on_each_other_endlessly_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(2000):
         Path(f"deep{number}.yaml").write_text(f"base: deep{number + 1}.yaml\n")
