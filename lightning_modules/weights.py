@@ -40,9 +40,12 @@ def read_weights(path: str | Path, own: Mapping[str, Tensor] | None = None) -> d
         ):  # others may be without checksums
             check_zip(path)
     except Exception as error:  # what a broken pickle raises has no common base
+        beside = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt") if other != path))
+        copy = "restore it from a copy, " + (f"take {beside} beside it, " if beside else "") + "or "
+        remedy = copy if path.suffix == ".ckpt" else ""
         raise ModelError(
-            f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); give a .safetensors "
-            "file or a checkpoint of tensors"
+            f"{path}: damaged, or not a weights file that can be read safely ({_cause(error)}); {remedy}"
+            "give a .safetensors file or a checkpoint of tensors"
         ) from error
     state = content
     if isinstance(content, Mapping):
