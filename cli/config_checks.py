@@ -122,7 +122,7 @@ def check_evaluates(subcommand: str, trainer: Any) -> None:
     """
     key = {"validate": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
     if (limit := key.get(subcommand)) and trainer[limit] == 0:
-        raise RunError(f"trainer.{limit} is {trainer[limit]}, so `{subcommand}` would do nothing; leave it out")
+        raise RunError(f"trainer.{limit} is 0, so `{subcommand}` would do nothing; leave it out")
 
 
 def check_monitor(options: Any) -> None:

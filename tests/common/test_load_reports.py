@@ -11,7 +11,10 @@ from common.load_reports import LOGGER, without_unused
 
 
 @pytest.mark.parametrize(("pooler", "told"), [(False, False), (True, True)])
-def test_only_a_report_of_what_is_missing_is_seen(tmp_path: Path, pooler: bool, told: bool) -> None:
+def test_only_a_report_of_what_is_missing_is_seen(
+    tmp_path: Path, pooler: bool, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, LOGGER)  # commands switch the library's own words off
     config = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
     BertForMaskedLM(config).save_pretrained(tmp_path)  # its head is unused, and it has no pooler
     logger, stream = logging.getLogger(LOGGER), io.StringIO()
