@@ -1,6 +1,7 @@
 """The benchmark for a GPU runs on a CPU at reduced size, notes what fails, and continues where it ended."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ def start(folder: Path, *arguments: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is for the benchmark itself")
+@pytest.mark.skipif(not os.environ.get("REHEARSE"), reason="takes several minutes: set REHEARSE=1")
 def test_a_rehearsal_measures_everything_and_continues(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     peer = ("--authors", str(tmp_path / "empty"))
