@@ -16,10 +16,11 @@ from experiments.results.embeddings_file import audio_weights_sha256
 from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RUN_TEST, RunFolder, find_run
+from experiments.saved_config import NAME as CONFIG
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
-from retrieval.run_model import CONFIG, built, load_model, read_config
+from retrieval.run_model import built, load_model, read_config
 from retrieval.search_folder import index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
