@@ -56,7 +56,7 @@ Row = dict[str, Any]
 
 def settings_of(run: Path) -> Row:
     """What varies in the study, of one run."""
-    config = read_saved_config(run / "config_fit.yaml")
+    config = read_saved_config(RunFolder(run).config)
     return {name: _plain(config, key) for name, key in SETTINGS.items()}
 
 
@@ -112,7 +112,7 @@ def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
                 "train_sha256": fit["data"]["train"]["captions_sha256"][:16],
                 "seconds": fit["wall_seconds"],
             }
-            rows.append({**settings_of(run), "seed": RunFolder(run).path.name, **values, **facts})
+            rows.append({**settings_of(run), "seed": run.name, **values, **facts})
     return rows
 
 

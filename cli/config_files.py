@@ -11,7 +11,8 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from common.renamed import with_new_names
 from common.text import cause_of
 from common.unique_keys import KeyGivenTwiceError, parse_yaml
-from experiments.saved_config import CUT_OFF, NAME
+from experiments.run_folder import CONFIG
+from experiments.saved_config import CUT_OFF
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -142,7 +143,7 @@ def content_of(config: str) -> dict[str, Any]:
         raise TypeError(f"config {config} gives {error}; leave one of them out") from error
     except ValueError as error:
         raise TypeError(f"config {config} is not YAML ({cause_of(error)}); fix it") from error
-    if is_file and Path(config).name == NAME and text and not text.endswith("\n"):
+    if is_file and Path(config).name == CONFIG and text and not text.endswith("\n"):
         raise TypeError(f"config {config} {CUT_OFF}")
     if not isinstance(content, dict):
         what = "is empty" if content is None else "is no table of settings"

@@ -261,7 +261,7 @@ class RetrievalCLI(LightningCLI):
         """Refuse what these devices cannot do; warn where a resumed run gets another schedule than it began with."""
         check_synchronised(self.trainer, self.model, self._options.trainer.sync_batchnorm)
         if self.resume_from:
-            warn_of_other_schedule(self.folder.path / "config_fit.yaml", self.model.schedule, self.trainer.max_epochs)
+            warn_of_other_schedule(self.folder.config, self.model.schedule, self.trainer.max_epochs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand)

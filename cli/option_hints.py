@@ -1,11 +1,10 @@
 """The full option that a misspelt or shortened one was meant to be."""
 
 import difflib
-import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from common.class_defaults import class_named
+from common.class_defaults import class_named, parameters_of
 
 OTHER_NAMES = {
     "learning_rate": "lr",
@@ -43,12 +42,7 @@ def _settings_of(default: Any) -> list[str]:
     """The settings of a class that is an option's default, each with a dot before it, and those of classes inside."""
     if not (hasattr(default, "get") and isinstance(default.get("class_path"), str)):
         return []
-    names: dict[str, None] = {}
-    for kind in class_named(default["class_path"]).__mro__:  # what **kwargs take is declared in a base
-        for name, parameter in inspect.signature(kind.__init__).parameters.items():
-            if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                names[f".{name}"] = None
-    return list(names)
+    return [f".{name}" for name in parameters_of(class_named(default["class_path"]))]
 
 
 def meant_options(wrong: str, options: Iterable[str], others: Iterable[str] = ()) -> list[str]:

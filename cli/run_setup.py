@@ -95,7 +95,7 @@ def checkpoint_to_resume(
     Raises:
         RunError: an earlier run is in the folder, or what is resumed was begun with other settings.
     """
-    run, checkpoint, saved = options.run, options.get("ckpt_path"), folder.path / "config_fit.yaml"
+    run, checkpoint, saved = options.run, options.get("ckpt_path"), folder.config
     if subcommand == "fit":
         last = folder.check_fit(overwrite=run.overwrite, resume=run.resume)
         if last:

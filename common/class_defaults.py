@@ -26,13 +26,20 @@ def defaults_of(kind: Any) -> dict[str, Any]:
     >>> defaults_of(Own)
     {'a': 1, 'b': 3}
     """
-    found: dict[str, Any] = {}
+    return {name: each.default for name, each in parameters_of(kind).items() if each.default is not each.empty}
+
+
+def parameters_of(kind: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class by name, with those of its bases as far as `**kwargs` reach them."""
+    found: dict[str, inspect.Parameter] = {}
     for base in kind.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        found = {each.name: each.default for each in parameters if each.default is not each.empty} | found
-        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+        own = dict(list(inspect.signature(base.__init__).parameters.items())[1:])  # without self
+        kinds = {each.kind for each in own.values()}
+        named = {name: each for name, each in own.items() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+        found = named | found
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
             break
     return found
 

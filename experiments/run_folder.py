@@ -11,6 +11,8 @@ from common.atomic_files import UNFINISHED
 from common.errors import RunError
 from evaluation.metrics import lower_is_better
 
+CONFIG = "config_fit.yaml"
+"""What a run's saved config is called."""
 LONGEST_NAME = 128
 """Characters of an experiment's name: what Weights & Biases takes for a group of runs."""
 RUN_TEST = "run `python train.py test`"
@@ -89,6 +91,11 @@ class RunFolder:
     def last(self) -> Path:
         """The checkpoint from which a resumed run continues."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings of `fit`."""
+        return self.path / CONFIG
 
     @property
     def metrics(self) -> Path:
@@ -204,13 +211,13 @@ def find_run(path: Path) -> RunFolder:
     Raises:
         RunError: there is none, or there are several.
     """
-    inside = [] if (path / "config_fit.yaml").is_file() else sorted(path.glob("*/config_fit.yaml"))
+    inside = [] if RunFolder(path).config.is_file() else sorted(path.glob(f"*/{CONFIG}"))
     runs = [file.parent for file in inside] or [path]
     if len(runs) > 1:
         raise RunError(f"{path}: holds {len(runs)} runs ({', '.join(run.name for run in runs)}); give one of them")
     folder = RunFolder(runs[0])
-    if not (folder.path / "config_fit.yaml").is_file():
-        raise RunError(f"{path}: no run (no config_fit.yaml in it); give a folder such as runs/demo_listnet/0")
+    if not folder.config.is_file():
+        raise RunError(f"{path}: no run (no {CONFIG} in it); give a folder such as runs/demo_listnet/0")
     if not folder.best.is_file():
         raise RunError(f"{folder.best}: no such checkpoint; finish the run with `python train.py fit` first")
     return folder

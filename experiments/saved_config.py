@@ -8,8 +8,6 @@ from common.renamed import with_new_names
 from common.text import one_line
 from common.unique_keys import parse_yaml
 
-NAME = "config_fit.yaml"
-"""Of the file in a run's folder."""
 CUT_OFF = (
     "ends in the middle of a line, so it was cut off; restore it from a copy, or repeat the run (if it is whole, end "
     "its last line)"

@@ -8,7 +8,6 @@ from lightning.pytorch.cli import LightningArgumentParser
 from common.errors import RunError, UserError
 from common.text import one_line
 from experiments.run_folder import RunFolder
-from experiments.saved_config import NAME as CONFIG
 from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.model_class import model_class
@@ -21,7 +20,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: they cannot be read.
     """
-    return read_saved_config(folder.path / CONFIG)
+    return read_saved_config(folder.config)
 
 
 def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
@@ -33,7 +32,7 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
     """
     kind = model_class(config.get("model_class"))
     settings = {**config["model"], "init_from": None}
-    model: DualEncoder = built(kind, settings, subclass=False, source=str(folder.path / CONFIG))
+    model: DualEncoder = built(kind, settings, subclass=False, source=str(folder.config))
     load_weights(model, folder.best)
     return model.eval()
 

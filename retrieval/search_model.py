@@ -16,7 +16,6 @@ from experiments.results.embeddings_file import audio_weights_sha256
 from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RUN_TEST, RunFolder, find_run
-from experiments.saved_config import NAME as CONFIG
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
@@ -113,7 +112,7 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:
-        settings, file = config.get("data"), str(folder.path / CONFIG)
+        settings, file = config.get("data"), str(folder.config)
         data: AudioCaptionDataModule = built(AudioCaptionDataModule, settings, subclass=True, source=file)
         for row in data.read_split("test").audio.to_pylist():
             files[row["name"]] = Path(row["path"]).resolve()

@@ -8,6 +8,7 @@ from common.errors import RunError
 from common.settings import setting_at
 from experiments.comparison.report import MAY_DIFFER, first_difference
 from experiments.results.experiment import Experiment, find_runs, merged, read_experiments
+from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 
 
@@ -17,7 +18,7 @@ def number_of_run(run: Path, key: str) -> float:
     Raises:
         RunError: the run has no saved config or no such setting, or it is no number.
     """
-    path = run / "config_fit.yaml"
+    path = RunFolder(run).config
     if not path.is_file():
         raise RunError(f"{path}: no such file, so the run's {key} is not known; give runs of `python train.py fit`")
     try:

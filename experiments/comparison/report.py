@@ -28,6 +28,7 @@ from experiments.comparison.text import conclusion, lines_of
 from experiments.figures.comparison import draw_comparison
 from experiments.figures.style import save_figure
 from experiments.results.experiment import Experiment
+from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 
 MAY_DIFFER = (
@@ -103,8 +104,7 @@ def first_difference(runs: Sequence[Path], may_differ: tuple[str, ...]) -> tuple
     Raises:
         RunError: a config cannot be read.
     """
-    saved = [(run, run / "config_fit.yaml") for run in runs if (run / "config_fit.yaml").is_file()]
-    configs = [(run, read_saved_config(path)) for run, path in saved]
+    configs = [(run, read_saved_config(path)) for run in runs if (path := RunFolder(run).config).is_file()]
     for run, config in configs[1:]:
         first_run, first = configs[0]
         if _differing(first, config, may_differ):  # an option that one run is too old for counts as its default

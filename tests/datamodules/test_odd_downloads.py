@@ -2,9 +2,8 @@
 
 import io
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import ClassVar
 
 import pytest
@@ -15,7 +14,7 @@ from common.errors import DataError
 from common.http import download, read_json
 from common.pretrained import PASST, github_path
 from datamodules.downloads.datasets import hub_files
-from tests.support.local_server import Server
+from tests.support.local_server import Server, answering
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to continue</body>"
 ADDRESS, FILE = github_path(PASST), Path(PASST).name
@@ -105,11 +104,8 @@ class Odd(BaseHTTPRequestHandler):
 def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("common.http.PAUSES", ())
     monkeypatch.setenv("NO_PROXY", "*")
-    server = HTTPServer(("127.0.0.1", 0), Odd)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with answering(Odd) as address:
+        yield address
 
 
 @pytest.mark.parametrize("length", ["banana", "-5", "1e3", "²", ""])

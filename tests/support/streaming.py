@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from common.errors import DataError
 from datamodules.batch import Batch
 from datamodules.streamed_shards import StreamedShards
+from tests.support.local_server import answering
 
 RATE = 16000
 COUNTS = {"train": 47, "validation": 9, "test": 11}
@@ -78,16 +78,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def served(folder: Path, ranges: bool = True, breaks: int = 0, port: int = 0) -> Iterator[str]:
     handler = type("Served", (Handler,), {"ranges": ranges, "breaks": breaks})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(handler, directory=str(folder)))
-    server.handle_error = lambda *about: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(functools.partial(handler, directory=str(folder)), port) as address:
+        yield address
 
 
 def refusal(mistake: Callable[[], object]) -> str:
