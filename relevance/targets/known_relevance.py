@@ -82,7 +82,7 @@ def read_relevance(path: Path) -> Floats:
         raise RelevanceError(f"{path}: cannot be read ({error}); give a .npy file of relevance") from error
     if table.ndim != 2 or table.shape[0] != table.shape[1] or table.dtype != np.float32:
         raise RelevanceError(f"{path}: holds {table.dtype} {table.shape}; give a square table of float32")
-    if not (0 <= table.min() and table.max() <= 1):  # NaN fails this as well
+    if not (table.min() >= 0 and table.max() <= 1):  # NaN fails this as well
         raise RelevanceError(f"{path}: holds values outside [0, 1]; relevance lies between them")
     return table
 

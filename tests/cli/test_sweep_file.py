@@ -129,7 +129,7 @@ def test_a_bayesian_search_runs_no_settings_twice(tmp_path: Path) -> None:
         ),
         (
             {"method": "bayes", "run_cap": 3, "parameters": {"a": {"values": [{"b": 1}, {"b": 2}]}}},
-            "parameters.a has tables as values, which have no order: give method grid or random",
+            "parameters.a has tables as values, give method grid or random",
         ),
         ({"parameters": {"a": {"value": 1, "min": 0}}}, "give one of value, values, or min and max"),
         ({"parameters": {"a": {"valeus": [1]}}}, r"parameters.a has the unknown key 'valeus'; did you mean"),
