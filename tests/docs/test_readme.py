@@ -60,6 +60,7 @@ def test_an_audio_encoder() -> None:
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
 
 
+@pytest.mark.slow
 def test_a_data_set(tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
         (tmp_path / f"{split}.csv").write_text(f"file,caption\n{split}.wav,a dog\nnone.wav,a cat\n", encoding="utf-8")
