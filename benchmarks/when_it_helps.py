@@ -1,11 +1,11 @@
 """When does learned relevance help? Tables and a figure out of the runs of `configs/sweeps/when_it_helps*.yaml`.
 
-    python benchmarks/when_it_helps.py runs/when_it_helps --output docs/evidence
+    python benchmarks/when_it_helps.py captions runs/when_it_helps --output docs/evidence
+    python benchmarks/when_it_helps.py synthetic runs/when_it_helps_synthetic --output docs/evidence
 
-Each run's settings and metrics go into `captions_runs.csv`; ListNet is tested against InfoNCE in the same
-direction, at the same noise, batch size and encoders, by annotated pairs, lists and ratings of listeners, into
-`captions_tests.csv` (paired over recordings, Holm's correction over all tests, and Welch's test over runs);
-`captions.png` shows the differences. Values are fractions of 1.
+Each run's settings and metrics go into `STUDY_runs.csv`; every other method is tested against InfoNCE under the same
+conditions, into `STUDY_tests.csv` (paired over recordings, Holm's correction over all tests, and Welch's test over
+runs); `STUDY.png` shows the differences. Values are fractions of 1.
 """
 
 from __future__ import annotations
@@ -19,39 +19,57 @@ from pathlib import Path
 from typing import Any
 
 from timing import command_line
+from when_it_helps_figures import FIGURES, Metrics, Row
 
 from common.atomic_files import replacing
 from common.settings import setting_at
 from evaluation.significance import holm
 from experiments.comparison.paired_tests import PairTest, compare_pair
 from experiments.comparison.summaries import Metric, run_means
-from experiments.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure, without_frame
 from experiments.loggers.csv_logger import read_rows
 from experiments.results.experiment import read_experiment
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 
-METRICS = {
-    ("test", Metric("text_to_audio", "mAP@10")): "annotated pair, mAP@10",
-    ("test", Metric("audio_to_text", "mAP@10_all")): "annotated pairs, audio to text, mAP@10_all",
-    ("test", Metric("text_to_audio", "mAP@16_all_listed")): "all relevant clips listed by listeners, mAP@16",
-    ("validation", Metric("text_to_audio", "nDCG@10_rated")): "listeners' ratings, nDCG@10",
-}
-SETTINGS = {
+METHOD = {
     "objective": "model.objective",
-    "direction": "model.objective.direction",
+    "relevance": "model.relevance",
     "tau": "model.objective.tau",
     "omega": "model.objective.omega",
     "scoring": "model.relevance.scoring",
-    "targets": "sentence_bert",
+    "sentence_bert": "model.relevance.model",
+    "target_noise": "model.relevance.noise",
+}
+"""What may differ between a method and its baseline."""
+CONDITION = {
+    "direction": "model.objective.direction",
     "audio": "data.experts.caption",
     "batch_size": "data.batch_size",
     "lr": "model.optimizer.lr",
     "epochs": "trainer.max_epochs",
+    "train_captions": "data.train_captions",
+    "label_noise": "data.label_noise",
+    "train_fraction": "data.train_fraction",
+    "group": "data.related.group",
 }
-CONDITION = ("direction", "targets", "audio", "batch_size", "lr", "epochs")
-"""What a method and its baseline share."""
-Row = dict[str, Any]
+"""What they share."""
+SETTINGS = {**METHOD, **CONDITION}
+ANNOTATED: Metrics = {
+    ("test", Metric("text_to_audio", "mAP@10")): "annotated pair, mAP@10",
+    ("test", Metric("audio_to_text", "mAP@10_all")): "annotated pairs, audio to text, mAP@10_all",
+}
+STUDIES: dict[str, Metrics] = {
+    "captions": {
+        **ANNOTATED,
+        ("test", Metric("text_to_audio", "mAP@16_all_listed")): "all relevant clips listed by listeners, mAP@16",
+        ("validation", Metric("text_to_audio", "nDCG@10_rated")): "listeners' ratings, nDCG@10",
+    },
+    "synthetic": {
+        **ANNOTATED,
+        ("test", Metric("text_to_audio", "nDCG@10")): "known relevance, nDCG@10",
+        ("test", Metric("audio_to_text", "nDCG@10")): "known relevance, audio to text, nDCG@10",
+    },
+}
 
 
 def settings_of(run: Path) -> Row:
@@ -68,7 +86,7 @@ def _plain(config: Any, key: str) -> Any:
         return None
     if isinstance(value, dict) and "class_path" in value:
         options = value.get("init_args") or {} if key.endswith("scoring") else {}
-        numbers = ", ".join(f"{name} {option:g}" for name, option in options.items() if option is not None)
+        numbers = ", ".join(f"{option:g}" for option in options.values() if option is not None)
         return value["class_path"].rpartition(".")[2] + (f" ({numbers})" if numbers else "")
     if isinstance(value, str) and "/" in value:
         return re.sub(r"^package:|/model$", "", value).rstrip("/").rpartition("/")[2]
@@ -83,8 +101,8 @@ def _last(run: Path, name: str) -> float:
 class Method:
     """An experiment's results on both splits, and its settings."""
 
-    def __init__(self, folder: Path) -> None:
-        self.splits = {split: read_experiment(folder, split) for split in ("test", "validation")}
+    def __init__(self, folder: Path, splits: Iterable[str]) -> None:
+        self.splits = {split: read_experiment(folder, split) for split in splits}
         self.runs: Sequence[Path] = self.splits["test"].runs
         self.settings = settings_of(self.runs[0])
         self.condition = tuple(self.settings[key] for key in CONDITION)
@@ -98,11 +116,11 @@ Tested = tuple[Method, str, PairTest]
 """A method, the split it was tested on, and the test against its baseline."""
 
 
-def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
+def rows_of_runs(methods: Iterable[Method], metrics: Metrics) -> list[Row]:
     """A row a run: settings, seed, metrics, mean entropy of the targets in nats, checksums, seconds of training."""
     rows = []
     for method in methods:
-        means = {f"{split} {metric.key}": method.means(split, metric) for split, metric in METRICS}
+        means = {f"{split} {metric.key}": method.means(split, metric) for split, metric in metrics}
         for i, run in enumerate(method.runs):
             fit = json.loads((run / "provenance.json").read_text())["fit"]
             values = {name: f"{column[i]:.6f}" for name, column in means.items()}
@@ -116,7 +134,7 @@ def rows_of_runs(methods: Iterable[Method]) -> list[Row]:
     return rows
 
 
-def tests_of(methods: Sequence[Method], permutations: int) -> list[Tested]:
+def tests_of(methods: Sequence[Method], metrics: Metrics, permutations: int) -> list[Tested]:
     """Every method against the baseline of its condition, by each metric; Holm's correction over all."""
     baselines = {method.condition: method for method in methods if method.is_baseline}
     tests: list[Tested] = []
@@ -124,7 +142,7 @@ def tests_of(methods: Sequence[Method], permutations: int) -> list[Tested]:
         baseline = baselines.get(method.condition)
         if baseline is None or method is baseline:
             continue
-        for split, metric in METRICS:
+        for split, metric in metrics:
             test = compare_pair(baseline.splits[split], method.splits[split], metric, permutations)
             tests.append((method, split, test))
     corrected = holm([test.over_clips.p for _, _, test in tests]).tolist() if tests else []
@@ -154,42 +172,6 @@ def rows_of_tests(tests: Iterable[Tested]) -> list[Row]:
     return rows
 
 
-def draw(path: Path, tests: Sequence[Tested]) -> None:
-    """ListNet less InfoNCE in both directions, a column a metric: by batch size and noise, by omega and batch size."""
-    figure = new_figure(4 * len(METRICS), 7)
-    shown = [each for each in tests if each[0].settings["direction"] == "both"]
-    rows: list[tuple[str, str, Row]] = [
-        ("batch_size", "audio", {"omega": 0.05}),
-        ("omega", "batch_size", {"audio": "noise_1"}),
-    ]
-    for axes_of_row, (x, color, fixed) in zip(figure.subplots(2, len(METRICS)), rows, strict=True):
-        chosen = [each for each in shown if fixed.items() <= each[0].settings.items()]
-        for axes, ((split, metric), title) in zip(axes_of_row, METRICS.items(), strict=True):
-            _draw_panel(axes, [each for each in chosen if (each[1], each[2].metric) == (split, metric)], x, color)
-            axes.set_title(title, fontsize=9)
-        axes_of_row[0].set_ylabel("ListNet less InfoNCE, points")
-        axes_of_row[0].legend(frameon=False, fontsize=8)
-    with replacing(path) as beside:
-        save_figure(figure, beside)
-
-
-def _draw_panel(axes: Any, tests: Sequence[Tested], x: str, color: str) -> None:
-    """The differences in points with their 95 % intervals over recordings."""
-    places = sorted({method.settings[x] for method, _, _ in tests})
-    levels = sorted({method.settings[color] for method, _, _ in tests})
-    for i, (level, shade) in enumerate(zip(levels, (BLUE, ORANGE, GREEN), strict=False)):
-        found = {method.settings[x]: test.over_clips for method, _, test in tests if method.settings[color] == level}
-        at = [place for place in places if place in found]
-        middle = [100 * found[place].difference for place in at]
-        half = [100 * (found[place].interval[1] - found[place].difference) for place in at]
-        xs = [places.index(place) + 0.12 * (i - 1) for place in at]
-        axes.errorbar(xs, middle, half, color=shade, marker="o", capsize=3, label=f"{color} {level}".replace("_", " "))
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set_xticks(range(len(places)), [str(place) for place in places])
-    axes.set_xlabel(x.replace("_", " "))
-    without_frame(axes)
-
-
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows that have the same columns."""
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
@@ -200,18 +182,22 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def main() -> None:
     parser = command_line(__doc__)
+    parser.add_argument("study", choices=STUDIES)
     parser.add_argument("folder", type=Path, help="run.root of the sweep")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--permutations", type=int, default=10_000)
     options = parser.parse_args()
-    folders = sorted(path.parent.parent for path in options.folder.glob("*/*/queries_test.parquet"))
-    methods = [Method(folder) for folder in dict.fromkeys(folders)]
+    metrics = STUDIES[options.study]
+    splits = dict.fromkeys(split for split, _ in metrics)
+    folders = sorted(path.parent.parent for path in options.folder.rglob("queries_test.parquet"))
+    methods = [Method(folder, splits) for folder in dict.fromkeys(folders)]
     methods.sort(key=lambda method: json.dumps(method.settings, sort_keys=True))
-    tests = tests_of(methods, options.permutations)
+    tests = tests_of(methods, metrics, options.permutations)
     options.output.mkdir(parents=True, exist_ok=True)
-    write_csv(options.output / "captions_runs.csv", rows_of_runs(methods))
-    write_csv(options.output / "captions_tests.csv", rows_of_tests(tests))
-    draw(options.output / "captions.png", tests)
+    write_csv(options.output / f"{options.study}_runs.csv", rows_of_runs(methods, metrics))
+    write_csv(options.output / f"{options.study}_tests.csv", rows_of_tests(tests))
+    shown = [(method.settings, split, test) for method, split, test in tests]
+    FIGURES[options.study](options.output / f"{options.study}.png", shown, metrics)
     print(f"{sum(len(method.runs) for method in methods)} runs, {len(tests)} tests: {options.output}")
 
 

@@ -83,6 +83,8 @@ class AudioFolder(AudioCaptionDataModule):
             last_batch="drop",
             validation_captions="all",
             train_fraction=1.0,
+            train_captions="all",
+            label_noise=0.0,
             fraction_seed=0,
             **kwargs,
         )

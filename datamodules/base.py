@@ -60,7 +60,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
         validation_captions: "all", or the "first" of each recording alone.
         train_fraction: share of the training recordings to train on, each with all its captions; those of a smaller
             share are among those of a larger one.
-        fraction_seed: which recordings these are; the same for all runs, whatever their seed.
+        train_captions: "all", or the "first" of each training recording alone.
+        label_noise: share of the training recordings that get the captions of another one; for studies.
+        fraction_seed: which recordings `train_fraction` and `label_noise` take; the same for all runs, whatever their
+            seed.
 
     Attributes:
         decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
@@ -83,6 +86,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
         last_batch: Literal["drop", "keep"] = "drop",
         validation_captions: Literal["all", "first"] = "all",
         train_fraction: float = 1.0,
+        train_captions: Literal["all", "first"] = "all",
+        label_noise: float = 0.0,
         fraction_seed: int = 0,
     ) -> None:
         super().__init__()
@@ -102,6 +107,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
             raise DataError(f"data.related.group must be at least 1, got {related.group}")
         if not 0 < train_fraction <= 1:
             raise DataError(f"data.train_fraction is {train_fraction}; give a share above 0, 1 for all recordings")
+        if not 0 <= label_noise <= 1:
+            raise DataError(f"data.label_noise is {label_noise}; give a share from 0, none, to 1, all recordings")
         if fraction_seed < 0:
             raise DataError(f"data.fraction_seed must be at least 0, got {fraction_seed}")
         self.batch_size = batch_size
@@ -114,6 +121,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.captions_per_epoch, self.last_batch = captions_per_epoch, last_batch
         self.validation_captions = validation_captions
         self.train_fraction, self.fraction_seed = train_fraction, fraction_seed
+        self.train_captions, self.label_noise = train_captions, label_noise
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -150,11 +158,18 @@ class AudioCaptionDataModule(L.LightningDataModule):
             if split not in self.tables:
                 table = self.read_split(split)
                 if split == "train":
-                    table = table.drawn(self.train_fraction, self.fraction_seed)
-                first = split == "validation" and self.validation_captions == "first"
-                self.tables[split] = table.first_captions() if first else table
+                    table = self.trained_on(table)
+                elif split == "validation" and self.validation_captions == "first":
+                    table = table.first_captions()
+                self.tables[split] = table
         if stage == "fit":
             len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
+
+    def trained_on(self, table: SplitTable) -> SplitTable:
+        """What this data module trains on, of the table of a training split."""
+        table = table.drawn(self.train_fraction, self.fraction_seed)
+        table = table.mislabelled(self.label_noise, self.fraction_seed)
+        return table.first_captions() if self.train_captions == "first" else table
 
     @functools.cached_property
     def sample_rate(self) -> int:

@@ -19,8 +19,8 @@ class Mixture(AudioCaptionDataModule):
 
     Ids of a part begin where those of the part before it end. In training, names are `<number>.<data set>/<name>`; in
     evaluation recordings keep their names, so that results can be compared with those of the part alone. The settings
-    of batches, crops and workers given here replace those of the parts. A share of the training recordings
-    (`train_fraction`) can be drawn of each part, and here of all together.
+    of batches, crops and workers given here replace those of the parts. What is trained on (`train_fraction`,
+    `train_captions`, `label_noise`) can be set for each part, and here for all together.
 
     Args:
         parts: the data sets.
@@ -85,7 +85,7 @@ class Mixture(AudioCaptionDataModule):
                 label = _label(number, part) if split == "train" else ""
                 table = part.read_split(split)
                 if split == "train":
-                    table = table.drawn(part.train_fraction, part.fraction_seed)
+                    table = part.trained_on(table)
                 tables.append(_shifted(table, label, first_audio, first_caption, first_row))
                 first_row += len(tables[-1].audio)
             first_audio += part.annotated_count()

@@ -86,6 +86,24 @@ class SplitTable:
             not_drawn=self.not_drawn + len(ids) - count,
         )
 
+    def mislabelled(self, share: float, seed: int) -> "SplitTable":
+        """The same captions, those of a share of the recordings each with the audio of another one of the share.
+
+        Captions of one recording stay together, and every recording keeps captions. The recordings of a smaller share
+        are among those of a larger one.
+        """
+        rng = np.random.default_rng(seed)
+        rows = rng.permutation(len(self.audio))[: round(share * len(self.audio))]
+        if len(rows) < 2:
+            return self
+        order = np.arange(len(self.audio))
+        order[rows] = np.roll(rows, 1)
+        experts = {
+            name: frames._replace(places=tuple(frames.places[row] for row in order))
+            for name, frames in self.experts.items()
+        }
+        return replace(self, audio=self.audio.take(order), experts=experts)
+
     def manifest(self) -> dict[str, Any]:
         """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""
         names = self.audio["name"].to_pylist()

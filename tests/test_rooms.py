@@ -86,6 +86,7 @@ def test_a_private_import_is_found(tmp_path: Path) -> None:
     assert private_imports(file) == {"_hidden", "_parser"}
 
 
+@pytest.mark.slow
 def test_no_room_uses_what_does_not_import_beside_a_cpu_build_of_torch() -> None:
     banned = {"torchaudio", "torchvision", "timm", "torchcodec"}
     for file in project_files():

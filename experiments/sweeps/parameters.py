@@ -81,10 +81,12 @@ def parameter_of(key: Any, given: Any) -> Parameter:
             raise ValueError(f"{where}.values is {values!r}: give a list with at least one value")
         read = [_as_read(value) for value in values]
         for value in values:
-            if not isinstance(value, str | int | float | list | None):
+            if not isinstance(value, str | int | float | list | dict | None):
                 raise ValueError(
-                    f"{where}: {value!r} cannot be a value; give texts, numbers, true, false, null or lists"
+                    f"{where}: {value!r} cannot be a value; give texts, numbers, true, false, null, lists or tables"
                 )
+            if isinstance(value, dict) and not all(isinstance(option, str) for option in value):
+                raise ValueError(f"{where}: {value!r} cannot be a value; the keys of a table are options of train.py")
             if read.count(_as_read(value)) > 1:
                 raise ValueError(f"{where}: {value!r} comes twice")
         return Parameter(values=tuple(values))

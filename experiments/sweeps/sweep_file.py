@@ -1,7 +1,8 @@
 """The sweep file: Weights & Biases' form, so that `wandb sweep` and `audio-relevance sweep` read the same one.
 
 https://docs.wandb.ai/models/sweeps/sweep-config-keys describes the form. What W&B supports beyond what is here (other
-distributions, nested parameters) is refused by name, not ignored.
+distributions, nested parameters) is refused by name, not ignored. One thing is ours alone: a value may be a table of
+options that change together, of which W&B's agent makes a single argument.
 """
 
 import itertools
@@ -88,9 +89,14 @@ class SweepFile:
     def arguments(self, settings: Settings) -> list[str]:
         """What follows the program in the command line of a trial.
 
-        Values are written as W&B's agent does: `--key=value`.
+        Values are written as W&B's agent does: `--key=value`. A value that is a table stands for the options in it.
         """
-        flags = [f"--{key}={value}" for key, value in settings.items()]
+        options = [
+            option
+            for key, value in settings.items()
+            for option in (value.items() if isinstance(value, dict) else [(key, value)])
+        ]
+        flags = [f"--{key}={value}" for key, value in options]
         after = self.command[self.command.index("${program}") + 1 :]
         return [text for part in after for text in (flags if part == "${args}" else [part])]
 
@@ -143,6 +149,8 @@ def sweep_of(content: Any, name: str) -> SweepFile:
             raise ValueError(
                 f"the grid has {trials:,} trials: give fewer values, or method random and a run_cap up to {MOST:,}"
             )
+    elif method == "bayes" and (tables := [key for key, one in parameters.items() if dict in map(type, one.values)]):
+        raise ValueError(f"parameters.{tables[0]} has tables as values, give method grid or random")
     elif run_cap is None:
         raise ValueError(f"method {method} has no end of its own: give run_cap, the number of trials")
     called = text_of(content.get("name", name), "name")

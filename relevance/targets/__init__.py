@@ -2,6 +2,7 @@
 
 from relevance.targets.binary import SameAudio
 from relevance.targets.caption_similarity import CaptionSimilarity
+from relevance.targets.known_relevance import KnownRelevance
 from relevance.targets.mixture import MixedTargets
 
-__all__ = ["CaptionSimilarity", "MixedTargets", "SameAudio"]
+__all__ = ["CaptionSimilarity", "KnownRelevance", "MixedTargets", "SameAudio"]

@@ -328,5 +328,5 @@ def test_a_test_with_other_settings_of_the_model_is_warned_of(tmp_path: Path, ca
     (folder / "config_fit.yaml").write_text(yaml.safe_dump(cli._resolved()))
     parsed("test", *flags)
     assert "other settings" not in caplog.text
-    parsed("test", *flags, "--model.text_encoder.pooling", "first", "--data.num_workers", "0")
-    assert "other settings of its model: model.text_encoder.init_args.pooling: mean before" in caplog.text
+    parsed("test", *flags, "--model.audio_encoder.width", "8", "--data.num_workers", "0")
+    assert "other settings of its model: model.audio_encoder.init_args.width: 16 before" in caplog.text

@@ -21,6 +21,7 @@ class Killed(Dataset[int]):
         return row
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError) as caught:
         list(DataLoader(Killed(), num_workers=1))

@@ -47,6 +47,20 @@ def test_a_trial_has_the_command_line_that_the_agent_of_wandb_would_give_it(sett
     assert ["/usr/bin/env", "python", "train.py", *sweep.arguments(settings)] == command
 
 
+def test_the_options_of_a_table_change_together(tmp_path: Path) -> None:
+    tables = [{"data.batch_size": 32, "lr": 0.1}, {"data.batch_size": 64, "lr": 0.2}]
+    sweep = sweep_of(with_({"parameters": {"size": {"values": tables}, "seed_everything": {"values": [0, 1]}}}), "x")
+    planned = sweep.planned()
+    assert planned == [{"size": table, "seed_everything": seed} for table in tables for seed in (0, 1)]
+    options = ["--data.batch_size=32", "--lr=0.1", "--seed_everything=1"]
+    assert [text for text in sweep.arguments(planned[1]) if text in options] == options
+    trials = open_trials(tmp_path, sweep)
+    while (claim := trials.claim()) is not None:
+        trials.succeed(claim, claim.settings["size"]["lr"], {})
+    rows = rows_of_trials(sweep, trials.all())
+    assert sorted(over_seeds(sweep, rows).values()) == [[0.1, 0.1], [0.2, 0.2]]
+
+
 RANGES = st.one_of(
     st.fixed_dictionaries({"distribution": st.just("uniform"), "min": st.integers(-9, 0), "max": st.integers(1, 9)}),
     st.fixed_dictionaries({"min": st.integers(-9, 0), "max": st.integers(1, 9)}),
@@ -110,8 +124,12 @@ def test_a_bayesian_search_runs_no_settings_twice(tmp_path: Path) -> None:
         ({"parameters": {"a": {"values": 3}}}, "parameters.a.values is 3: give a list"),
         ({"parameters": {"a": {"values": []}}}, r"parameters.a.values is \[\]: give a list with at least one"),
         (
-            {"parameters": {"a": {"values": [{"b": 1}]}}},
-            "'b': 1} cannot be a value; give texts, numbers, true, false, null or lists",
+            {"parameters": {"a": {"values": [{1: 2}]}}},
+            "{1: 2} cannot be a value; the keys of a table are options of train.py",
+        ),
+        (
+            {"method": "bayes", "run_cap": 3, "parameters": {"a": {"values": [{"b": 1}, {"b": 2}]}}},
+            "parameters.a has tables as values, give method grid or random",
         ),
         ({"parameters": {"a": {"value": 1, "min": 0}}}, "give one of value, values, or min and max"),
         ({"parameters": {"a": {"valeus": [1]}}}, r"parameters.a has the unknown key 'valeus'; did you mean"),

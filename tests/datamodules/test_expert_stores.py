@@ -190,6 +190,7 @@ def test_empty_and_repeated_recordings_make_no_store(tmp_path: Path) -> None:
         write_store(tmp_path, [twice, twice], [1, 1], {"expert": "a"})
 
 
+@pytest.mark.slow
 def test_a_store_in_another_process_takes_no_frames_along(corpus: Corpus, tmp_path: Path) -> None:
     store = ExpertStore(write_features(Clotho(str(corpus.root)), tmp_path / "a", "a", dim=4096))
     pickled = pickle.dumps(store)

@@ -18,7 +18,7 @@ from datamodules.wavcaps import WavCaps
 LOADING = {"batch_size": 32, "max_seconds": 30.0, "sample_rate": None, "num_workers": 4}
 MIX = {"mix": "mean"}
 EPOCHS = {"captions_per_epoch": "all", "last_batch": "drop", "validation_captions": "all"}
-SHARE = {"train_fraction": 1.0, "fraction_seed": 0}
+SHARE = {"train_fraction": 1.0, "fraction_seed": 0, "train_captions": "all", "label_noise": 0.0}
 BATCHES = {**LOADING, **EPOCHS, **SHARE, **MIX, "unique_audio": True, "seed": None, "related": None}
 ANNOTATED = {**BATCHES, "experts": None, "missing_audio": "skip", "broken_audio": "refuse", "packed": None}
 SOURCES = ["AudioSet", "BBC", "FreeSound", "SoundBible"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from matplotlib.figure import Figure
 
 from experiments.comparison.paired_tests import compare_experiments
@@ -15,6 +16,7 @@ def shown_row(query: str, change: float, before: float, after: float) -> list[st
     return [f"{100 * change:+.2f}", f"{before:.3g} → {after:.3g}", query]
 
 
+@pytest.mark.slow
 def test_the_figure_shows_what_changed_most(runs: Path) -> None:
     for method in ("base_line", "better"):
         for seed in (0, 2, 10):

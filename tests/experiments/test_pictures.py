@@ -38,6 +38,7 @@ def test_a_logger_of_numbers_gets_no_picture(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_a_heat_map_a_validation_and_the_figure(tmp_path: Path) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     logger = TensorBoardLogger(tmp_path, name="curves")

@@ -1,6 +1,7 @@
 """Compiled encoders against the same ones as they are, gradients included."""
 
 import copy
+import functools
 import os
 import shutil
 
@@ -42,7 +43,9 @@ def assert_compiled_is_the_same(encoder: nn.Module, *inputs: object) -> None:
 
 
 @pytest.mark.slow
-def test_audio() -> None:
+def test_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced, forward and backward, but run without generated code, which takes a minute; `test_text` generates some.
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend="aot_eager"))
     torch.manual_seed(0)
     encoder = PaSST(dim=32, depth=2, heads=2)
     assert_compiled_is_the_same(encoder, torch.randn(2, 64_000) / 10, torch.tensor([64_000, 40_000]))

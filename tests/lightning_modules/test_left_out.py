@@ -53,6 +53,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
         assert torch.equal(ours[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaged", [False, True])
 def test_they_are_read_as_whole_ones(tmp_path: Path, averaged: bool) -> None:
 
@@ -90,6 +91,7 @@ def test_frozen_weights_that_are_not_the_source_s_are_kept(tmp_path: Path) -> No
     assert checkpoint["state_dict"].keys() == model.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_a_pair_s_frozen_weights_are_left_out(tmp_path: Path) -> None:
     name = str(save_clap(tmp_path / "clap", seconds=1))
 

@@ -38,6 +38,7 @@ class Logged(Reader):
         self.logged: list[dict[str, float]] = []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"limit_val_batches": 2, "limit_test_batches": 2}, {"num_sanity_val_steps": 1}]
 )

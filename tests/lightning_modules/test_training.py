@@ -114,6 +114,7 @@ def test_frozen_parameters_stay_as_they_are(tmp_path: Path) -> None:
         assert torch.equal(value, before[name]) == name.startswith("audio_encoder"), name
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
     model = tiny_model()
     trainer = tiny_trainer(tmp_path, max_epochs=8)

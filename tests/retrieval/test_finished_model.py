@@ -31,6 +31,7 @@ def model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finishe
     return load_run(run, "cpu")
 
 
+@pytest.mark.slow
 def test_files_are_embedded_as_in_a_test(run: Path, model: FinishedModel, audio: Path) -> None:
     wanted = np.stack([embedded(model_of(run), audio / name) for name in NAMES])
     given = model.encode_audio([audio / name for name in NAMES], batch_size=3, progress=False)

@@ -34,6 +34,7 @@ def command(tmp_path: Path) -> list[str]:
     return ["export", "--run", str(clap), "--output", str(tmp_path / "made"), "--push", "me/tiny"]
 
 
+@pytest.mark.slow
 def test_the_hub_holds_the_bytes_of_the_folder(
     hub: Hub, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def forms(file: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_all_forms_give_the_embedding_of_the_file(model: FinishedModel, file: Path) -> None:
     wanted = model.encode_audio(file, progress=False)
     for name, form in forms(file).items():

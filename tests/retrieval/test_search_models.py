@@ -24,6 +24,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUDIO_RELEVANCE_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_an_exported_folder_ranks_as_its_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audio, run, folder = str(write_recordings(tmp_path / "audio")), tiny_run(tmp_path / "made"), tmp_path / "out"
     assert main(["export", "--run", str(run), "--output", str(folder), "--licence", "mit"]) == 0
@@ -36,6 +37,7 @@ def test_an_exported_folder_ranks_as_its_run(tmp_path: Path, capsys: pytest.Capt
     assert list((tmp_path / "cache" / "search").glob("*.arrow"))
 
 
+@pytest.mark.slow
 def test_a_pretrained_pair_needs_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audio, pair = str(write_recordings(tmp_path / "audio")), str(save_clap(tmp_path / "clap"))
     out, rows = searched(capsys, audio, "a dog barks", "--run", pair)
