@@ -33,12 +33,14 @@ class Evaluation:
         pool: what was ranked.
         scores: of its captions (queries) and recordings (items).
         rankings: by direction.
+        notes: what has to be said of further metrics.
     """
 
     split: str
     pool: EmbeddingPool
     scores: Scores
     rankings: Mapping[Direction, RankingResult]
+    notes: tuple[str, ...] = ()
 
     def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> Evaluation:
         """The same with a pool that has names and captions, by their ids."""
