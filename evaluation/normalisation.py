@@ -53,8 +53,8 @@ def qb_norm(scores: Scores, bank: Scores, beta: float = 20.0, k: int = 1) -> Nor
     """Querybank normalisation by the dynamic inverted softmax, in units of the scores.
 
     With b the queries of the bank, s'_qj = s_qj - (1 / beta) log sum_b exp(beta s_bj), which orders items like
-    exp(beta s_qj) / sum_b exp(beta s_bj); only for queries whose best item is among the k best items of any query of the
-    bank. All others keep their scores.
+    exp(beta s_qj) / sum_b exp(beta s_bj); only for queries whose best item is among the k best items of any query
+    of the bank. All others keep their scores.
 
     Args:
         scores: (Q, N).
