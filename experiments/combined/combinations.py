@@ -50,13 +50,14 @@ def parsed_weights(given: Sequence[str], runs: int) -> list[float] | None:
         ) from error
 
 
-def weights_of(given: Sequence[str], folders: Sequence[Path], test: SharedPool, *, intersect: bool) -> Weights:
+def weights_of(given: Sequence[str], folders: Sequence[Path], *, intersect: bool = False) -> Weights:
     """The weights that a command line asks for, searched on the runs' validation pools where it says so.
+
+    Of the test pools a search reads the names and captions alone, to refuse a validation split that overlaps.
 
     Args:
         given: words; see `parsed_weights`.
         folders: of the runs.
-        test: their test pools, which a search must have nothing in common with.
         intersect: as of `read_shared_pool`.
 
     Raises:
@@ -71,7 +72,7 @@ def weights_of(given: Sequence[str], folders: Sequence[Path], test: SharedPool, 
             f"`python train.py validate --config {missing[0] / 'config_fit.yaml'}`, or give --weights equal"
         )
     validation = read_shared_pool(folders, SEARCHED, intersect=intersect)
-    check_apart(validation, test)
+    check_apart(validation, read_shared_pool(folders, "test", intersect=intersect))
     described = validation.pools[0].caption_audio
     values, reached = best_weights(validation.scores, torch.arange(len(described)), described)
     return Weights(values, f"searched on validation, text to audio mAP@10 {100 * reached:.1f} % there")
@@ -98,7 +99,7 @@ def fuse(
     test = read_shared_pool(folders, "test", intersect=intersect)
     used: Weights | None = None
     if method == "mean":
-        used = weights_of(weights, folders, test, intersect=intersect)
+        used = weights_of(weights, folders, intersect=intersect)
         facts |= {"weights": used.values, "weights_from": used.source}
 
     def combined(shared: SharedPool) -> Scores:
