@@ -64,8 +64,8 @@ class DualEncoder(RetrievalModule):
         pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`, then null; a trained
             temperature (`objective.learn_tau`) begins at the pair's.
         metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
-        normalisation: of scores at inference, one or several (`QBNorm`, `DualSoftmax`, `Sinkhorn`), whose metrics `test`
-            reports beside the plain ones (docs/fusion.md).
+        normalisation: of scores at inference, one or several (`QBNorm`, `DualSoftmax`, `Sinkhorn`); `test` reports
+            their metrics beside the plain ones (docs/fusion.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.

@@ -120,7 +120,8 @@ def _ids(run: RunFolder, split: str, pool: EmbeddingPool) -> tuple[list[int], li
     heard, said = (table.filter(pc.equal(table["direction"], side)) for side in (AUDIO_TO_TEXT, TEXT_TO_AUDIO))
     by_name = dict(zip(heard["query"].to_pylist(), heard["query_id"].to_pylist(), strict=True))
     by_text: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-    for clip, text, number in sorted(zip(*(said[name].to_pylist() for name in ("clip_id", "query", "query_id")))):
+    columns = (said[name].to_pylist() for name in ("clip_id", "query", "query_id"))
+    for clip, text, number in sorted(zip(*columns, strict=True)):
         by_text[clip, text].append(number)
     try:
         audio_ids = [by_name[name] for name in pool.names]

@@ -52,7 +52,7 @@ class System:
     def scores(self, clips: Mapping[str, Path], texts: Sequence[str], per_recording: Sequence[int] = ()) -> Scores:
         """Scores (Q, N) of texts for recordings, by the files of their names.
 
-        Batches are those of a test where `per_recording` says which texts belong together: so both give the same numbers.
+        Where `per_recording` says which texts belong together, batches are those of a test, so that numbers are too.
 
         Raises:
             DataError: a file cannot be read.
