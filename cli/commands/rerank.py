@@ -50,5 +50,14 @@ itself. The result is a run folder like any other, which `compare` reads."""
                 "runs/clotho_listnet/0"
             )
         check_writable(options.output / "provenance.json")
-        rerank(*folders, options.output, CODE, top=options.top, weight=options.weight, intersect=options.intersect)
+        first, second = folders
+        rerank(
+            first,
+            second,
+            options.output,
+            CODE,
+            top=options.top,
+            weight=options.weight,
+            intersect=options.intersect,
+        )
         print(f"run: {options.output}")

@@ -124,7 +124,8 @@ def rerank(
     about = {"combined": "reranking", "top": top, "weight": weight, "runs": facts_of_runs(folders)}
     test = read_shared_pool(folders, "test", intersect=intersect)
     for shared in (*_validation_of(folders, intersect), test):
-        write_combined(folder, shared, RerankedScores(*shared.scores, top=top, weight=weight), about, code)
+        chosen_by, by = shared.scores
+        write_combined(folder, shared, RerankedScores(chosen_by, by, top, weight), about, code)
 
 
 def _validation_of(folders: Sequence[Path], intersect: bool) -> list[SharedPool]:

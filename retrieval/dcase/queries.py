@@ -1,5 +1,6 @@
 """The queries of a submission, and which recordings are right where the file says so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Queries:
     """
 
     texts: list[str]
-    relevant: list[tuple[str, ...]] | None = None
+    relevant: Sequence[tuple[str, ...]] | None = None
     per_recording: tuple[int, ...] = ()
 
     @property

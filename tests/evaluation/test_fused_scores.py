@@ -93,8 +93,8 @@ def test_shares_of_the_queries_make_the_whole(kind: str) -> None:
     scores = FUSIONS[kind][0](parts())
     whole = count_ranks(scores, *PAIRS)
     shares = [count_ranks(scores, *PAIRS, block_elements=1, share=(rank, 3)) for rank in range(3)]
-    assert torch.equal(sum(share.greater for share in shares), whole.greater)
-    assert torch.equal(sum(share.topk_items for share in shares), whole.topk_items)
+    assert torch.equal(torch.stack([share.greater for share in shares]).sum(0), whole.greater)
+    assert torch.equal(torch.stack([share.topk_items for share in shares]).sum(0), whole.topk_items)
 
 
 @pytest.mark.parametrize("make", [FusedScores, ReciprocalRankScores])

@@ -24,7 +24,7 @@ def order_by_loop(first: np.ndarray, second: np.ndarray, top: int, weight: float
 def test_candidates_are_reordered_and_stay_before_the_others(top: int, weight: float) -> None:
     first = random_scores(30, 40, 0)
     second = np.random.default_rng(1).normal(-5, 3, first.shape).astype(np.float32)  # of another scale and place
-    scores = RerankedScores(*(MatrixScores(torch.from_numpy(each)) for each in (first, second)), top, weight)
+    scores = RerankedScores(MatrixScores(torch.from_numpy(first)), MatrixScores(torch.from_numpy(second)), top, weight)
     found = count_ranks(scores, np.arange(30), np.arange(30), topk=40, block_elements=1)
     assert found.topk_items.tolist() == [order_by_loop(a, b, top, weight) for a, b in zip(first, second, strict=True)]
     if weight == 0:

@@ -46,6 +46,7 @@ def test_a_test_has_the_plain_result_and_that_of_a_bank_of_training_captions(tmp
 def test_a_validation_reports_none(tmp_path: Path) -> None:
     model = tiny_model(normalisation=[QBNorm(), Sinkhorn()])
     tiny_trainer(tmp_path).validate(model, datamodule=TinyData(), verbose=False)
+    assert model.evaluation is not None
     assert not any("qb_norm" in name for name in model.evaluation.rankings["text_to_audio"].per_query)
 
 

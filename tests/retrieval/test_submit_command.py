@@ -84,8 +84,8 @@ def test_two_runs_are_fused_by_their_weights(trained: Path, tmp_path: Path, caps
         expected += weight * model.similarity(model.encode_text(texts), model.encode_audio(files, progress=False))
     np.testing.assert_allclose(np.array([row[1:] for row in rows], np.float64), expected, atol=1e-6)
     meta = yaml.safe_load(output.with_name(f"{LABEL}.meta.yaml").read_text())
-    model = model_of(Path(runs[0]))
-    parts = (model.audio_encoder, model.text_encoder, model.matcher)
+    dual = model_of(Path(runs[0]))
+    parts = (dual.audio_encoder, dual.text_encoder, dual.matcher)
     parameters = sum(parameter.numel() for part in parts for parameter in part.parameters())
     assert meta["system"]["complexity"]["total_parameters"] == 2 * parameters
     assert meta["system"]["description"]["ensemble"] == 2
