@@ -17,7 +17,17 @@ class Rerank(Command):
 Evaluate a first run whose best items of each query a second run orders again, from the embeddings that their
 tests left. All of the first k items are candidates, whether they are relevant or not, in each direction by
 itself. The result is a run folder like any other, which `compare` reads."""
-    epilog = ""
+    epilog = """\
+example:
+  $ audio-relevance rerank runs/demo_infonce/0 runs/demo_listnet/0 --top 50 --output runs/reranked/0
+  runs/reranked/0 (test split)
+  ┏━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━┓
+  ┃             ┃ text to audio ┃        ┃ audio to text ┃        ┃
+  ┃ metric      ┃   1500 in 300 ┃ chance ┃   300 in 1500 ┃ chance ┃
+  ┡━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━┩
+  │ mAP@10      │        47.4 % │  1.0 % │        39.6 % │  1.0 % │
+  │ mAP@10_all  │        47.4 % │  1.0 % │        21.7 % │  0.2 % │
+  ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""

@@ -27,7 +27,17 @@ once, names of the folder, no repeats, the year's columns, finite scores. Where 
 recordings are right (Clotho's layout, or lists of DCASE 2025), the submission scores itself. With --check an
 existing file is checked, without a model. Recordings longer than the run's data.max_seconds are cut from
 their beginning, as in `test`."""
-    epilog = ""
+    epilog = """\
+example:
+  $ audio-relevance submit --run runs/demo_infonce/0 runs/demo_listnet/0 --year 2025 \\
+      --queries data/synthetic/clotho_csv_files/clotho_captions_evaluation.csv \\
+      --audio data/synthetic/clotho_audio_files/evaluation --label Surname_Institute_task6_1 --output submissions
+  checked: submissions/Surname_Institute_task6_1/Surname_Institute_task6_1.output.csv (2025: 1500 queries, ...)
+  scored on 1500 of 1500 queries, text to audio:
+    mAP@16   47.82 %   chance 1.13 %
+    mAP@10   47.36 %   chance 0.98 %
+    R@1      30.60 %   chance 0.33 %
+  ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
