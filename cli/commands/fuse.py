@@ -17,7 +17,19 @@ class Fuse(Command):
 Evaluate the fusion of finished runs from the embeddings that their tests left, without any model. The result
 is a run folder like any other, so `compare` tests it against single runs. Weights are searched on the
 validation split, which needs `python train.py validate` of each run, or given; never on the test split."""
-    epilog = ""
+    epilog = """\
+example:
+  $ audio-relevance fuse runs/demo_infonce/0 runs/demo_listnet/0 --output runs/fused/0
+  ...
+  runs/fused/0 (test split)
+  ┏━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━┓
+  ┃             ┃ text to audio ┃        ┃ audio to text ┃        ┃
+  ┃ metric      ┃   1500 in 300 ┃ chance ┃   300 in 1500 ┃ chance ┃
+  ┡━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━┩
+  │ mAP@10      │        47.1 % │  1.0 % │        41.6 % │  1.0 % │
+  ...
+  weights: 0.9 runs/demo_infonce/0, 0.1 runs/demo_listnet/0 (searched on validation, text to audio mAP@10 52.9 % there)
+  run: runs/fused/0"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""

@@ -11,7 +11,7 @@ import torch
 
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO
 from common.errors import RunError
-from evaluation.embedding_pool import EmbeddingPool, on_common_recordings
+from evaluation.embedding_pool import EmbeddingPool, captions_by_name, on_common_recordings
 from evaluation.evaluator import scores_of
 from evaluation.scores import Scores
 from experiments.results.experiment import STAGES, find_runs
@@ -96,20 +96,13 @@ def check_apart(validation: SharedPool, test: SharedPool) -> None:
     Raises:
         RunError: some are, by name and captions.
     """
-    tested = _said(test.pools[0])
-    both = [name for name, captions in _said(validation.pools[0]).items() if tested.get(name) == captions]
+    tested = captions_by_name(test.pools[0])
+    both = [name for name, captions in captions_by_name(validation.pools[0]).items() if tested.get(name) == captions]
     if both:
         raise RunError(
             f"{len(both)} validation recordings are test recordings too ('{both[0]}'): weights searched on them would "
             "see the test split; give --weights equal, or numbers"
         )
-
-
-def _said(pool: EmbeddingPool) -> dict[str, list[str]]:
-    said: defaultdict[str, list[str]] = defaultdict(list)
-    for caption, row in zip(pool.captions, pool.caption_audio.tolist(), strict=True):
-        said[pool.names[row]].append(caption)
-    return {name: sorted(captions) for name, captions in said.items()}
 
 
 def _ids(run: RunFolder, split: str, pool: EmbeddingPool) -> tuple[list[int], list[int], str]:

@@ -1,4 +1,4 @@
-"""The output file of a submission: written, and read again with every check that a jury's script could fail at."""
+"""The output file of a submission: written, and read again with every check."""
 
 import csv
 import math

@@ -160,7 +160,15 @@ def test_mistakes_end_in_one_line(arguments: list[str], message: str, capsys: py
     assert message in refused(capsys, "submit", "--queries", "q.csv", "--audio", "a", *arguments)
 
 
-def test_a_system_of_an_export_or_a_run_has_its_own_settings(trained: Path) -> None:
-    system = open_system(run_of(trained))
-    assert (system.max_seconds, system.batch_size, system.mix) == (2.0, 6, "mean")
-    assert system.folder is not None
+def test_an_exported_model_is_a_system_without_a_run(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = tmp_path / "exported"
+    assert main(["export", "--run", run_of(trained), "--output", str(exported)]) == 0
+    systems = [open_system(name) for name in (run_of(trained), str(exported))]
+    assert [(system.max_seconds, system.batch_size) for system in systems] == [(2.0, 6), (2.0, 32)]
+    made = submit([str(exported)], captions(trained), audio(trained), FORMS[2023], LABEL, tmp_path / "out")
+    assert made.scored["mAP@10"][0] == pytest.approx(result_of(run_of(trained))["AP@10"])
+    command = ["submit", "--run", str(exported), "--queries", str(captions(trained)), "--audio", str(audio(trained))]
+    options = ["--year", "2023", "--label", LABEL, "--output", str(tmp_path / "again"), "--weights", "validation"]
+    assert "is no run, so weights cannot be searched; give --weights equal" in refused(capsys, *command, *options)
