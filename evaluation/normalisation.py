@@ -66,7 +66,7 @@ def qb_norm(scores: Scores, bank: Scores, beta: float = 20.0, k: int = 1) -> Nor
     Raises:
         RelevanceError: another number of items, or beta or k out of range.
 
-    Source: Bogolin et al. 2022, "Cross modal retrieval with querybank normalisation", equations 3 and 6.
+    Source: Bogolin et al. 2022, "Cross modal retrieval with querybank normalisation".
     """
     if scores.items != bank.items:
         raise RelevanceError(f"the bank has scores of {bank.items} items, the queries of {scores.items}: give the same")

@@ -19,6 +19,7 @@ from retrieval.dcase.submission import submit
 from retrieval.dcase.systems import open_system
 from tests.support.command_line import refused
 from tests.support.recordings import embedded, model_of, other_weights, tiny_run
+from train import main as train
 
 pytestmark = pytest.mark.slow  # a run is trained
 LABEL = "Xie_TAU_task6_1"
@@ -144,6 +145,14 @@ def test_weights_can_be_searched_where_the_runs_were_validated(
     command = ["submit", "--run", *runs, *options, "--output", str(tmp_path), "--weights"]
     assert "has no embeddings of its validation split" in refused(capsys, *command, "validation")
     assert "weights are never searched on the test split" in refused(capsys, *command, "test")
+    for name in ("tiny", "other"):
+        assert (
+            train(["validate", "--config", f"{run_of(trained, name)}/config_fit.yaml", "--run.experiment", name]) == 0
+        )
+    assert main([*command, "validation"]) == 0
+    manifest = json.loads((tmp_path / LABEL / f"{LABEL}.manifest.json").read_text())
+    assert manifest["weights_from"].startswith("searched on validation, text to audio mAP@10 ")
+    assert sum(each["weight"] for each in manifest["systems"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
