@@ -21,11 +21,14 @@ COMMANDS = (
     "download",
     "export",
     "extract",
+    "fuse",
     "import-features",
     "leaks",
     "neighbours",
     "pack",
+    "rerank",
     "search",
+    "submit",
     "sweep",
 )
 """Each is the class of its name, in camel case, in the module of its name in cli/commands/."""

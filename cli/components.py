@@ -11,6 +11,7 @@ import datamodules.sounddescs
 import datamodules.streamed_shards
 import datamodules.synthetic
 import datamodules.wavcaps
+import evaluation.normalised_metrics
 import lightning_modules.audio_encoders
 import lightning_modules.matchers
 import lightning_modules.pairs

@@ -135,7 +135,7 @@ def on_common_recordings(pools: Sequence[EmbeddingPool]) -> list[EmbeddingPool]:
     if not names:
         raise RunError("the runs have no test recording in common: they were evaluated on different data")
     common = [pool.only(names) for pool in pools]
-    said = [_captions_by_name(pool) for pool in common]
+    said = [captions_by_name(pool) for pool in common]
     for other in said[1:]:
         if differing := sorted(name for name in names if said[0][name] != other[name]):
             raise RunError(
@@ -144,7 +144,8 @@ def on_common_recordings(pools: Sequence[EmbeddingPool]) -> list[EmbeddingPool]:
     return common
 
 
-def _captions_by_name(pool: EmbeddingPool) -> dict[str, list[str]]:
+def captions_by_name(pool: EmbeddingPool) -> dict[str, list[str]]:
+    """The captions of each recording of a pool with names, in alphabetical order."""
     said: dict[str, list[str]] = {name: [] for name in pool.names}
     for caption, row in zip(pool.captions, pool.caption_audio.tolist(), strict=True):
         said[pool.names[row]].append(caption)

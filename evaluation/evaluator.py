@@ -33,16 +33,23 @@ class Evaluation:
         pool: what was ranked.
         scores: of its captions (queries) and recordings (items).
         rankings: by direction.
+        notes: what has to be said of further metrics.
     """
 
     split: str
     pool: EmbeddingPool
     scores: Scores
     rankings: Mapping[Direction, RankingResult]
+    notes: tuple[str, ...] = ()
 
     def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> Evaluation:
         """The same with a pool that has names and captions, by their ids."""
         return replace(self, pool=self.pool.named(names, captions))
+
+
+def scores_of(pool: EmbeddingPool) -> Scores:
+    """The products of a pool's embeddings, captions (C, ...) and recordings, divided by those of gates it has some."""
+    return GatedScores(pool.text, pool.audio, pool.gates) if pool.gates else EmbeddingScores(pool.text, pool.audio)
 
 
 def evaluate(
@@ -59,8 +66,7 @@ def evaluate(
     Args:
         split: that the pool is of.
         pool: of A recordings and C captions.
-        scores: of the captions and recordings; default: the products of their embeddings, divided by those of
-            their gates where they have some.
+        scores: of the captions and recordings; default: `scores_of` the pool.
         known: (A, A) relevance in [0, 1] between the recordings of the split, for nDCG@10. Left out where it is not
             known, or where the pool is only a part of the split.
         rank: how a ranking is made, for instance shared by several processes.
@@ -69,9 +75,7 @@ def evaluate(
     Raises:
         RelevanceError: as `evaluation.ranks.count_ranks`, or a metric does not give one value a query.
     """
-    if scores is None and pool.gates:
-        scores = GatedScores(pool.text, pool.audio, pool.gates)
-    scores = EmbeddingScores(pool.text, pool.audio) if scores is None else scores
+    scores = scores_of(pool) if scores is None else scores
     described = pool.caption_audio
     rows = torch.arange(len(described), device=described.device)
     rankings: dict[Direction, RankingResult] = {

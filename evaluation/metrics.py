@@ -125,6 +125,11 @@ def per_query(groups: TieGroups, *, ks: Sequence[int] = KS, map_at: int = 10) ->
     }
 
 
+def summary_name(column: str) -> str:
+    """What the mean of a column of `per_query` is called: mAP@10 of AP@10, else the same."""
+    return f"m{column}" if column.startswith("AP@") else column
+
+
 def lower_is_better(name: str) -> bool:
     """Whether less is better of a logged value; tables show such metrics as they are, and all others in %."""
     return name.endswith(("loss", "rank"))
@@ -147,7 +152,7 @@ def geometric_recall(means: Mapping[str, float]) -> float:
 
 def summarise(columns: Mapping[str, Floats], items: int) -> dict[str, float]:
     """Means over queries of what `per_query` gave, as mAP@10, ...; median_rank, mean_rank, R_geo, tie_rate, sizes."""
-    means = {name.replace("AP@", "mAP@"): float(values.mean()) for name, values in columns.items()}
+    means = {summary_name(name): float(values.mean()) for name, values in columns.items()}
     mean_rank, tie_rate = means.pop("first_rank"), means.pop("tied")
     ranks = columns["first_rank"]
     return {

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.metrics import KS, mean_of_known, per_query, summarise
+from evaluation.metrics import KS, mean_of_known, per_query, summarise, summary_name
 from evaluation.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
 from evaluation.scores import Scores
 from evaluation.ties import Floats, Ints, TieGroups, chance_groups, tie_groups
@@ -63,13 +63,14 @@ class RankingResult:
 
     def summary(self) -> dict[str, float]:
         """Mean metrics under mAP@10 (over those retrieved), mAP@10_all, R@k, hit@k, median_rank, ..., nDCG@10."""
-        further = {name: mean_of_known(values) for name, values in self.further.items()}
+        further = {summary_name(name): mean_of_known(values) for name, values in self.further.items()}
         return {**summarise(self._binary, self.items), **further}
 
     def chance(self) -> dict[str, float]:
         """`summary` of a scorer that ranks at random, for the same queries and pool."""
         groups = chance_groups(self.items, self.groups.total)
-        return {**summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items), **self.further_chance}
+        further = {summary_name(name): value for name, value in self.further_chance.items()}
+        return {**summarise(per_query(groups, ks=self.ks, map_at=self.map_at), self.items), **further}
 
     @cached_property
     def _binary(self) -> dict[str, Floats]:

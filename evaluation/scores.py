@@ -2,7 +2,8 @@
 
 Ranks, metrics and search need no more of a method than this. `EmbeddingScores` is one product (the fast path),
 `FunctionScores` calls a matcher's scoring, `MatrixScores` holds what was computed elsewhere; `evaluation.gated_scores`
-has the scores of experts, some of which are missing.
+has the scores of experts, some of which are missing, `evaluation.fused_scores` and `evaluation.reranked_scores` those
+of several methods.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ class Scores(ABC):
 
     @abstractmethod
     def transposed(self) -> Scores:
-        """The same scores with queries and items exchanged: (N, Q)."""
+        """The same with queries and items exchanged: (N, Q).
+
+        The same numbers, except where a row is scored as a whole (`evaluation.row_scores`): then those of the other
+        direction.
+        """
 
     @abstractmethod
     def select(self, queries: Tensor, items: Tensor | None = None) -> Scores:

@@ -11,6 +11,7 @@ from torch.optim import Adam
 from common.errors import ModelError
 from common.pretrained import find_weights
 from datamodules.batch import Batch
+from evaluation.normalised_metrics import Normalisation
 from evaluation.query_metric import QueryMetric
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.finite import check_finite
@@ -63,6 +64,8 @@ class DualEncoder(RetrievalModule):
         pair: a pretrained pair, which brings `audio_encoder`, `text_encoder` and `matcher`, then null; a trained
             temperature (`objective.learn_tau`) begins at the pair's.
         metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
+        normalisation: of scores at inference, one or several (`QBNorm`, `DualSoftmax`, `Sinkhorn`); `test` reports
+            their metrics beside the plain ones (docs/fusion.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -90,8 +93,10 @@ class DualEncoder(RetrievalModule):
         init_from: str | None = None,
         pair: Pair | None = None,
         metrics: list[QueryMetric] | None = None,
+        normalisation: Normalisation | list[Normalisation] | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or ())
+        normalisations = normalisation if isinstance(normalisation, list) else [normalisation] if normalisation else []
+        super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or (), normalisations)
         if pair is not None:
             if any(part is not None for part in (audio_encoder, text_encoder, matcher)):
                 raise ModelError("model.pair brings both encoders and the matcher; leave the others out, or the pair")

@@ -17,12 +17,14 @@ from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
 from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
+from evaluation.normalised_metrics import Normalisation, check_normalisations, with_normalisation
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
 from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
+from lightning_modules.query_bank import bank_scores
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
@@ -41,6 +43,7 @@ class RetrievalModule(L.LightningModule):
         loss_batch: recordings a batch when the loss is taken on a validation split.
         parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
         metrics: of one's own, computed with each evaluation beside the built-in ones.
+        normalisations: of scores, whose metrics a test reports beside the plain ones.
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
@@ -64,12 +67,15 @@ class RetrievalModule(L.LightningModule):
         loss_batch: int,
         parameter_groups: Groups | None = None,
         metrics: Sequence[QueryMetric] = (),
+        normalisations: Sequence[Normalisation] = (),
     ) -> None:
         super().__init__()
         if loss_batch < 2:
             raise ModelError(f"model.loss_batch is {loss_batch}: give at least 2, since one recording cannot be ranked")
         check_metrics(metrics)
+        check_normalisations(normalisations)
         self.query_metrics = tuple(metrics)
+        self.normalisations = tuple(normalisations)
         self.optimizer_of = optimizer
         self.schedule = schedule
         self.loss_batch = loss_batch
@@ -87,6 +93,10 @@ class RetrievalModule(L.LightningModule):
 
     def embed_audio(self, *inputs: Tensor) -> Tensor:
         """What is embedded of A recordings, (A, ...) float32, from what `audio_inputs` gives."""
+        raise NotImplementedError
+
+    def embed_text(self, captions: list[str]) -> Tensor:
+        """What is embedded of C captions, (C, ...) float32."""
         raise NotImplementedError
 
     def audio_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -253,6 +263,10 @@ class RetrievalModule(L.LightningModule):
         self.evaluation = evaluate(
             split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
         )
+        for normalisation in self.normalisations if split == "test" else ():
+            self.evaluation = with_normalisation(
+                self.evaluation, normalisation, lambda most: bank_scores(self, pool.audio, most), sharded_metrics
+            )
 
     def _logged(self, prefix: str) -> Evaluation:
         assert self.evaluation is not None

@@ -31,15 +31,18 @@ def print_results(evaluation: Evaluation, folder: RunFolder) -> None:
     table.add_row("tie_rate", *ties)
     console = Console()
     console.print(table)
-    console.print(NOTE, style="dim")
+    for note in (NOTE, *evaluation.notes):
+        console.print(note, style="dim")
 
 
 def shown_value(metric: str, value: float) -> str:
-    """A metric as tables show it: ranks and correlations as they are, all else in percent.
+    """A metric as tables show it: ranks and correlations as they are, all else in percent; a dash for NaN.
 
     >>> shown_value("mAP@10", 0.2815), shown_value("mean_rank", 12.04), shown_value("spearman", 0.5)
     ('28.1 %', '12.0', '0.500')
     """
+    if value != value:
+        return "-"
     if metric in ("spearman", "kendall_tau_b"):
         return f"{value:.3f}"
     return f"{value:.1f}" if lower_is_better(metric) else f"{100 * value:.1f} %"

@@ -91,6 +91,9 @@ class TinyData(L.LightningDataModule):
     def read_captions(self) -> tuple[list[str], np.ndarray]:
         return self.captions, np.array(self.audio_of)
 
+    def caption_ids(self, split: str) -> np.ndarray:
+        return np.array([i for i, audio in enumerate(self.audio_of) if audio in self.audio_ids[split]])
+
     def graded_relevance(self, split: str) -> np.ndarray | None:
         if not self.graded:
             return None

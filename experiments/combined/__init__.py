@@ -1,0 +1,1 @@
+"""Finished runs combined into one: fused, or one reranked by another, from the pools that their tests left."""

@@ -1,0 +1,1 @@
+"""Submissions to DCASE's task of language-based audio retrieval: the files of each year, written and checked."""
