@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from common.errors import DataError
 from datamodules.audio import HIGHEST_RATE
+from datamodules.augmentations.base import Augmentation, Side
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.experts.in_tables import open_stores
@@ -61,6 +62,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         train_fraction: share of the training recordings to train on, each with all its captions; those of a smaller
             share are among those of a larger one.
         fraction_seed: which recordings these are; the same for all runs, whatever their seed.
+        augmentations: of the training pairs, one after another; see docs/augmentation.md.
 
     Attributes:
         decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
@@ -84,6 +86,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         validation_captions: Literal["all", "first"] = "all",
         train_fraction: float = 1.0,
         fraction_seed: int = 0,
+        augmentations: list[Augmentation] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -114,6 +117,12 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.captions_per_epoch, self.last_batch = captions_per_epoch, last_batch
         self.validation_captions = validation_captions
         self.train_fraction, self.fraction_seed = train_fraction, fraction_seed
+        self.augmentations = augmentations or []
+        if self.experts and "audio" in self.augmented:
+            raise DataError(
+                "data.augmentations change waveforms, but data.experts gives features in their place; leave one of "
+                "them out"
+            )
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -154,7 +163,14 @@ class AudioCaptionDataModule(L.LightningDataModule):
                 first = split == "validation" and self.validation_captions == "first"
                 self.tables[split] = table.first_captions() if first else table
         if stage == "fit":
+            for augmentation in self.augmentations:
+                augmentation.prepare(self.tables["train"].audio["name"].to_pylist())
             len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
+
+    @property
+    def augmented(self) -> frozenset[Side]:
+        """What the augmentations change."""
+        return frozenset(side for augmentation in self.augmentations for side in augmentation.sides)
 
     @functools.cached_property
     def sample_rate(self) -> int:
@@ -197,7 +213,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
         A resumed training continues with the batch after the last one it has taken.
         """
         dataset = PairDataset(
-            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, self.decode_audio, self.mix
+            self.tables["train"],
+            self.sample_rate,
+            self.max_seconds,
+            self.seed,
+            self.decode_audio,
+            self.mix,
+            self.augmentations,
         )
         sampler = self._pair_sampler()
         sampler.resume(*batches_done(self.trainer))

@@ -49,6 +49,7 @@ class StreamedShards(AudioCaptionDataModule):
             validation_captions="all",
             train_fraction=1.0,
             fraction_seed=0,
+            augmentations=None,
             **kwargs,
         )
         if shuffle_buffer < 1:

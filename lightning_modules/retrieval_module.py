@@ -11,7 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
 
-from common.directions import TEXT_TO_AUDIO
+from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import ModelError
 from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
@@ -23,9 +23,11 @@ from lightning_modules.distributed import gather_ids, gather_with_gradient, shar
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
+from lightning_modules.regularisers.base import Embedded, Regulariser, Regularisers
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
+from relevance.mixes import MixParts, relevance_of_mixes
 from relevance.objectives.base import Objective, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_relevance, check_targets
 
@@ -41,9 +43,11 @@ class RetrievalModule(L.LightningModule):
         loss_batch: recordings a batch when the loss is taken on a validation split.
         parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
         metrics: of one's own, computed with each evaluation beside the built-in ones.
+        regularisers: terms that are added to the loss.
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
+        further: by name, the last evaluation by other scores (`Matcher.further_scores`).
         evaluation: the last one. Callbacks find this epoch's in `on_validation_epoch_end` and `on_test_epoch_end` too.
         given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
@@ -64,6 +68,7 @@ class RetrievalModule(L.LightningModule):
         loss_batch: int,
         parameter_groups: Groups | None = None,
         metrics: Sequence[QueryMetric] = (),
+        regularisers: Sequence[Regulariser] = (),
     ) -> None:
         super().__init__()
         if loss_batch < 2:
@@ -75,7 +80,9 @@ class RetrievalModule(L.LightningModule):
         self.loss_batch = loss_batch
         self.parameter_groups = parameter_groups
         self.collector = PoolCollector()
+        self.regularisers = Regularisers(regularisers)
         self.evaluation: Evaluation | None = None
+        self.further: dict[str, Evaluation] = {}
         self.relevance_is_ready = False
         self.given: dict[str, str] = {}
         self._targets_checked = False
@@ -83,6 +90,10 @@ class RetrievalModule(L.LightningModule):
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is embedded of a batch's recordings (A, ...) and captions (C, ...), float32."""
+        raise NotImplementedError
+
+    def embed_again(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """What is embedded of recordings and captions with other random draws, where a regulariser asks for it."""
         raise NotImplementedError
 
     def embed_audio(self, *inputs: Tensor) -> Tensor:
@@ -139,26 +150,62 @@ class RetrievalModule(L.LightningModule):
         """Loss of this rank's queries against the items of all ranks."""
         recordings, text = self.embed(batch)  # (a, D), (b, D)
         audio = recordings[batch.caption_audio]  # (b, D)
-        item_ids = gather_ids(batch.caption_ids)  # (W b,)
-        relevance = self.relevance.by_direction(batch.caption_ids, item_ids, self.objective.directions)  # (b, W b) each
-        losses, entropies = [], []
+        relevance = self.wanted(batch)  # (b, W b) each
+        losses: dict[str, list[Tensor]] = {}
+        entropies = []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
                 check_relevance(wanted)
                 if self.objective.is_listwise:
                     check_targets(wanted, self.objective.omega)
             queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
-            scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
-            losses.append(self.objective(scores, wanted))
+            ranked = self.matcher.all_ranked(queries, gather_with_gradient(items), direction)  # (b, W b) each
+            for name, scores in ranked.items():
+                losses.setdefault(name, []).append(self.objective(scores, wanted))
             if self.objective.is_listwise:
                 entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
         self._targets_checked = True
-        loss = torch.stack(losses).mean()
+        of_scores = {name: torch.stack(of_directions).mean() for name, of_directions in losses.items()}
+        for name in filter(None, of_scores):
+            self.log(f"train/loss/{name}", of_scores[name])
+        loss = torch.stack([*of_scores.values()]).mean() + self.regularised(batch, recordings, text)
         self.log("train/loss", loss, prog_bar=True)
         if entropies:
             self.log("train/tau", self.objective.tau)
             self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
+
+    def wanted(self, batch: Batch) -> dict[Direction, Tensor]:
+        """Relevance (b, W b) by direction of the items of all ranks for this rank's queries."""
+        directions, mixes = self.objective.directions, batch.mixes
+        if mixes is None:
+            return self.relevance.by_direction(batch.caption_ids, gather_ids(batch.caption_ids), directions)
+        queries = MixParts(mixes.ids, mixes.weights)
+        items = MixParts(gather_ids(mixes.ids), gather_ids(mixes.weights))
+        return relevance_of_mixes(self.relevance, queries, items, directions, mixes.rule)
+
+    def regularised(self, batch: Batch, recordings: Tensor, text: Tensor) -> Tensor | float:
+        """The sum of all regularisers' terms, each times its weight; they see the batch of all ranks.
+
+        Every rank computes the same terms, whose gradients are averaged like those of the loss.
+        """
+        if not self.regularisers:
+            return 0.0
+        again = self.embed_again(batch)
+        sides = (recordings[batch.caption_audio], text, None if again[0] is None else again[0][batch.caption_audio])
+        vectors = [
+            None if side is None else gather_with_gradient(self.matcher.vectors(side)) for side in (*sides, again[1])
+        ]
+        total: Tensor | float = 0.0
+        for name, (weight, term) in self.regularisers.terms(Embedded(*vectors)).items():  # type: ignore[arg-type]
+            self.log(f"train/{name}", term)
+            total = total + weight * term
+        return total
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The step, and then what regularisers do to what it trained."""
+        super().optimizer_step(*args, **kwargs)
+        self.regularisers.after_step(self.objective)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the random numbers of this step.
@@ -253,6 +300,10 @@ class RetrievalModule(L.LightningModule):
         self.evaluation = evaluate(
             split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
         )
+        self.further = {
+            name: evaluate(split, pool, scores, known, rank=sharded_metrics)
+            for name, scores in self.matcher.further_scores(pool.text, pool.audio).items()
+        }
 
     def _logged(self, prefix: str) -> Evaluation:
         assert self.evaluation is not None
@@ -260,6 +311,12 @@ class RetrievalModule(L.LightningModule):
             for name, value in ranking.summary().items():
                 shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
                 self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
+        for name, cost in self.evaluation.scores.cost().items():
+            self.log(f"{prefix}/{name}", cost)
+        for title, evaluation in self.further.items():
+            for direction, ranking in evaluation.rankings.items():
+                for name, value in ranking.summary().items():
+                    self.log(f"{prefix}/{title}/{direction}/{name}", value)
         return self.evaluation
 
     def pool_scores(self, pool: EmbeddingPool) -> Scores:
