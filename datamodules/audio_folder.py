@@ -84,6 +84,7 @@ class AudioFolder(AudioCaptionDataModule):
             validation_captions="all",
             train_fraction=1.0,
             fraction_seed=0,
+            augmentations=None,
             **kwargs,
         )
         self.root = Path(root).expanduser()
