@@ -122,7 +122,7 @@ class RerankedScores(Scores):
         best = block.sort(dim=1, descending=True, stable=True).indices[:, : self.top]  # ties: the smaller index first
         numbers = torch.arange(queries.start, queries.stop, device=self.device).repeat_interleave(self.top)
         parts = []
-        with full_precision(), torch.autocast(self.device.type, enabled=False):
+        with torch.no_grad(), full_precision(), torch.autocast(self.device.type, enabled=False):
             for some, others in zip(numbers.split(PAIRS), best.flatten().split(PAIRS), strict=True):
                 pair = filled_up(self.of_queries[some].float(), PAIRS), filled_up(self.of_items[others].float(), PAIRS)
                 parts.append(self.of_pairs(*pair)[: len(some)].float())

@@ -159,7 +159,7 @@ class FunctionScores(Scores):
         out.copy_(finite(self._computed(queries, items)))
 
     def _computed(self, queries: Tensor, items: Tensor) -> Tensor:
-        with full_precision(), torch.autocast(queries.device.type, enabled=False):
+        with torch.no_grad(), full_precision(), torch.autocast(queries.device.type, enabled=False):
             scores = self.function(queries, items).float()
         if scores.shape != (len(queries), len(items)):
             raise RelevanceError(

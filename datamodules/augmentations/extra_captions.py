@@ -43,7 +43,7 @@ class ExtraCaptions(Augmentation):
     def prepare(self, names: Sequence[str]) -> None:
         """Read the captions of training recordings."""
         found = read_extra_captions(self.file)
-        self.captions = {name: found[name] for name in names if name in found}
+        self.captions = {name: found[name.strip()] for name in names if name.strip() in found}
         if not self.captions:
             raise DataError(
                 f"{self.file}: names no training recording (it has {first_of(found)}; the data has {first_of(names)}); "
