@@ -67,7 +67,8 @@ class TextAwarePooling(Matcher):
         with torch.autocast(text.device.type, enabled=False):
             frames, mask = unpack(audio.float())  # (A, F, D), (A, F)
             normed = self.audio_norm(frames)
-            keys, values = self.key(normed), self.value(normed)
+            # The output layer is linear and weights sum to 1, so it may come before the weighted mean: once a frame.
+            keys, values = self.key(normed), self.output(self.value(normed))
             step = max(1, ELEMENTS // (len(audio) * max(self.frames, self.embedding_dim)))
             parts = [self._scores(some, keys, values, mask) for some in text.float().split(step)]
             return torch.cat(parts)
@@ -76,7 +77,7 @@ class TextAwarePooling(Matcher):
         queries = self.query(self.query_norm(text))  # (c, D)
         logits = torch.einsum("cd,afd->caf", queries, keys) / self.embedding_dim**0.5
         weights = torch.softmax(logits.masked_fill(~mask, -torch.inf), dim=2)  # (c, A, F)
-        pooled = self.pooled_norm(self.output(torch.einsum("caf,afd->cad", weights, values)))  # (c, A, D)
+        pooled = self.pooled_norm(torch.einsum("caf,afd->cad", weights, values))  # (c, A, D)
         pooled = self.last_norm(pooled + self.project(pooled))
         return torch.einsum("cad,cd->ca", F.normalize(pooled, dim=2), F.normalize(text, dim=1))
 
