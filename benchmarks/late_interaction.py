@@ -11,9 +11,10 @@ peak of a process that does one of them alone, beside what it holds before, the 
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -53,9 +54,15 @@ def scores_of(kind: str, options: argparse.Namespace) -> Scores:
     return matcher.pool_scores(text, matcher.audio(heard))
 
 
-def peak_memory() -> float:
-    """In MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(name: str) -> float:
+    """Of this process in MB: "VmRSS" now, "VmHWM" at its peak (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def forget_peak() -> None:
+    """Let the peak begin at what is held now (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 @torch.no_grad()
@@ -63,15 +70,18 @@ def measure(kind: str, options: argparse.Namespace) -> None:
     clip_of = torch.arange(options.clips).repeat_interleave(options.captions)
     rows = torch.arange(len(clip_of))
     scores = scores_of(kind, options)
-    before = peak_memory()
+    forget_peak()
+    before = memory("VmRSS")
 
     def both() -> None:
         for some, queries, items in ((scores, rows, clip_of), (scores.transposed(), clip_of, rows)):
             retrieval_metrics(some, queries, items).summary()
 
+    used = time.process_time()
     seconds, _ = timed(both)
+    used = time.process_time() - used
     cost = ", ".join(f"{name} {value:,.1f}" for name, value in scores.cost().items())
-    print(f"  {kind:<22}{seconds:9.2f} s{peak_memory() - before:9.0f} MB   {cost}", flush=True)
+    print(f"  {kind:<22}{seconds:9.2f} s{used:9.2f} s{memory('VmHWM') - before:9.0f} MB   {cost}", flush=True)
 
 
 def main() -> None:
@@ -87,7 +97,7 @@ def main() -> None:
         measure(options.kind, options)
         return
     print(machine())
-    print(f"{options.clips * options.captions:,} captions, {options.clips:,} clips", flush=True)
+    print(f"{options.clips * options.captions:,} captions, {options.clips:,} clips; seconds, CPU seconds", flush=True)
     for kind in KINDS:
         subprocess.run([sys.executable, *sys.argv, "--kind", kind], check=True, env=one_thread())
 

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
 
-from common.directions import TEXT_TO_AUDIO, Direction
+from common.directions import TEXT_TO_AUDIO
 from common.errors import ModelError
 from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
@@ -19,15 +19,15 @@ from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
 from evaluation.evaluator import Evaluation, evaluate
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
-from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.batch_relevance import batch_relevance
+from lightning_modules.distributed import gather_with_gradient, sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
-from lightning_modules.regularisers.base import Embedded, Regulariser, Regularisers
+from lightning_modules.regularisers.base import Regulariser, Regularisers, embedded_by_all
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
-from relevance.mixes import MixParts, relevance_of_mixes
 from relevance.objectives.base import Objective, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_relevance, check_targets
 
@@ -150,7 +150,7 @@ class RetrievalModule(L.LightningModule):
         """Loss of this rank's queries against the items of all ranks."""
         recordings, text = self.embed(batch)  # (a, D), (b, D)
         audio = recordings[batch.caption_audio]  # (b, D)
-        relevance = self.wanted(batch)  # (b, W b) each
+        relevance = batch_relevance(self.relevance, batch, self.objective.directions)  # (b, W b) each
         losses: dict[str, list[Tensor]] = {}
         entropies = []
         for direction, wanted in relevance.items():
@@ -175,29 +175,15 @@ class RetrievalModule(L.LightningModule):
             self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
 
-    def wanted(self, batch: Batch) -> dict[Direction, Tensor]:
-        """Relevance (b, W b) by direction of the items of all ranks for this rank's queries."""
-        directions, mixes = self.objective.directions, batch.mixes
-        if mixes is None:
-            return self.relevance.by_direction(batch.caption_ids, gather_ids(batch.caption_ids), directions)
-        queries = MixParts(mixes.ids, mixes.weights)
-        items = MixParts(gather_ids(mixes.ids), gather_ids(mixes.weights))
-        return relevance_of_mixes(self.relevance, queries, items, directions, mixes.rule)
-
     def regularised(self, batch: Batch, recordings: Tensor, text: Tensor) -> Tensor | float:
-        """The sum of all regularisers' terms, each times its weight; they see the batch of all ranks.
-
-        Every rank computes the same terms, whose gradients are averaged like those of the loss.
-        """
+        """The sum of all regularisers' terms, each times its weight; 0.0 where there are none."""
         if not self.regularisers:
             return 0.0
-        again = self.embed_again(batch)
-        sides = (recordings[batch.caption_audio], text, None if again[0] is None else again[0][batch.caption_audio])
-        vectors = [
-            None if side is None else gather_with_gradient(self.matcher.vectors(side)) for side in (*sides, again[1])
-        ]
+        recordings_again, text_again = self.embed_again(batch)
+        audio_again = None if recordings_again is None else recordings_again[batch.caption_audio]
+        sides = (recordings[batch.caption_audio], text, audio_again, text_again)
         total: Tensor | float = 0.0
-        for name, (weight, term) in self.regularisers.terms(Embedded(*vectors)).items():  # type: ignore[arg-type]
+        for name, (weight, term) in self.regularisers.terms(embedded_by_all(self.matcher.vectors, *sides)).items():
             self.log(f"train/{name}", term)
             total = total + weight * term
         return total
@@ -307,16 +293,13 @@ class RetrievalModule(L.LightningModule):
 
     def _logged(self, prefix: str) -> Evaluation:
         assert self.evaluation is not None
-        for direction, ranking in self.evaluation.rankings.items():
-            for name, value in ranking.summary().items():
-                shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
-                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
-        for name, cost in self.evaluation.scores.cost().items():
-            self.log(f"{prefix}/{name}", cost)
-        for title, evaluation in self.further.items():
+        for title, evaluation in {"": self.evaluation, **self.further}.items():
             for direction, ranking in evaluation.rankings.items():
                 for name, value in ranking.summary().items():
-                    self.log(f"{prefix}/{title}/{direction}/{name}", value)
+                    logged = "/".join((prefix, *filter(None, [title]), direction, name))
+                    self.log(logged, value, prog_bar=logged == "val/text_to_audio/mAP@10")
+        for name, cost in self.evaluation.scores.cost().items():
+            self.log(f"{prefix}/{name}", cost)
         return self.evaluation
 
     def pool_scores(self, pool: EmbeddingPool) -> Scores:

@@ -1,12 +1,13 @@
 """The interface of regularisers, and the list of those that a model has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from common.errors import ModelError
 from common.numbers import check_numbers
+from lightning_modules.distributed import gather_with_gradient
 from relevance.objectives.base import Objective
 
 Side = Literal["audio", "text"]
@@ -25,6 +26,29 @@ class Embedded(NamedTuple):
     text: Tensor
     audio_again: Tensor | None = None
     text_again: Tensor | None = None
+
+
+def embedded_by_all(
+    vectors: Callable[[Tensor], Tensor],
+    audio: Tensor,
+    text: Tensor,
+    audio_again: Tensor | None = None,
+    text_again: Tensor | None = None,
+) -> Embedded:
+    """What regularisers see, of what this rank embeds of b pairs (b, ...).
+
+    Every rank then computes the same terms of the same W b pairs, whose gradients are averaged like those of the loss.
+
+    Args:
+        vectors: `Matcher.vectors`.
+        audio, text, audio_again, text_again: what the matcher embeds.
+    """
+
+    def of_all(side: Tensor) -> Tensor:
+        return gather_with_gradient(vectors(side))
+
+    again = (None if side is None else of_all(side) for side in (audio_again, text_again))
+    return Embedded(of_all(audio), of_all(text), *again)
 
 
 class Regulariser(nn.Module):

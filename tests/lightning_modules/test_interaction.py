@@ -36,7 +36,7 @@ def model_of(name: str, seed: int = 0) -> DualEncoder:
     model = DualEncoder(FramesAudio(), TokenText(), KindRelevance(), ListNet("both"), matcher=MATCHERS[name]())
     with torch.no_grad():
         for parameter in model.matcher.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)  # away from the identity
+            parameter.add_(0.3 * torch.randn_like(parameter))  # away from the identity
     model.relevance.prepare(*TinyData().read_captions())
     return model
 
@@ -171,6 +171,7 @@ def test_a_vector_is_the_only_state() -> None:
     assert isinstance(model.text_encoder, TinyText)
     batch = TinyData().pairs(BATCH)
     audio, text = model.embed(batch)
+    assert isinstance(model.matcher, LateInteraction)
     expected = F.normalize(model.matcher.text_head(model.text_encoder(batch.captions)), dim=1) @ audio[:, 0].T
     torch.testing.assert_close(model.matcher.scores(text, audio), expected)
 

@@ -1,7 +1,9 @@
 """Pooling parts against loops, whatever lies in the padding; windows as states; each trains and ranks."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +30,7 @@ from tests.support.seams import FramesAudio, TokenText
 from tests.support.tiny import TinyData, tiny_trainer
 
 LENGTHS = [2, 5, 1]
-POOLINGS = {
+POOLINGS: dict[str, Callable[[], Pooling]] = {
     "mean": MeanPooling,
     "max": MaxPooling,
     "attention": lambda: AttentionPooling(4),
@@ -117,7 +119,7 @@ def test_windows_as_states_have_the_mean_of_windows() -> None:
 
 @pytest.mark.slow
 def test_windows_of_passt() -> None:
-    sizes = {"dim": 32, "depth": 1, "heads": 2}
+    sizes: dict[str, Any] = {"dim": 32, "depth": 1, "heads": 2}
     torch.manual_seed(0)
     mean = PaSST(**sizes).eval()
     apart = PaSST(**sizes, windows="none").eval()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from lightning_modules.states import States
 from tests.support.audio_models import noise, save_ast, save_clap, save_wav2vec2
 from tests.support.tiny import tiny_model
 
-PLAIN = dict.fromkeys(("patchout_time", "patchout_frequency", "fmin_jitter", "fmax_jitter"), 0)
+PLAIN: dict[str, Any] = dict.fromkeys(("patchout_time", "patchout_frequency", "fmin_jitter", "fmax_jitter"), 0)
 ENCODERS: dict[str, Callable[[Path], AudioEncoder]] = {
     "SmallCNN": lambda folder: SmallCNN(dim=8, width=2, n_mels=16),
     "MelStatistics": lambda folder: MelStatistics(n_mels=8, window=10),
