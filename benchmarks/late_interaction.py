@@ -1,6 +1,6 @@
 """How long does ranking by words and frames take, and by two stages, beside one product of vectors?
 
-    python benchmarks/late_interaction.py
+    python benchmarks/late_interaction.py                  # Linux
 
 All metrics in both directions for 5,225 captions and 1,045 clips (Clotho's evaluation split): a cosine of 512-d
 vectors; late interaction of 6 to 12 words and 16 to 32 frames of 128 dimensions; text-aware pooling of as many frames;

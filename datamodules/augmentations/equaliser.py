@@ -30,8 +30,8 @@ class Equaliser(Augmentation):
     Raises:
         DataError: a number is out of range.
 
-    Relations: DCASE systems use such filters as FilterAugment (Nam et al. 2022), on the bands of a mel spectrogram;
-    here they act on the waveform, so that they serve every encoder.
+    Relations: FilterAugment of sound event detection does so on the bands of a mel spectrogram; here filters act on the
+    waveform, so that they serve every encoder.
     """
 
     sides: ClassVar[frozenset[Side]] = frozenset({"audio"})
