@@ -2,7 +2,7 @@
 
 Ranks, metrics and search need no more of a method than this. `EmbeddingScores` is one product (the fast path),
 `FunctionScores` calls a matcher's scoring, `MatrixScores` holds what was computed elsewhere; `evaluation.gated_scores`
-has the scores of experts, some of which are missing, `evaluation.reranked_scores` those of two stages.
+has the scores of experts, some of which are missing, `evaluation.two_stage_scores` those of two stages.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from common.errors import ModelError
 from common.numbers import check_numbers
-from evaluation.reranked_scores import PAIRS, RerankedScores
 from evaluation.scores import EmbeddingScores, Scores
+from evaluation.two_stage_scores import PAIRS, TwoStageScores
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.matchers.packed_states import as_states, fixed_length, mean_state, pack, unpack
 from lightning_modules.states import Encoded
@@ -20,7 +20,7 @@ class CoAttention(Matcher):
     S = T W F^T / sqrt(D): each word takes a mean of the frames by softmax over them, each frame one of the words; words
     and frames times what they took are averaged over the pair and go through a small network to one number c in
     (-1, 1). A pair scores (1 - share) cosine + share c. In training all pairs of a batch are scored so; in evaluation
-    those of the `top` best items of the first stage, which then stand above all others: `evaluation.reranked_scores`,
+    those of the `top` best items of the first stage, which then stand above all others: `evaluation.two_stage_scores`,
     which logs how many pairs that took, and how long.
 
     Args:
@@ -96,7 +96,7 @@ class CoAttention(Matcher):
     def pool_scores(self, text: Tensor, audio: Tensor) -> Scores:
         """The first stage as one product, its best items scored again."""
         first = EmbeddingScores(self.vectors(text), self.vectors(audio))
-        return RerankedScores(first, self.of_pairs, text, audio, self.top)
+        return TwoStageScores(first, self.of_pairs, text, audio, self.top)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

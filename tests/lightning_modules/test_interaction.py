@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.errors import ModelError
-from evaluation.reranked_scores import RerankedScores
+from evaluation.two_stage_scores import TwoStageScores
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.matchers import CoAttention, LateInteraction, Matcher, TextAwarePooling
 from lightning_modules.matchers.late_interaction import late_scores
@@ -228,7 +228,7 @@ def test_a_matcher_trains_and_ranks(name: str, tmp_path: Path) -> None:
     with torch.no_grad():
         direct = model.matcher.scores(pool.text, pool.audio)
     if name == "co-attention":
-        assert isinstance(scores, RerankedScores)
+        assert isinstance(scores, TwoStageScores)
         assert trainer.callback_metrics["test/reranked_pairs"] == 3 * (len(pool.text) + len(pool.audio))
         first = model.matcher.vectors(pool.text) @ model.matcher.vectors(pool.audio).T
         best = first.topk(3).indices

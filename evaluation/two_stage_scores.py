@@ -24,12 +24,14 @@ class Cost:
     seconds: float = 0.0
 
 
-class RerankedScores(Scores):
+class TwoStageScores(Scores):
     """A query's `top` best items of a first stage, scored again; they stand above all others, which keep their scores.
 
     Scores are comparable within a query alone: those of the second stage are moved so that the lowest of them is just
     above the highest of the others. Each query is scored once and kept (12 `top` bytes), however often it is asked
     for; besides that and the block of the first stage, `PAIRS` pairs are held at once.
+
+    Pairs alone are computed by the second stage, so it may be far too slow for all of a pool.
 
     Unlike other scores, those of the other direction (`transposed`) are not the same ones: there an item's best queries
     are scored again.
@@ -47,7 +49,7 @@ class RerankedScores(Scores):
 
     >>> from evaluation.scores import MatrixScores
     >>> first, embedded = MatrixScores(torch.tensor([[0.9, 0.8, 0.1]])), torch.tensor([[1.0], [2.0], [3.0]])
-    >>> reranked = RerankedScores(first, lambda query, item: item[:, 0], embedded[:1], embedded, top=2)
+    >>> reranked = TwoStageScores(first, lambda query, item: item[:, 0], embedded[:1], embedded, top=2)
     >>> reranked.block(slice(1), slice(3))
     tensor([[0.1000, 1.1000, 0.1000]])
     """
@@ -68,7 +70,7 @@ class RerankedScores(Scores):
         self.spent = Cost()
         self._best = torch.zeros(self.queries, self.top, dtype=torch.int64, device=self.device)
         self._values = torch.full((self.queries, self.top), torch.nan, device=self.device)  # NaN: not scored yet
-        self._other: RerankedScores | None = None
+        self._other: TwoStageScores | None = None
 
     def block(self, queries: slice, items: slice) -> Tensor:
         """Scores of both stages; whole rows are computed."""
@@ -77,21 +79,21 @@ class RerankedScores(Scores):
         self.filler(len(rows), self.items)(slice(rows.start, rows.stop), out)
         return out[:, items]
 
-    def transposed(self) -> RerankedScores:
+    def transposed(self) -> TwoStageScores:
         """The first stage transposed, and the best queries of each item scored again; always the same object."""
         if self._other is None:
             of_pairs = self.of_pairs
             first = self.first.transposed()
-            self._other = RerankedScores(
+            self._other = TwoStageScores(
                 first, lambda queries, items: of_pairs(items, queries), self.of_items, self.of_queries, self.top
             )
             self._other._other, self._other.spent = self, self.spent
         return self._other
 
-    def select(self, queries: Tensor, items: Tensor | None = None) -> RerankedScores:
+    def select(self, queries: Tensor, items: Tensor | None = None) -> TwoStageScores:
         """Both stages on some queries and items."""
         of_items = self.of_items if items is None else self.of_items[items]
-        return RerankedScores(
+        return TwoStageScores(
             self.first.select(queries, items), self.of_pairs, self.of_queries[queries], of_items, self.top
         )
 

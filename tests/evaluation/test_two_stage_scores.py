@@ -9,8 +9,8 @@ from common.errors import RelevanceError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import evaluate
 from evaluation.ranks import count_ranks
-from evaluation.reranked_scores import RerankedScores
 from evaluation.scores import EmbeddingScores, MatrixScores
+from evaluation.two_stage_scores import TwoStageScores
 
 QUERIES, ITEMS, TOP = 37, 90, 7
 
@@ -24,9 +24,9 @@ def second(queries: Tensor, items: Tensor) -> Tensor:
     return torch.cos(3 * (queries * items).sum(1)) - 5
 
 
-def two_stages(top: int = TOP) -> RerankedScores:
+def two_stages(top: int = TOP) -> TwoStageScores:
     queries, items = embedded(QUERIES, 0), embedded(ITEMS, 1)
-    return RerankedScores(EmbeddingScores(queries, items), second, queries, items, top)
+    return TwoStageScores(EmbeddingScores(queries, items), second, queries, items, top)
 
 
 def order_by_hand(first: np.ndarray, again: np.ndarray, top: int) -> list[int]:
@@ -76,7 +76,7 @@ def test_items_that_the_second_stage_cannot_tell_apart_tie() -> None:
     items = embedded(ITEMS, 1)
     items[::2] = items[0]
     first = MatrixScores(torch.rand(4, ITEMS, generator=torch.Generator().manual_seed(0)))
-    found = RerankedScores(first, second, embedded(4, 0), items, 40).block(slice(None), slice(None))
+    found = TwoStageScores(first, second, embedded(4, 0), items, 40).block(slice(None), slice(None))
     for row, before in zip(found, first.matrix, strict=True):
         best = set(before.topk(40).indices.tolist())
         same = [float(row[i]) for i in best if i % 2 == 0]
@@ -93,11 +93,11 @@ def test_each_pair_is_scored_once_and_counted() -> None:
         return second(queries, items)
 
     queries, items = embedded(QUERIES, 0), embedded(ITEMS, 1)
-    scores = RerankedScores(EmbeddingScores(queries, items), counted, queries, items, TOP)
+    scores = TwoStageScores(EmbeddingScores(queries, items), counted, queries, items, TOP)
     assert scores.cost() == {"reranked_pairs": 0.0, "rerank_seconds": 0.0}
     described = torch.arange(QUERIES)
     pool = EmbeddingPool(items[:QUERIES], described, queries, described, described)
-    scores = RerankedScores(EmbeddingScores(queries, items[:QUERIES]), counted, queries, items[:QUERIES], TOP)
+    scores = TwoStageScores(EmbeddingScores(queries, items[:QUERIES]), counted, queries, items[:QUERIES], TOP)
     evaluate("test", pool, scores, np.eye(QUERIES, dtype=np.float32))
     assert scores.cost()["reranked_pairs"] == 2 * QUERIES * TOP
     assert scores.cost()["rerank_seconds"] > 0
@@ -118,9 +118,9 @@ def test_what_cannot_be_scored_again() -> None:
     queries, items = embedded(3, 0), embedded(4, 1)
     first = EmbeddingScores(queries, items)
     with pytest.raises(RelevanceError, match=r"^top is 0: give at least 1"):
-        RerankedScores(first, second, queries, items, 0)
+        TwoStageScores(first, second, queries, items, 0)
     with pytest.raises(RelevanceError, match=r"^the first stage scores 3 queries and 4 items, but 3 and 3 are given"):
-        RerankedScores(first, second, queries, items[:3], 2)
-    broken = RerankedScores(first, lambda q, i: q[:, 0] * torch.nan, queries, items, 2)
+        TwoStageScores(first, second, queries, items[:3], 2)
+    broken = TwoStageScores(first, lambda q, i: q[:, 0] * torch.nan, queries, items, 2)
     with pytest.raises(RelevanceError, match=r"^scores hold NaN or inf"):
         broken.block(slice(None), slice(None))
