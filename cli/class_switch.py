@@ -23,6 +23,9 @@ def forget_former_settings(parser: Any, former: Any, chosen: Any) -> None:
     """Forget a class's own settings when a config or flag chooses another; keep those of a base that both have."""
     if not former or "init_args" not in former:
         return
+    if former["class_path"] is None:  # plain settings, of a dataclass that a config gives without its name
+        original(parser, former, chosen)
+        return
     before, after = class_named(former["class_path"]), class_named(chosen["class_path"])
     if before is after:
         return

@@ -4,6 +4,7 @@ import datamodules.activitynet
 import datamodules.annotated_folder
 import datamodules.audio_folder
 import datamodules.audiocaps
+import datamodules.augmentations
 import datamodules.clotho
 import datamodules.mixture
 import datamodules.queryd
@@ -16,6 +17,7 @@ import lightning_modules.audio_encoders
 import lightning_modules.matchers
 import lightning_modules.pairs
 import lightning_modules.pooling
+import lightning_modules.regularisers
 import lightning_modules.text_encoders
 import relevance.objectives
 import relevance.targets

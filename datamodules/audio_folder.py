@@ -86,6 +86,7 @@ class AudioFolder(AudioCaptionDataModule):
             train_captions="all",
             label_noise=0.0,
             fraction_seed=0,
+            augmentations=None,
             **kwargs,
         )
         self.root = Path(root).expanduser()

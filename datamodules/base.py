@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from common.errors import DataError
 from datamodules.audio import HIGHEST_RATE
+from datamodules.augmentations.base import Augmentation, Side
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.experts.in_tables import open_stores
@@ -64,6 +65,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         label_noise: share of the training recordings that get the captions of another one; for studies.
         fraction_seed: which recordings `train_fraction` and `label_noise` take; the same for all runs, whatever their
             seed.
+        augmentations: of the training pairs, one after another; see docs/augmentation.md.
 
     Attributes:
         decode_audio: whether loaders made from now on read audio; else, and with `experts`, a recording is one sample
@@ -89,6 +91,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
         train_captions: Literal["all", "first"] = "all",
         label_noise: float = 0.0,
         fraction_seed: int = 0,
+        augmentations: list[Augmentation] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -122,6 +125,12 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.validation_captions = validation_captions
         self.train_fraction, self.fraction_seed = train_fraction, fraction_seed
         self.train_captions, self.label_noise = train_captions, label_noise
+        self.augmentations = augmentations or []
+        if self.experts and "audio" in self.augmented:
+            raise DataError(
+                "data.augmentations change waveforms, but data.experts gives features in their place; leave one of "
+                "them out"
+            )
         self.decode_audio = True
         self._sample_rate = sample_rate
         self._seed = seed
@@ -163,6 +172,8 @@ class AudioCaptionDataModule(L.LightningDataModule):
                     table = table.first_captions()
                 self.tables[split] = table
         if stage == "fit":
+            for augmentation in self.augmentations:
+                augmentation.prepare(self.tables["train"].audio["name"].to_pylist())
             len(self._pair_sampler())  # refuses a batch size that the split cannot fill, before anything is written
 
     def trained_on(self, table: SplitTable) -> SplitTable:
@@ -170,6 +181,11 @@ class AudioCaptionDataModule(L.LightningDataModule):
         table = table.drawn(self.train_fraction, self.fraction_seed)
         table = table.mislabelled(self.label_noise, self.fraction_seed)
         return table.first_captions() if self.train_captions == "first" else table
+
+    @property
+    def augmented(self) -> frozenset[Side]:
+        """What the augmentations change."""
+        return frozenset(side for augmentation in self.augmentations for side in augmentation.sides)
 
     @functools.cached_property
     def sample_rate(self) -> int:
@@ -212,7 +228,13 @@ class AudioCaptionDataModule(L.LightningDataModule):
         A resumed training continues with the batch after the last one it has taken.
         """
         dataset = PairDataset(
-            self.tables["train"], self.sample_rate, self.max_seconds, self.seed, self.decode_audio, self.mix
+            self.tables["train"],
+            self.sample_rate,
+            self.max_seconds,
+            self.seed,
+            self.decode_audio,
+            self.mix,
+            self.augmentations,
         )
         sampler = self._pair_sampler()
         sampler.resume(*batches_done(self.trainer))

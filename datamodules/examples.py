@@ -1,5 +1,6 @@
 """Rows of a split's table as examples: what loaders draw from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from datamodules.audio import read_audio
+from datamodules.augmentations.base import Augmentation, Source, augmented
 from datamodules.batch import Example
 from datamodules.mono import Mix
 from datamodules.sampling.pair_batches import Draw
@@ -14,7 +16,9 @@ from datamodules.table import SplitTable
 
 
 class PairDataset(Dataset[Example]):
-    """Training: row i is caption i with a random crop of its recording, drawn from (seed, epoch, caption id)."""
+    """Training: row i is caption i with a random crop of its recording, drawn from (seed, epoch, caption id), as are
+    the numbers of the augmentations.
+    """
 
     def __init__(
         self,
@@ -24,16 +28,28 @@ class PairDataset(Dataset[Example]):
         seed: int,
         decode: bool = True,
         mix: Mix = "mean",
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
         self.table, self.sample_rate, self.max_seconds, self.seed = table, sample_rate, max_seconds, seed
-        self.decode, self.mix = decode, mix
+        self.decode, self.mix, self.augmentations = decode, mix, augmentations
 
     def __len__(self) -> int:
         return len(self.table.captions)
 
     def __getitem__(self, draw: Draw) -> Example:
-        caption = self.table.captions.slice(draw.row, 1).to_pylist()[0]
-        position = np.random.default_rng((self.seed, draw.epoch, caption["caption_id"])).random()
+        caption_id = self.table.captions["caption_id"][draw.row].as_py()
+        position = np.random.default_rng((self.seed, draw.epoch, caption_id)).random()
+        example = self._pair(draw.row, position)
+        if not self.augmentations:
+            return example
+        source = Source(self.sample_rate, self._other)
+        return augmented(example, self.augmentations, self.seed, draw.epoch, source)
+
+    def _other(self, rng: np.random.Generator) -> Example:
+        return self._pair(int(rng.integers(len(self))), rng.random())
+
+    def _pair(self, row: int, position: float) -> Example:
+        caption = self.table.captions.slice(row, 1).to_pylist()[0]
         audio_row, max_seconds = caption["audio_row"], self.max_seconds
         return _example(
             self.table, audio_row, [caption], self.sample_rate, max_seconds, position, self.decode, self.mix

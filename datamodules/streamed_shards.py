@@ -51,6 +51,7 @@ class StreamedShards(AudioCaptionDataModule):
             train_captions="all",
             label_noise=0.0,
             fraction_seed=0,
+            augmentations=None,
             **kwargs,
         )
         if shuffle_buffer < 1:

@@ -3,7 +3,7 @@
 Ranks, metrics and search need no more of a method than this. `EmbeddingScores` is one product (the fast path),
 `FunctionScores` calls a matcher's scoring, `MatrixScores` holds what was computed elsewhere; `evaluation.gated_scores`
 has the scores of experts, some of which are missing, `evaluation.fused_scores` and `evaluation.reranked_scores` those
-of several methods.
+of several methods, `evaluation.two_stage_scores` those of two stages.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Scores(ABC):
     @abstractmethod
     def select(self, queries: Tensor, items: Tensor | None = None) -> Scores:
         """The scores of some queries (q,) int64, and of some items (n,) int64 or of all."""
+
+    def cost(self) -> dict[str, float]:
+        """What computing them took so far, by names to be logged under; nothing where it is not worth it."""
+        return {}
 
     def filler(self, rows: int, width: int) -> Fill:
         """What fills a block (rows, columns): at most `rows` queries, and all items in chunks of `width`.
@@ -160,7 +164,7 @@ class FunctionScores(Scores):
         out.copy_(finite(self._computed(queries, items)))
 
     def _computed(self, queries: Tensor, items: Tensor) -> Tensor:
-        with full_precision(), torch.autocast(queries.device.type, enabled=False):
+        with torch.no_grad(), full_precision(), torch.autocast(queries.device.type, enabled=False):
             scores = self.function(queries, items).float()
         if scores.shape != (len(queries), len(items)):
             raise RelevanceError(

@@ -1,6 +1,7 @@
 """The dual encoder: audio and captions embedded apart, trained on relevance, evaluated by ranking."""
 
 import logging
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -14,17 +15,20 @@ from datamodules.batch import Batch
 from evaluation.normalised_metrics import Normalisation
 from evaluation.query_metric import QueryMetric
 from lightning_modules.audio_encoders.base import AudioEncoder
+from lightning_modules.audio_encoders.spectrogram_masks import SpectrogramMasks
+from lightning_modules.audio_encoders.windows import random_stretches
 from lightning_modules.finite import check_finite
 from lightning_modules.left_out import frozen_checksums
 from lightning_modules.matchers import Cosine, Matcher
 from lightning_modules.pairs.base import Pair
 from lightning_modules.pairs.training_data import maybe_heard
 from lightning_modules.pooling.base import Pooling
+from lightning_modules.regularisers.base import Regulariser
 from lightning_modules.retrieval_module import RetrievalModule
 from lightning_modules.states import Encoded, ExpertVectors, States
 from lightning_modules.text_encoders.base import TextEncoder
 from lightning_modules.training.compilation import compile_layers
-from lightning_modules.training.embedding_cache import FrozenTowers
+from lightning_modules.training.embedding_cache import FrozenTowers, check_augmentation
 from lightning_modules.training.gradient_cache import check_chunk, encode_in_chunks
 from lightning_modules.training.schedules import Schedule, WarmupCosine
 from lightning_modules.weights import load_weights
@@ -66,6 +70,8 @@ class DualEncoder(RetrievalModule):
         metrics: of one's own, logged and kept beside the built-in ones (docs/evaluation.md).
         normalisation: of scores at inference, one or several (`QBNorm`, `DualSoftmax`, `Sinkhorn`); `test` reports
             their metrics beside the plain ones (docs/fusion.md).
+        regularisers: terms that are added to the loss, whatever the objective (docs/interaction.md).
+        spectrogram_masks: hide parts of the audio encoder's spectrograms in training (docs/augmentation.md).
 
     Raises:
         ModelError: arguments that make no model, or weights (`init_from`) of another one.
@@ -94,9 +100,19 @@ class DualEncoder(RetrievalModule):
         pair: Pair | None = None,
         metrics: list[QueryMetric] | None = None,
         normalisation: Normalisation | list[Normalisation] | None = None,
+        regularisers: list[Regulariser] | None = None,
+        spectrogram_masks: SpectrogramMasks | None = None,
     ) -> None:
         normalisations = normalisation if isinstance(normalisation, list) else [normalisation] if normalisation else []
-        super().__init__(optimizer, schedule, loss_batch, parameter_groups, metrics or (), normalisations)
+        super().__init__(
+            optimizer,
+            schedule,
+            loss_batch,
+            parameter_groups,
+            metrics or (),
+            normalisations=normalisations,
+            regularisers=regularisers or (),
+        )
         if pair is not None:
             if any(part is not None for part in (audio_encoder, text_encoder, matcher)):
                 raise ModelError("model.pair brings both encoders and the matcher; leave the others out, or the pair")
@@ -104,6 +120,19 @@ class DualEncoder(RetrievalModule):
             objective.begin_at(pair.tau)
         if audio_encoder is None or text_encoder is None:
             raise ModelError("model.audio_encoder and model.text_encoder are both needed where there is no model.pair")
+        if spectrogram_masks is not None and not audio_encoder.has_spectrogram:
+            raise ModelError(
+                f"model.spectrogram_masks is given, but {type(audio_encoder).__name__} looks at no spectrogram; "
+                "leave it out"
+            )
+        audio_encoder.masks = spectrogram_masks
+        for regulariser in self.regularisers.parts:
+            regulariser.check(objective)
+        if self.regularisers.crop < 1 and not audio_encoder.reads_audio:
+            raise ModelError(
+                f"model.regularisers: crop is {self.regularisers.crop:g}, but {type(audio_encoder).__name__} reads no "
+                "waveforms; give 1"
+            )
         self.pair = pair
         self.audio_encoder = audio_encoder
         self.text_encoder = text_encoder
@@ -159,20 +188,31 @@ class DualEncoder(RetrievalModule):
         Raises:
             ModelError: as `check_finite`.
         """
-        towers = self.towers
-        if towers is not None and towers.audio is not None:
-            audio = self.matcher.audio(towers.audio(batch.audio_ids))
-        else:
-            audio = encode_in_chunks(self.embed_audio, self.chunk, *self.audio_inputs(batch))
-        if towers is not None and towers.text is not None:
-            text = self.matcher.text(towers.text(batch.caption_ids))
-        else:
-            text = encode_in_chunks(self.embed_text, self.chunk, batch.captions)
+        audio, text = self._embed_recordings(batch), self._embed_captions(batch)
         # One value a step is read from the device; which input it was is looked for only where there is one.
         if not (torch.isfinite(audio.detach()).all() & torch.isfinite(text.detach()).all()):
             check_finite(audio, batch.names, "recording")
             check_finite(text, batch.captions, "caption")
         return audio, text
+
+    def embed_again(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """What is embedded of a batch's recordings, or a stretch of each, and captions, with other random draws."""
+        again, crop = self.regularisers.again, self.regularisers.crop
+        text = self._embed_captions(batch) if "text" in again else None
+        if "audio" in again and crop < 1:
+            waveforms, lengths = random_stretches(batch.waveforms, batch.lengths, crop)
+            batch = replace(batch, waveforms=waveforms, lengths=lengths)
+        return self._embed_recordings(batch) if "audio" in again else None, text
+
+    def _embed_recordings(self, batch: Batch) -> Tensor:
+        if self.towers is not None and self.towers.audio is not None:
+            return self.matcher.audio(self.towers.audio(batch.audio_ids))
+        return encode_in_chunks(self.embed_audio, self.chunk, *self.audio_inputs(batch))
+
+    def _embed_captions(self, batch: Batch) -> Tensor:
+        if self.towers is not None and self.towers.text is not None:
+            return self.matcher.text(self.towers.text(batch.caption_ids))
+        return encode_in_chunks(self.embed_text, self.chunk, batch.captions)
 
     def _pooled(self, encoded: Encoded, side: Literal["audio", "text"]) -> Encoded:
         pooling: Pooling | None = self.audio_pooling if side == "audio" else self.text_pooling
@@ -235,6 +275,7 @@ class DualEncoder(RetrievalModule):
         plugin = self.trainer.precision_plugin
         precision = (str(plugin.precision), plugin.forward_context)
         datamodule = self.captions_source()
+        check_augmentation(getattr(datamodule, "augmented", frozenset()), self.audio_encoder, self.text_encoder)
         self.towers = FrozenTowers(self.audio_encoder, self.text_encoder, datamodule, precision, self.device)
         datamodule.decode_audio = self.towers.audio is None
 

@@ -20,11 +20,13 @@ from evaluation.evaluator import Evaluation, evaluate
 from evaluation.normalised_metrics import Normalisation, check_normalisations, with_normalisation
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
-from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.batch_relevance import batch_relevance
+from lightning_modules.distributed import gather_with_gradient, sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
 from lightning_modules.query_bank import bank_scores
+from lightning_modules.regularisers.base import Regulariser, Regularisers, embedded_by_all
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
@@ -44,9 +46,11 @@ class RetrievalModule(L.LightningModule):
         parameter_groups: options of the optimiser for parts of the model, by name (`grouped_optimizer`).
         metrics: of one's own, computed with each evaluation beside the built-in ones.
         normalisations: of scores, whose metrics a test reports beside the plain ones.
+        regularisers: terms that are added to the loss.
 
     Attributes:
         matcher, relevance, objective: set by the subclass, after its encoders: optimisers know weights by their order.
+        further: by name, the last evaluation by other scores (`Matcher.further_scores`).
         evaluation: the last one. Callbacks find this epoch's in `on_validation_epoch_end` and `on_test_epoch_end` too.
         given: checksums, by name, of weights that checkpoints may leave out (`frozen_checksums`).
         relevance_is_ready: for look-ups by caption id.
@@ -68,6 +72,7 @@ class RetrievalModule(L.LightningModule):
         parameter_groups: Groups | None = None,
         metrics: Sequence[QueryMetric] = (),
         normalisations: Sequence[Normalisation] = (),
+        regularisers: Sequence[Regulariser] = (),
     ) -> None:
         super().__init__()
         if loss_batch < 2:
@@ -81,7 +86,9 @@ class RetrievalModule(L.LightningModule):
         self.loss_batch = loss_batch
         self.parameter_groups = parameter_groups
         self.collector = PoolCollector()
+        self.regularisers = Regularisers(regularisers)
         self.evaluation: Evaluation | None = None
+        self.further: dict[str, Evaluation] = {}
         self.relevance_is_ready = False
         self.given: dict[str, str] = {}
         self._targets_checked = False
@@ -89,6 +96,10 @@ class RetrievalModule(L.LightningModule):
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is embedded of a batch's recordings (A, ...) and captions (C, ...), float32."""
+        raise NotImplementedError
+
+    def embed_again(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """What is embedded of recordings and captions with other random draws, where a regulariser asks for it."""
         raise NotImplementedError
 
     def embed_audio(self, *inputs: Tensor) -> Tensor:
@@ -149,26 +160,48 @@ class RetrievalModule(L.LightningModule):
         """Loss of this rank's queries against the items of all ranks."""
         recordings, text = self.embed(batch)  # (a, D), (b, D)
         audio = recordings[batch.caption_audio]  # (b, D)
-        item_ids = gather_ids(batch.caption_ids)  # (W b,)
-        relevance = self.relevance.by_direction(batch.caption_ids, item_ids, self.objective.directions)  # (b, W b) each
-        losses, entropies = [], []
+        relevance = batch_relevance(self.relevance, batch, self.objective.directions)  # (b, W b) each
+        losses: dict[str, list[Tensor]] = {}
+        entropies = []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
                 check_relevance(wanted)
                 if self.objective.is_listwise:
                     check_targets(wanted, self.objective.omega)
             queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
-            scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
-            losses.append(self.objective(scores, wanted))
+            ranked = self.matcher.all_ranked(queries, gather_with_gradient(items), direction)  # (b, W b) each
+            for name, scores in ranked.items():
+                losses.setdefault(name, []).append(self.objective(scores, wanted))
             if self.objective.is_listwise:
                 entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
         self._targets_checked = True
-        loss = torch.stack(losses).mean()
+        of_scores = {name: torch.stack(of_directions).mean() for name, of_directions in losses.items()}
+        for name in filter(None, of_scores):
+            self.log(f"train/loss/{name}", of_scores[name])
+        loss = torch.stack([*of_scores.values()]).mean() + self.regularised(batch, recordings, text)
         self.log("train/loss", loss, prog_bar=True)
         if entropies:
             self.log("train/tau", self.objective.tau)
             self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
+
+    def regularised(self, batch: Batch, recordings: Tensor, text: Tensor) -> Tensor | float:
+        """The sum of all regularisers' terms, each times its weight; 0.0 where there are none."""
+        if not self.regularisers:
+            return 0.0
+        recordings_again, text_again = self.embed_again(batch)
+        audio_again = None if recordings_again is None else recordings_again[batch.caption_audio]
+        sides = (recordings[batch.caption_audio], text, audio_again, text_again)
+        total: Tensor | float = 0.0
+        for name, (weight, term) in self.regularisers.terms(embedded_by_all(self.matcher.vectors, *sides)).items():
+            self.log(f"train/{name}", term)
+            total = total + weight * term
+        return total
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The step, and then what regularisers do to what it trained."""
+        super().optimizer_step(*args, **kwargs)
+        self.regularisers.after_step(self.objective)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the random numbers of this step.
@@ -267,13 +300,20 @@ class RetrievalModule(L.LightningModule):
             self.evaluation = with_normalisation(
                 self.evaluation, normalisation, lambda most: bank_scores(self, pool.audio, most), sharded_metrics
             )
+        self.further = {
+            name: evaluate(split, pool, scores, known, rank=sharded_metrics)
+            for name, scores in self.matcher.further_scores(pool.text, pool.audio).items()
+        }
 
     def _logged(self, prefix: str) -> Evaluation:
         assert self.evaluation is not None
-        for direction, ranking in self.evaluation.rankings.items():
-            for name, value in ranking.summary().items():
-                shown = (prefix, direction, name) == ("val", "text_to_audio", "mAP@10")
-                self.log(f"{prefix}/{direction}/{name}", value, prog_bar=shown)
+        for title, evaluation in {"": self.evaluation, **self.further}.items():
+            for direction, ranking in evaluation.rankings.items():
+                for name, value in ranking.summary().items():
+                    logged = "/".join((prefix, *filter(None, [title]), direction, name))
+                    self.log(logged, value, prog_bar=logged == "val/text_to_audio/mAP@10")
+        for name, cost in self.evaluation.scores.cost().items():
+            self.log(f"{prefix}/{name}", cost)
         return self.evaluation
 
     def pool_scores(self, pool: EmbeddingPool) -> Scores:

@@ -106,6 +106,11 @@ class EmbeddingWriter(L.Callback):
         """Take what `predict_step` gave."""
         if outputs:
             vectors = outputs["embeddings"].float().cpu().numpy()
+            if vectors.ndim != 2:
+                raise RunError(
+                    f"{self.path}: the model embeds a recording as {vectors.shape[1]} vectors, and a file of "
+                    "embeddings holds one of each; use a matcher of one vector, such as Cosine"
+                )
             finite = finite_rows(outputs["names"], vectors)
             self._names += [name for name, kept in zip(outputs["names"], finite, strict=True) if kept]
             if finite.any():

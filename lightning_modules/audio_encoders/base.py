@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import Batch
+from lightning_modules.audio_encoders.spectrogram_masks import SpectrogramMasks
 from lightning_modules.states import Encoded, ExpertSize
 from lightning_modules.training.freezing import Freezable
 
@@ -22,6 +23,8 @@ class AudioEncoder(Freezable):
         reads_audio: whether it takes waveforms, so that what it gives is worth keeping on disk.
         longest: frames that it gives of a recording at most; None: not known.
         experts: sizes by name, where it gives vectors of several experts.
+        has_spectrogram: whether it looks at a spectrogram, parts of which `masks` may hide in training.
+        masks: how much of it; None: nothing.
     """
 
     sample_rate: int
@@ -31,6 +34,8 @@ class AudioEncoder(Freezable):
     reads_audio: bool = True
     longest: int | None = None
     experts: Mapping[str, ExpertSize] = MappingProxyType({})
+    has_spectrogram: bool = False
+    masks: SpectrogramMasks | None = None
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """What `forward` takes of a batch's A recordings: tensors with A rows each."""
@@ -47,6 +52,14 @@ class AudioEncoder(Freezable):
             `(B, dim)`, not normalised, or the states of its frames; float32, or the autocast type.
         """
         raise NotImplementedError
+
+    def masked(self, spectrograms: Tensor, time_axis: int, level: float | None = None) -> Tensor:
+        """Spectrograms (B, M, frames) or (B, frames, M) with `masks`, in training; as they are where there are none."""
+        if self.masks is None or not self.training:
+            return spectrograms
+        if time_axis == 2:
+            return self.masks.hide(spectrograms, level)
+        return self.masks.hide(spectrograms.transpose(1, 2), level).transpose(1, 2)
 
 
 def silence_padding(waveforms: Tensor, lengths: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from common.errors import ModelError
 from common.numbers import check_numbers
 from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
 from lightning_modules.audio_encoders.published import load_published
+from lightning_modules.audio_encoders.spectrogram_masks import hide_stretch
 from lightning_modules.audio_encoders.spectrograms import LogMel
 from lightning_modules.states import States
 
@@ -46,6 +47,8 @@ class SmallCNN(AudioEncoder):
     Raises:
         ModelError: `n_mels` is not a multiple of 8, a number is out of range, or the checkpoint cannot be used.
     """
+
+    has_spectrogram = True
 
     def __init__(
         self,
@@ -114,12 +117,12 @@ class SmallCNN(AudioEncoder):
         return embeddings
 
     def _hide(self, spectrograms: Tensor) -> Tensor:
-        """Put random stretches of time and ranges of bands to the mean level, 0, in training."""
+        """Put random stretches of time and ranges of bands to the mean level, 0, in training: its own, and `masks`."""
         if self.training:
             for axis, (count, widest) in ((2, self.time_masks), (1, self.frequency_masks)):
                 for _ in range(count):
                     spectrograms = hide_stretch(spectrograms, axis, widest)
-        return spectrograms
+        return self.masked(spectrograms, 2, level=0.0)
 
 
 def normed_frames(norm: nn.BatchNorm1d, spectrograms: Tensor, mask: Tensor) -> Tensor:
@@ -132,17 +135,6 @@ def normed_frames(norm: nn.BatchNorm1d, spectrograms: Tensor, mask: Tensor) -> T
     normed = torch.zeros_like(frames)
     normed[mask] = norm(frames[mask]).to(normed.dtype)
     return normed.transpose(1, 2)
-
-
-def hide_stretch(spectrograms: Tensor, axis: int, widest: int) -> Tensor:
-    """Zero one random stretch of 0 to `widest` entries of an axis, another one in each clip: `(B, M, frames)`."""
-    size = spectrograms.shape[axis]
-    width, start = torch.rand(2, len(spectrograms), 1, device=spectrograms.device)  # (B, 1) each
-    width = (width * (min(widest, size) + 1)).floor()
-    start = (start * (size - width + 1)).floor()
-    positions = torch.arange(size, device=spectrograms.device)
-    hidden = (positions >= start) & (positions < start + width)  # (B, size)
-    return spectrograms.masked_fill(hidden[:, None, :] if axis == 2 else hidden[:, :, None], 0.0)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:

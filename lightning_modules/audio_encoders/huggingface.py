@@ -25,7 +25,7 @@ from common.text import cause_of
 from lightning_modules.architectures import in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.device_features import device_features
-from lightning_modules.audio_encoders.windows import average_windows, cut_windows, join_windows
+from lightning_modules.audio_encoders.windows import Windows, check_windows, cut_windows, join_windows, pool_windows
 from lightning_modules.pooling.mean import MeanPooling
 from lightning_modules.states import Encoded, States
 from lightning_modules.training.lora import LoRA
@@ -45,9 +45,9 @@ class HuggingFaceAudio(AudioEncoder):
     "laion/clap-htsat-unfused" (CLAP, pooling "model"), or "facebook/wav2vec2-large-lv60" (pooling "mean"). Of models
     with several towers the audio tower is taken, of encoder-decoders the encoder.
 
-    Clips are cut into windows, whose embeddings are averaged; the feature extractor fills up the last one in its own
-    way. The spectrograms of CLAP and AST are computed in batches on the model's device; other extractors run on the
-    CPU, clip by clip in NumPy, and slow training down on a fast GPU.
+    Clips are cut into windows, whose embeddings are averaged or given as they are; the feature extractor fills up the
+    last one in its own way. The spectrograms of CLAP and AST are computed in batches on the model's device; other
+    extractors run on the CPU, clip by clip in NumPy, and slow training down on a fast GPU.
 
     Args:
         model: hub name, local folder, or `package:NAME/FOLDER`.
@@ -59,6 +59,7 @@ class HuggingFaceAudio(AudioEncoder):
             stays as it is, without dropout. null trains all, 0 none.
         lora: train low-rank adapters in place of the model's own weights; its dropout stays.
         revision: of a hub model.
+        windows: "mean" averages a clip's windows, "none" gives them as they are, states for `model.audio_pooling`.
 
     Attributes:
         sample_rate: the feature extractor's, in Hz.
@@ -79,8 +80,11 @@ class HuggingFaceAudio(AudioEncoder):
         trained_layers: int | None = None,
         lora: LoRA | None = None,
         revision: str | None = None,
+        windows: Windows = "mean",
     ):
         super().__init__()
+        check_windows("audio encoder", windows)
+        self.windows: Windows = windows
         if pooling not in get_args(Pooling):
             raise ModelError(f"audio encoder: pooling is '{pooling}': give one of {', '.join(get_args(Pooling))}")
         self.name = model
@@ -108,6 +112,7 @@ class HuggingFaceAudio(AudioEncoder):
             ) from error
         self.front_end = device_features(self.extractor)
         self.sample_rate = int(self.extractor.sampling_rate)
+        self.has_spectrogram = bands_of(self.extractor) > 1
         self.window = self._window(window_seconds)
         self.pooling = pooling
         self.unpadded = False
@@ -138,16 +143,16 @@ class HuggingFaceAudio(AudioEncoder):
             embeddings = in_groups(lambda rows: self._embed(windows[rows], samples[rows]), samples)
         else:
             embeddings = self._embed(windows, samples)
-        return average_windows(embeddings, present)
+        return pool_windows(embeddings, present, self.windows)
 
     def _embed(self, windows: Tensor, samples: Tensor) -> Tensor:
         """One vector a window, `(N, dim)`."""
-        features = self._extract(windows, samples).to(windows.device)
+        features = self._features(windows, samples)
         return self._pool(self.model(**features), features, samples)
 
     def _frames(self, windows: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `(N, L, dim)` of windows, and how many hold audio, `(N,)`."""
-        features = self._extract(windows, samples).to(windows.device)
+        features = self._features(windows, samples)
         tokens = _tokens(self.model(**features))
         held = self._audible_tokens(features, samples, tokens.shape[1])
         if held is None or self.unpadded:
@@ -156,6 +161,18 @@ class HuggingFaceAudio(AudioEncoder):
                 "audio and which padding, so pooling cannot be none; give mean, first or model"
             )
         return tokens, held
+
+    def _features(self, windows: Tensor, samples: Tensor) -> BatchFeature:
+        """What `_extract` gives, on the device of the windows, its spectrograms with `masks`."""
+        features = self._extract(windows, samples).to(windows.device)
+        for name in ("input_features", "input_values"):
+            values = features.get(name)
+            if values is not None and self.has_spectrogram:
+                time_axis = 1 if values.shape[-1] == bands_of(self.extractor) else 2
+                views = values if values.ndim == 3 else values[:, 0]  # CLAP's views are copies of one
+                masked = self.masked(views, time_axis)
+                features[name] = masked if values.ndim == 3 else masked[:, None].expand_as(values)
+        return features
 
     @torch.no_grad()
     def _try(self) -> int:
@@ -242,6 +259,11 @@ class HuggingFaceAudio(AudioEncoder):
             held: Tensor = mask.sum(1)
             return held.clamp(min=1)
         return None
+
+
+def bands_of(extractor: Any) -> int:
+    """Bands of the spectrograms that a feature extractor makes; 1 where it hands on waveforms."""
+    return int(getattr(extractor, "num_mel_bins", getattr(extractor, "feature_size", 1)))
 
 
 def _tokens(output: Any) -> Tensor:

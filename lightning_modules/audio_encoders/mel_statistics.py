@@ -26,6 +26,8 @@ class MelStatistics(AudioEncoder):
         ModelError: numbers out of range.
     """
 
+    has_spectrogram = True
+
     def __init__(self, n_mels: int = 64, window: int = 48, sample_rate: int = 16_000, hop: int = 320) -> None:
         super().__init__()
         check_numbers(ModelError, "MelStatistics", 1, window=window)
@@ -35,7 +37,7 @@ class MelStatistics(AudioEncoder):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> States:
         """`(B, T)` float32, `(B,)` int64 -> frames `(B, F, dim)` float32, and how many each clip has."""
-        levels = self.spectrogram(silence_padding(waveforms, lengths))  # (B, M, frames)
+        levels = self.masked(self.spectrogram(silence_padding(waveforms, lengths)), 2)  # (B, M, frames)
         frames = self.spectrogram.frames(lengths)  # (B,)
         levels = F.pad(levels, (0, -levels.shape[2] % self.window))
         here = torch.arange(levels.shape[2], device=lengths.device) < frames[:, None]  # (B, frames)

@@ -9,7 +9,8 @@ from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.passt_checkpoint import load_passt
 from lightning_modules.audio_encoders.passt_transformer import COLUMNS, PATCH, PasstTransformer
 from lightning_modules.audio_encoders.spectrograms import PasstSpectrogram
-from lightning_modules.audio_encoders.windows import average_windows, cut_windows
+from lightning_modules.audio_encoders.windows import Windows, check_windows, cut_windows, pool_windows
+from lightning_modules.states import Encoded
 from lightning_modules.training.lora import LoRA
 
 
@@ -41,6 +42,7 @@ class PaSST(AudioEncoder):
             and jitter change what the trained blocks see, so they stay on as long as there is one; with 0 both are off.
         lora: train low-rank adapters of the attention's joint layer `qkv` (or others) in place of the model's own
             weights, which come from `checkpoint` first.
+        windows: "mean" averages a clip's windows, "none" gives them as they are, states for `model.audio_pooling`.
 
     Raises:
         ModelError: the checkpoint cannot be used, or an argument is out of range.
@@ -48,6 +50,7 @@ class PaSST(AudioEncoder):
 
     sample_rate = PasstSpectrogram.sample_rate
     window = 10 * sample_rate
+    has_spectrogram = True
 
     def __init__(
         self,
@@ -64,8 +67,12 @@ class PaSST(AudioEncoder):
         checkpoint_blocks: bool = False,
         trained_layers: int | None = None,
         lora: LoRA | None = None,
+        windows: Windows = "mean",
     ):
         super().__init__()
+        check_windows("PaSST", windows)
+        self.windows: Windows = windows
+        self.hop_seconds = 10.0 if windows == "none" else None
         self.dim = dim
         self.mask_padding = mask_padding
         self.average_padding_windows = self.depends_on_batch = average_padding_windows
@@ -83,10 +90,10 @@ class PaSST(AudioEncoder):
         self.network.training = mode and not self.is_frozen
         return self
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """`(B, T)` float32 at 32 kHz, `(B,)` int64 -> `(B, dim)`."""
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Encoded:
+        """`(B, T)` float32 at 32 kHz, `(B,)` int64 -> `(B, dim)`, or windows `(B, W, dim)` with their number."""
         windows, samples, present = cut_windows(waveforms, lengths, self.window, self.average_padding_windows)
-        spectrograms = self.spectrogram(windows)  # (N, 128, 1000)
+        spectrograms = self.masked(self.spectrogram(windows), 2)  # (N, 128, 1000)
         if self.mask_padding:
             columns = audible_columns(samples)  # (N,)
             fewest, most = int(columns.min()), int(columns.max())
@@ -94,7 +101,7 @@ class PaSST(AudioEncoder):
             embeddings = self.network(spectrograms, columns if fewest < most else None)
         else:
             embeddings = self.network(spectrograms)  # (N, dim)
-        return average_windows(embeddings, present)
+        return pool_windows(embeddings, present, self.windows)
 
 
 def audible_columns(samples: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class VGGish(AudioEncoder):
     """
 
     sample_rate, dim, hop_seconds = VggishSpectrogram.sample_rate, 128, 0.96
+    has_spectrogram = True
 
     def __init__(self, checkpoint: str | None = None, pca: str | None = None) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class VGGish(AudioEncoder):
         front = self.spectrogram
         shortest = front.window_length + (PATCH - 1) * front.hop
         waveforms = F.pad(silence_padding(waveforms, lengths), (0, max(0, shortest - waveforms.shape[1])))
-        frames = front(waveforms)  # (B, F, 64)
+        frames = self.masked(front(waveforms), 1)  # (B, F, 64)
         counts = (count_frames(lengths, front.window_length, front.hop) // PATCH).clamp(min=1)  # (B,)
         most = int(counts.max())
         patches = frames[:, : most * PATCH].reshape(len(frames), most, PATCH, front.n_mels)

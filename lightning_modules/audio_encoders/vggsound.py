@@ -61,6 +61,7 @@ class VGGSoundResNet18(AudioEncoder):
 
     sample_rate, dim = StandardisedSpectrogram.sample_rate, 512
     hop_seconds = STRIDE * StandardisedSpectrogram.hop / StandardisedSpectrogram.sample_rate
+    has_spectrogram = True
 
     def __init__(self, checkpoint: str | None = None) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class VGGSoundResNet18(AudioEncoder):
         for samples in lengths.unique().tolist():
             rows = (lengths == samples).nonzero()[:, 0]
             clips = F.pad(waveforms[rows, :samples], (0, max(0, front.n_fft - samples)))
-            maps = self.network(front(clips)).mean(2).transpose(1, 2)  # (b, F, 512)
+            maps = self.network(self.masked(front(clips), 2)).mean(2).transpose(1, 2)  # (b, F, 512)
             if values is None:
                 values = maps.new_zeros(len(lengths), int(counts.max()), self.dim)
             values[rows, : maps.shape[1]] = maps

@@ -51,6 +51,18 @@ class Matcher(nn.Module):
         """Scores (Q, N) float32 of embedded queries and items: captions and recordings, or the reverse."""
         return self.scores(queries, items) if direction == TEXT_TO_AUDIO else self.scores(items, queries).T
 
+    def all_ranked(self, queries: Tensor, items: Tensor, direction: Direction) -> dict[str, Tensor]:
+        """Scores by name, of whose losses the mean is trained: one, without a name, unless a matcher has several."""
+        return {"": self.ranked(queries, items, direction)}
+
+    def vectors(self, embedded: Tensor) -> Tensor:
+        """One vector (N, D) of each of N embedded inputs, which regularisers look at."""
+        return embedded.flatten(1)
+
     def pool_scores(self, text: Tensor, audio: Tensor) -> Scores:
         """The same for whole pools, computed in blocks."""
         return FunctionScores(self.scores, text, audio)
+
+    def further_scores(self, text: Tensor, audio: Tensor) -> dict[str, Scores]:
+        """Other scores of the same pools, by a name under which their metrics are logged too."""
+        return {}

@@ -28,6 +28,8 @@ class WindowedAudio(AudioEncoder):
         dim: size of the vectors.
     """
 
+    has_spectrogram = True
+
     def __init__(self, mels: DecibelMels, sample_rate: int, window: int, padding: Padding, dim: int) -> None:
         super().__init__()
         self.mels, self.sample_rate, self.window, self.dim = mels, sample_rate, window, dim
@@ -36,7 +38,7 @@ class WindowedAudio(AudioEncoder):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """`(B, T)` float32 at `sample_rate`, `(B,)` int64 -> `(B, dim)`, no longer than 1."""
         windows, samples, present = cut_windows(waveforms, lengths, self.window)
-        vectors = F.normalize(self.embed(self.mels(fill_up(windows, samples, self.padding))), dim=1)
+        vectors = F.normalize(self.embed(self.masked(self.mels(fill_up(windows, samples, self.padding)), 1)), dim=1)
         return average_windows(vectors, present)
 
     def embed(self, mels: Tensor) -> Tensor:

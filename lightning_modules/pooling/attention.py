@@ -1,9 +1,8 @@
 """A weighted mean of the states, with learned weights."""
 
-import torch
 from torch import Tensor, nn
 
-from lightning_modules.pooling.base import Pooling
+from lightning_modules.pooling.base import Pooling, weighted_mean
 from lightning_modules.states import States
 
 
@@ -13,7 +12,7 @@ class AttentionPooling(Pooling):
     Args:
         hidden: size of V's output.
 
-    Relations: with equal weights it is `MeanPooling`.
+    Relations: with equal weights it is `MeanPooling`; `GatedPooling` has a gate as well.
 
     Source: Yang et al. 2016, "Hierarchical attention networks for document classification", equations 5 to 7.
     """
@@ -29,8 +28,5 @@ class AttentionPooling(Pooling):
 
     def forward(self, states: States) -> Tensor:
         """The weighted means (B, D)."""
-        mask = states.mask
-        values = states.values.masked_fill(~mask[:, :, None], 0)  # (B, L, D)
-        scores = self.score(values)[:, :, 0].float().masked_fill(~mask, -torch.inf)  # (B, L)
-        weights = torch.softmax(scores, dim=1).to(values.dtype)
-        return torch.einsum("bl,bld->bd", weights, values)
+        values = states.values.masked_fill(~states.mask[:, :, None], 0)  # (B, L, D)
+        return weighted_mean(States(values, states.lengths), self.score(values)[:, :, 0])

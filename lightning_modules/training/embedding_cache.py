@@ -7,7 +7,7 @@ kept on disk under a key of the encoder's weights and settings and of all inputs
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,23 @@ def _vectors(encoder: nn.Module, encoded: Encoded) -> Tensor:
             "leave cache_frozen out"
         )
     return encoded
+
+
+def check_augmentation(augmented: Set[str], audio_encoder: AudioEncoder, text_encoder: TextEncoder) -> None:
+    """Whether the data module changes what a frozen encoder would be looked up for.
+
+    Args:
+        augmented: the sides, "audio" and "text", that it augments in training.
+
+    Raises:
+        ModelError: it does.
+    """
+    for side, encoder in (("audio", audio_encoder), ("text", text_encoder)):
+        if side in augmented and encoder.is_frozen:
+            raise ModelError(
+                f"model.cache_frozen is true, but data.augmentations change {side} that the frozen "
+                f"{type(encoder).__name__} would be looked up for; leave cache_frozen or these augmentations out"
+            )
 
 
 @torch.no_grad()

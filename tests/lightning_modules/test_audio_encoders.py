@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from common.errors import ModelError
 from lightning_modules.audio_encoders import AudioEncoder, PaSST, SmallCNN
 from lightning_modules.audio_encoders.base import silence_padding
-from lightning_modules.audio_encoders.cnn import hide_stretch, normed_frames
+from lightning_modules.audio_encoders.cnn import normed_frames
+from lightning_modules.audio_encoders.spectrogram_masks import hide_stretch
 from tests.support.audio_models import assert_batch_does_not_matter, noise
 
 

@@ -1,4 +1,4 @@
-"""A second implementation of each seam of the model: a directed relevance, several vectors, tokens."""
+"""A second implementation of each seam of the model: a directed relevance, several vectors, tokens and frames."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.directions import TEXT_TO_AUDIO, Direction
+from lightning_modules.audio_encoders.base import AudioEncoder, silence_padding
 from lightning_modules.matchers import Matcher
 from lightning_modules.states import Encoded, States
 from lightning_modules.text_encoders.base import TextEncoder
@@ -61,3 +62,22 @@ class TokenText(TextEncoder):
         tokens = [self.words(torch.tensor([sum(map(ord, word)) % 128 for word in c.split()])) for c in captions]
         padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=float("nan"))  # (C, L, D)
         return States(padded, torch.tensor([len(each) for each in tokens]))
+
+
+class FramesAudio(AudioEncoder):
+    """A vector of each 10 samples; beyond a clip's frames lies what must not be read."""
+
+    sample_rate = 100
+
+    def __init__(self, dim: int = 8, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dim = dim
+        self.frames = nn.Linear(10, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> States:
+        clean = F.pad(silence_padding(waveforms, lengths), (0, -waveforms.shape[1] % 10)).unfold(1, 10, 10)
+        counts = (lengths + 9) // 10
+        values = self.dropout(torch.tanh(self.frames(clean)))  # (B, F, D)
+        padding = torch.arange(values.shape[1]) >= counts[:, None]
+        return States(values.masked_fill(padding[:, :, None], float("nan")), counts)
