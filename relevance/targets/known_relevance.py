@@ -77,7 +77,7 @@ class KnownRelevance(Relevance):
 def read_relevance(path: Path) -> Floats:
     """A square table (A, A) float32 of relevance, mapped into memory."""
     try:
-        table = np.load(path, mmap_mode="c", allow_pickle=False)  # copy-on-write, or torch warns; nobody writes
+        table: Floats = np.load(path, mmap_mode="c", allow_pickle=False)  # copy-on-write, or torch warns; nobody writes
     except (OSError, ValueError) as error:
         raise RelevanceError(f"{path}: cannot be read ({error}); give a .npy file of relevance") from error
     if table.ndim != 2 or table.shape[0] != table.shape[1] or table.dtype != np.float32:
