@@ -26,7 +26,7 @@ from lightning_modules.pool_collector import PoolCollector
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
-from relevance.objectives.base import Objective, target_distribution, target_entropy
+from relevance.objectives.base import Objective, mass_off_pair, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_relevance, check_targets
 
 Split = Literal["validation", "test"]
@@ -141,7 +141,7 @@ class RetrievalModule(L.LightningModule):
         audio = recordings[batch.caption_audio]  # (b, D)
         item_ids = gather_ids(batch.caption_ids)  # (W b,)
         relevance = self.relevance.by_direction(batch.caption_ids, item_ids, self.objective.directions)  # (b, W b) each
-        losses, entropies = [], []
+        losses, entropies, off_pair = [], [], []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
                 check_relevance(wanted)
@@ -151,13 +151,16 @@ class RetrievalModule(L.LightningModule):
             scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
             losses.append(self.objective(scores, wanted))
             if self.objective.is_listwise:
-                entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
+                target = target_distribution(wanted, self.objective.omega)  # (b, W b)
+                entropies.append(target_entropy(target))
+                off_pair.append(mass_off_pair(target, batch.caption_ids, item_ids))
         self._targets_checked = True
         loss = torch.stack(losses).mean()
         self.log("train/loss", loss, prog_bar=True)
         if entropies:
             self.log("train/tau", self.objective.tau)
             self.log("train/target_entropy", torch.stack(entropies).mean())
+            self.log("train/target_off_pair", torch.stack(off_pair).mean())
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -2,6 +2,7 @@
 
 from relevance.targets.binary import SameAudio
 from relevance.targets.caption_similarity import CaptionSimilarity
+from relevance.targets.estimated_correspondence import EstimatedCorrespondence
 from relevance.targets.mixture import MixedTargets
 
-__all__ = ["CaptionSimilarity", "MixedTargets", "SameAudio"]
+__all__ = ["CaptionSimilarity", "EstimatedCorrespondence", "MixedTargets", "SameAudio"]
