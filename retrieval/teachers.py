@@ -1,6 +1,5 @@
 """Tables of what teachers embed: made once, kept on disk, handed to the relevance that learns from them."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
-from datamodules.examples import RecordingDataset
-from datamodules.table import SplitTable
-from datamodules.whole_recordings import WholeRecordings
+from datamodules.base import AudioCaptionDataModule
 from lightning_modules.training.embedding_cache import fingerprint
 from relevance.targets.estimated_correspondence import (
     EstimatedCorrespondence,
@@ -27,8 +24,6 @@ from relevance.targets.estimated_correspondence import (
 from retrieval.finished_model import FinishedModel
 from retrieval.open_model import load_run
 from retrieval.teacher_checks import check_teacher
-
-log = logging.getLogger(__name__)
 
 BATCH = 32
 """Inputs a forward pass."""
@@ -53,16 +48,21 @@ class MakeTeacherTables(L.Callback):
         """
         if stage not in ("fit", "validate"):
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        taught = taught_data(data)
         relevance: nn.Module = pl_module.relevance  # type: ignore[assignment]
-        for part in relevance.modules():
-            if isinstance(part, EstimatedCorrespondence) and not part.holds(taught.caption_ids):
+        parts = [part for part in relevance.modules() if isinstance(part, EstimatedCorrespondence)]
+        if not parts:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, AudioCaptionDataModule):
+            raise ModelError("teachers embed recordings of an AudioCaptionDataModule; derive the data module from it")
+        taught = taught_data(data)
+        for part in parts:
+            if not part.holds(taught.caption_ids):
                 device = trainer.strategy.root_device
                 part.take([make_table(name, data, device) for name in part.teachers], taught)
 
 
-def taught_data(data: Any) -> TaughtData:
+def taught_data(data: AudioCaptionDataModule) -> TaughtData:
     """Ids of the recordings and captions of the splits of a data module that are set up."""
     tables = list(data.tables.values())
     audio_ids = np.concatenate([table.audio["audio_id"].to_numpy() for table in tables])
@@ -70,7 +70,9 @@ def taught_data(data: Any) -> TaughtData:
     return TaughtData(audio_ids, caption_ids, data_sha256(*data.read_captions()))
 
 
-def make_table(name: str, data: Any, device: torch.device, cache_dir: Path | None = None) -> TeacherTable:
+def make_table(
+    name: str, data: AudioCaptionDataModule, device: torch.device, cache_dir: Path | None = None
+) -> TeacherTable:
     """What a teacher embeds of the splits of a data module that are set up; made once, and resumed after a kill.
 
     Recordings are cropped from their beginning to what the teacher was trained on, at its own sample rate. The table is
@@ -117,7 +119,7 @@ def make_table(name: str, data: Any, device: torch.device, cache_dir: Path | Non
     tables = list(data.tables.values())
     captions = [text for each in tables for text in each.captions["caption"].to_pylist()]
     text = table(captions, lambda part: _joined(map(teacher.model.embed_text, _cut(part, BATCH))), "captions")
-    keys, hear = _recordings(teacher, data, tables)
+    keys, hear = _recordings(teacher, data)
     return TeacherTable(name, table(keys, hear, "recordings"), text)
 
 
@@ -128,17 +130,16 @@ def teacher_key(teacher: FinishedModel, precision: str) -> str:
 
 
 def _recordings(
-    teacher: FinishedModel, data: Any, tables: list[SplitTable]
+    teacher: FinishedModel, data: AudioCaptionDataModule
 ) -> tuple[list[str], Callable[[list[str]], npt.NDArray[np.float32]]]:
     """Keys of all recordings, and what embeds those of some keys."""
     encoder = teacher.model.audio_encoder
-    if encoder.reads_audio and any(table.experts for table in tables):
+    if encoder.reads_audio and any(table.experts for table in data.tables.values()):
         raise ModelError(
             "the teachers read audio, but data.experts names features that stand in for it; leave that out, or take "
             "teachers that were trained on these features"
         )
-    datasets = [RecordingDataset(table, teacher.sample_rate, teacher.max_seconds, mix=data.mix) for table in tables]
-    recordings = WholeRecordings(tables, datasets, None, data.num_workers, data.mix)
+    recordings = data.beginnings(teacher.sample_rate, teacher.max_seconds)
     row_of = {key: row for row, key in enumerate(recordings.keys)}
     size = 1 if encoder.depends_on_batch else BATCH
 

@@ -11,10 +11,17 @@ import torch
 
 from common.errors import ModelError, RunError
 from datamodules.clotho import Clotho
-from lightning_modules.matchers import CollaborativeExperts
+from lightning_modules.audio_encoders import ExpertFeatures
+from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.matchers import CollaborativeExperts, Cosine
+from relevance.objectives import InfoNCE
+from relevance.targets import EstimatedCorrespondence, SameAudio
 from retrieval import open_model, teachers
-from retrieval.teachers import make_table, taught_data
+from retrieval.finished_model import FinishedModel
+from retrieval.teachers import MakeTeacherTables, make_table, taught_data
+from tests.support.expert_features import made_up, write_features
 from tests.support.recordings import embedded, model_of, other_weights
+from tests.support.tiny import TinyData, TinyText, tiny_model, tiny_trainer
 
 CPU = torch.device("cpu")
 
@@ -56,7 +63,7 @@ class Counting:
             self.captions += len(captions)
             return read(captions)
 
-        opened.model.embed_audio, opened.model.embed_text = counted, counted_texts
+        opened.model.embed_audio, opened.model.embed_text = counted, counted_texts  # type: ignore[method-assign]
         return opened
 
 
@@ -124,3 +131,32 @@ def test_a_teacher_without_cosines_is_refused(
     monkeypatch.setattr(teachers, "load_run", lambda *arguments: opened)
     with pytest.raises(ModelError, match="its matcher CollaborativeExperts gives no cosines of unit vectors; take one"):
         make_table(str(teacher), data, CPU, tmp_path)
+
+
+def test_teachers_of_features_read_those_of_the_data(
+    teacher: Path, data: Clotho, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write_features(data, tmp_path / "features", "made_up")
+    with_features = Clotho(str(data.root), batch_size=2, num_workers=0, experts={"made_up": str(store)})
+    with_features.setup("fit")
+    torch.manual_seed(0)
+    model = DualEncoder(ExpertFeatures({"made_up": 4}), TinyText(), SameAudio(), InfoNCE(), matcher=Cosine(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(teachers, "load_run", lambda *arguments: FinishedModel(model, None, CPU))
+        table = make_table("a/run", with_features, CPU, tmp_path)
+    names = [with_features.read_names()[i] for i in taught_data(with_features).audio_ids]
+    frames = [torch.from_numpy(made_up(name, 4))[None] for name in names]
+    with torch.inference_mode():
+        alone = torch.cat([model.embed_audio(each, torch.tensor([each.shape[1]])) for each in frames])
+    np.testing.assert_allclose(table.audio, alone, atol=1e-3)
+    with pytest.raises(
+        ModelError, match=r"the teachers read audio, but data\.experts names features that stand in"
+    ):
+        make_table(str(teacher), with_features, CPU, tmp_path)
+
+
+def test_other_kinds_of_data_modules_are_refused(tmp_path: Path) -> None:
+    model = tiny_model(relevance=EstimatedCorrespondence(["runs/a/0"]))
+    trainer = tiny_trainer(tmp_path, max_epochs=1, callbacks=[MakeTeacherTables()])
+    with pytest.raises(ModelError, match="teachers embed recordings of an AudioCaptionDataModule; derive the data"):
+        trainer.fit(model, datamodule=TinyData())
