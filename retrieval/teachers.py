@@ -91,7 +91,7 @@ def make_table(
         CacheError: the table cannot be written, or the teacher gives NaN.
     """
     path = Path(name).expanduser()
-    if name.count("/") > 1 and not path.is_dir():
+    if name.count("/") > 1 and ":" not in name and not path.is_dir():  # no name of a hub or a package
         raise ModelError(f"teacher '{name}': no such folder; give a finished run such as runs/demo_infonce/0")
     teacher = load_run(name, device)
     if not teacher.model.matcher.unit_length:

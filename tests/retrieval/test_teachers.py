@@ -149,9 +149,7 @@ def test_teachers_of_features_read_those_of_the_data(
     with torch.inference_mode():
         alone = torch.cat([model.embed_audio(each, torch.tensor([each.shape[1]])) for each in frames])
     np.testing.assert_allclose(table.audio, alone, atol=1e-3)
-    with pytest.raises(
-        ModelError, match=r"the teachers read audio, but data\.experts names features that stand in"
-    ):
+    with pytest.raises(ModelError, match=r"the teachers read audio, but data\.experts names features that stand in"):
         make_table(str(teacher), with_features, CPU, tmp_path)
 
 
