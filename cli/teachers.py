@@ -7,6 +7,7 @@ from lightning.pytorch import Callback
 from cli.config_checks import classes_in
 from common.errors import RunError
 from common.settings import filled_in
+from lightning_modules.training.momentum_teacher import MomentumTeacher
 
 
 def teachers_in(options: Any) -> list[Any]:
@@ -30,9 +31,12 @@ def name_teachers(options: Any) -> None:
 
 
 def teacher_callbacks(options: Any) -> list[Callback]:
-    """What makes the tables of teachers, where the relevance has some."""
-    if not teachers_in(options):
-        return []
-    from retrieval.teachers import MakeTeacherTables  # opens models of all kinds, which others need not import
+    """What makes the tables of teachers, and what keeps an average of the model, where the relevance has some."""
+    callbacks: list[Callback] = []
+    if teachers_in(options):
+        from retrieval.teachers import MakeTeacherTables  # opens models of all kinds, which others need not import
 
-    return [MakeTeacherTables()]
+        callbacks.append(MakeTeacherTables())
+    if any(part.class_path.endswith(".OwnAverage") for part in classes_in(options.model.relevance)):
+        callbacks.append(MomentumTeacher())
+    return callbacks

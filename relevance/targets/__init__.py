@@ -4,5 +4,6 @@ from relevance.targets.binary import SameAudio
 from relevance.targets.caption_similarity import CaptionSimilarity
 from relevance.targets.estimated_correspondence import EstimatedCorrespondence
 from relevance.targets.mixture import MixedTargets
+from relevance.targets.own_average import OwnAverage
 
-__all__ = ["CaptionSimilarity", "EstimatedCorrespondence", "MixedTargets", "SameAudio"]
+__all__ = ["CaptionSimilarity", "EstimatedCorrespondence", "MixedTargets", "OwnAverage", "SameAudio"]

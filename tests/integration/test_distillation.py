@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.support.command_line import refused
@@ -54,3 +55,20 @@ def test_a_student_learns_from_the_run_of_its_seed_and_mistakes_leave_it_as_it_w
     nameless = write_student(tmp_path, run, ["runs/{model.nothing}/0"])
     assert "named by 'model.nothing', and there is no such setting" in refused(capsys, "fit", "--config", str(nameless))
     assert {path: path.read_bytes() for path in student.rglob("*") if path.is_file()} == before
+
+
+def test_a_moving_average_of_the_student_may_teach_and_is_resumed(run: Path, tmp_path: Path) -> None:
+    config = write_student(tmp_path, run, [])
+    settings = yaml.safe_load(config.read_text())
+    parts = [{"class_path": "SameAudio"}, {"class_path": "OwnAverage"}]
+    arguments = {"parts": parts, "omegas": [None, 0.025], "weights": [0.6, 0.4]}
+    settings["model"]["relevance"] = {"class_path": "MixedTargets", "init_args": arguments}
+    settings["model"]["objective"]["init_args"]["omega"] = None
+    config.write_text(yaml.safe_dump(settings))
+    assert main(["fit", "--config", str(config)]) == 0
+    student = tmp_path / "runs" / "student" / "0"
+    assert 0 < logged(student, "train/target_off_pair")[0] < 0.4
+    saved = torch.load(student / "checkpoints" / "last.ckpt", weights_only=True)
+    (average,) = [state["average"] for name, state in saved["callbacks"].items() if "MomentumTeacher" in name]
+    assert average.keys() <= saved["state_dict"].keys()
+    assert main(["fit", "--config", str(config), "--run.resume", "true", "--trainer.max_epochs", "2"]) == 0
