@@ -47,6 +47,7 @@ from cli.run_setup import (
     read_judgements,
     run_folder_of,
 )
+from cli.teachers import name_teachers, teacher_callbacks
 from cli.trainer_parts import (
     best_or_last,
     callbacks_of,
@@ -191,6 +192,7 @@ class RetrievalCLI(LightningCLI):
         run = self._options.run
         apply_sentence_bert(self._options)
         make_room_for_pair(self._options.model)
+        name_teachers(self._options)
         check_mixed_targets(self._options)
         check_monitor(self._options)
         check_project(run.wandb_project)
@@ -229,7 +231,7 @@ class RetrievalCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks_: list[Any]) -> Trainer:
         run, resume = self.config_init[self.subcommand].run, self.resume_from is not None
         self.save_config_kwargs["config_filename"] = f"config_{self.subcommand}.yaml"
-        own: list[Any] = []
+        own: list[Any] = [*teacher_callbacks(self._options)]
         if config.get("enable_progress_bar") is not False and is_rank_zero():
             own.append(ProgressBar())
         if config.get("enable_model_summary") is not False:

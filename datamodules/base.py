@@ -267,6 +267,20 @@ class AudioCaptionDataModule(L.LightningDataModule):
         datasets = [RecordingDataset(table, self.sample_rate, None, mix=self.mix) for table in tables]
         return WholeRecordings(tables, datasets, self.max_seconds, self.num_workers, self.mix)
 
+    def beginnings(self, sample_rate: int, max_seconds: float | None) -> WholeRecordings:
+        """The recordings of all splits that are set up, cropped from their beginning, for any model.
+
+        Args:
+            sample_rate: in Hz, that the model wants.
+            max_seconds: longer recordings are cropped to.
+
+        Raises:
+            DataError: they cannot be read one by one.
+        """
+        tables = list(self.tables.values())
+        datasets = [RecordingDataset(table, sample_rate, max_seconds, mix=self.mix) for table in tables]
+        return WholeRecordings(tables, datasets, None, self.num_workers, self.mix)
+
     def leave_out(self, names: Iterable[str]) -> None:
         """Leave out recordings in `predict`, by name: they are embedded already."""
         self._left_out = frozenset(names)

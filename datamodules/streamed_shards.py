@@ -130,13 +130,25 @@ class StreamedShards(AudioCaptionDataModule):
             DataError: they are elsewhere, a shard is not what the index says (`check_shards`), or some recordings are
                 longer than `max_seconds`.
         """
+        self._check_folder("a frozen audio encoder")
+        return super().whole_recordings()
+
+    def beginnings(self, sample_rate: int, max_seconds: float | None) -> WholeRecordings:
+        """Like `AudioCaptionDataModule.beginnings`, of shards in a folder.
+
+        Raises:
+            DataError: they are elsewhere, or a shard is not what the index says (`check_shards`).
+        """
+        self._check_folder("teachers")
+        return super().beginnings(sample_rate, max_seconds)
+
+    def _check_folder(self, whose: str) -> None:
         if is_remote(self.shards):
             raise DataError(
-                f"{self.shards}: the embeddings of a frozen audio encoder are kept only for recordings in a folder; "
-                "copy the shards into one, and give it as --data.shards"
+                f"{self.shards}: the embeddings of {whose} are kept only for recordings in a folder; copy the shards "
+                "into one, and give it as --data.shards"
             )
         check_shards(Path(self.shards), self.index()[0])
-        return super().whole_recordings()
 
     def setup(self, stage: str) -> None:
         """Like `AudioCaptionDataModule.setup`."""

@@ -10,6 +10,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from common.errors import DataError
 from datamodules.batch import Batch, Example, collate
+from datamodules.experts.store import FRAMES
 from datamodules.mono import Mix
 from datamodules.table import SplitTable
 
@@ -26,7 +27,8 @@ class WholeRecordings:
 
     Attributes:
         audio_ids: (A,) int64.
-        keys: A strings that tell a recording's samples from any other's: file, its size and date, the place in it.
+        keys: A strings that tell a recording's samples from any other's: file, its size and date, the place in it; or
+            where features stand in for them, the checksum of these and the place in them.
 
     Raises:
         DataError: a recording is longer than `max_seconds`, so each epoch takes another crop of it.
@@ -50,11 +52,7 @@ class WholeRecordings:
                     "use them whole"
                 )
         self.audio_ids: npt.NDArray[np.int64] = np.array([row["audio_id"] for row in audio], dtype=np.int64)
-        mixed = "" if mix == "mean" else f" {mix}"
-        self.keys = [
-            f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}{mixed}"
-            for row in audio
-        ]
+        self.keys = [key for table in tables for key in _keys(table, mix)]
         self._dataset: Dataset[Example] = ConcatDataset(datasets)
         self._num_workers = num_workers
 
@@ -63,6 +61,24 @@ class WholeRecordings:
         dataset = Subset(self._dataset, rows)
         workers = self._num_workers if len(rows) > batch_size else 0
         return iter(DataLoader(dataset, batch_size, collate_fn=collate, num_workers=workers))  # type: ignore[arg-type]
+
+
+def _keys(table: SplitTable, mix: Mix) -> list[str]:
+    if table.experts:
+        frames = list(table.experts.values())
+        checksums = [[store.facts["sha256"][FRAMES] for store in each.stores] for each in frames]
+        return [
+            " ".join(
+                f"{sha256[place[0]]} {place[1:]}"
+                for sha256, place in zip(checksums, (each.places[row] for each in frames), strict=True)
+            )
+            for row in range(len(table.audio))
+        ]
+    mixed = "" if mix == "mean" else f" {mix}"
+    return [
+        f"{_file(row['path'])} {row['offset']} {row['begin']} {row['frames']} {row['sample_rate']}{mixed}"
+        for row in table.audio.to_pylist()
+    ]
 
 
 @cache

@@ -21,7 +21,7 @@ from evaluation.normalised_metrics import Normalisation, check_normalisations, w
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
 from lightning_modules.batch_relevance import batch_relevance
-from lightning_modules.distributed import gather_with_gradient, sharded_metrics
+from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
@@ -30,7 +30,7 @@ from lightning_modules.regularisers.base import Regulariser, Regularisers, embed
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
-from relevance.objectives.base import Objective, target_distribution, target_entropy
+from relevance.objectives.base import Objective, mass_off_pair, target_distribution, target_entropy
 from relevance.objectives.target_checks import check_relevance, check_targets
 
 Split = Literal["validation", "test"]
@@ -162,7 +162,8 @@ class RetrievalModule(L.LightningModule):
         audio = recordings[batch.caption_audio]  # (b, D)
         relevance = batch_relevance(self.relevance, batch, self.objective.directions)  # (b, W b) each
         losses: dict[str, list[Tensor]] = {}
-        entropies = []
+        item_ids = gather_ids(batch.caption_ids)  # (W b,)
+        entropies, off_pair = [], []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
                 check_relevance(wanted)
@@ -173,7 +174,10 @@ class RetrievalModule(L.LightningModule):
             for name, scores in ranked.items():
                 losses.setdefault(name, []).append(self.objective(scores, wanted))
             if self.objective.is_listwise:
-                entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
+                target = target_distribution(wanted, self.objective.omega)  # (b, W b)
+                entropies.append(target_entropy(target))
+                if batch.mixes is None:
+                    off_pair.append(mass_off_pair(target, batch.caption_ids, item_ids))
         self._targets_checked = True
         of_scores = {name: torch.stack(of_directions).mean() for name, of_directions in losses.items()}
         for name in filter(None, of_scores):
@@ -183,6 +187,8 @@ class RetrievalModule(L.LightningModule):
         if entropies:
             self.log("train/tau", self.objective.tau)
             self.log("train/target_entropy", torch.stack(entropies).mean())
+        if off_pair:
+            self.log("train/target_off_pair", torch.stack(off_pair).mean())
         return loss
 
     def regularised(self, batch: Batch, recordings: Tensor, text: Tensor) -> Tensor | float:

@@ -1,7 +1,6 @@
 """The interface of matchers."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ class Matcher(nn.Module):
 
     takes_states: bool = False
     takes_experts: bool = False
-    unit_length: ClassVar[bool] = False
+    unit_length: bool = False
 
     def connect(self, audio_dim: int, text_dim: int) -> None:
         """Make the heads for encoders of these sizes."""

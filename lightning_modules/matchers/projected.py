@@ -17,7 +17,7 @@ class Projected(Cosine):
 
     def __init__(self, normalise: bool = True) -> None:
         super().__init__()
-        self.normalise = normalise
+        self.normalise = self.unit_length = normalise
 
     def connect(self, audio_dim: int, text_dim: int) -> None:
         """Check that both encoders give vectors of one size.

@@ -1,6 +1,6 @@
 """Objectives: the loss of scores against relevance."""
 
-from relevance.objectives.base import Objective, listnet_loss, target_distribution, target_entropy
+from relevance.objectives.base import Objective, listnet_loss, mass_off_pair, target_distribution, target_entropy
 from relevance.objectives.infonce import InfoNCE
 from relevance.objectives.listnet import ListNet
 from relevance.objectives.max_margin import MaxMargin, max_margin_loss
@@ -14,6 +14,7 @@ __all__ = [
     "check_relevance",
     "check_targets",
     "listnet_loss",
+    "mass_off_pair",
     "max_margin_loss",
     "target_distribution",
     "target_entropy",

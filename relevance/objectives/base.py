@@ -56,6 +56,17 @@ def target_entropy(target: Tensor) -> Tensor:
     return entropy.mean()
 
 
+def mass_off_pair(target: Tensor, query_ids: Tensor, item_ids: Tensor) -> Tensor:
+    """Mean mass of the rows of P (Q, N) off the query's own pair: 0 for one-hot targets at the annotated item.
+
+    >>> mass_off_pair(torch.tensor([[0.75, 0.25]]), torch.tensor([7]), torch.tensor([7, 9]))
+    tensor(0.2500)
+    """
+    own = query_ids[:, None] == item_ids[None, :]  # (Q, N)
+    off: Tensor = target.masked_fill(own, 0.0).sum(dim=1)  # (Q,)
+    return off.mean()
+
+
 class Objective(nn.Module):
     """Base of the objectives: `objective(scores, relevance) -> loss`, for one direction at a time.
 

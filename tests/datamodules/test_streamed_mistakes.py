@@ -92,3 +92,4 @@ def test_embeddings_of_streamed_recordings_are_not_kept(folder: Path) -> None:
     assert f"{url}: the embeddings of a frozen audio encoder are kept only for recordings in a folder" in refusal(
         data.whole_recordings
     )
+    assert "the embeddings of teachers are kept only for" in refusal(lambda: data.beginnings(8000, None))
