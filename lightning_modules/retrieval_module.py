@@ -27,7 +27,7 @@ from lightning_modules.training.parameter_groups import Groups, grouped_optimize
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
 from relevance.objectives.base import Objective, target_distribution, target_entropy
-from relevance.objectives.target_checks import check_relevance, check_targets
+from relevance.objectives.target_checks import check_targets
 
 Split = Literal["validation", "test"]
 
@@ -104,7 +104,10 @@ class RetrievalModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Let the relevance look up by id (every process calls this)."""
         if self._needs_targets():
-            self.relevance.prepare(*self.captions_source().read_captions())
+            source = self.captions_source()
+            if hasattr(source, "read_names"):
+                self.relevance.name_recordings(source.read_names())
+            self.relevance.prepare(*source.read_captions())
             self.relevance_is_ready = True
 
     def _needs_targets(self) -> bool:
@@ -136,27 +139,35 @@ class RetrievalModule(L.LightningModule):
     # ------------------------------------------------------------------------------------------------ training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of this rank's queries against the items of all ranks."""
+        """Loss of this rank's queries against the items of all ranks, or of all queries, as the objective needs it."""
         recordings, text = self.embed(batch)  # (a, D), (b, D)
         audio = recordings[batch.caption_audio]  # (b, D)
         item_ids = gather_ids(batch.caption_ids)  # (W b,)
-        relevance = self.relevance.by_direction(batch.caption_ids, item_ids, self.objective.directions)  # (b, W b) each
+        query_ids = item_ids if self.objective.whole_batch else batch.caption_ids
+        relevance = self.relevance.by_direction(query_ids, item_ids, self.objective.directions)  # (b, W b) each
         losses, entropies = [], []
         for direction, wanted in relevance.items():
             if not self._targets_checked:
-                check_relevance(wanted)
+                self.objective.check(wanted)
                 if self.objective.is_listwise:
                     check_targets(wanted, self.objective.omega)
             queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
+            if self.objective.whole_batch:
+                queries = gather_with_gradient(queries)
             scores = self.matcher.ranked(queries, gather_with_gradient(items), direction)  # (b, W b)
-            losses.append(self.objective(scores, wanted))
+            loss = self.objective(scores, wanted)
+            if self.objective.within_modalities:
+                others = gather_with_gradient(queries)  # (W b, ...)
+                loss = loss + self.objective.within(self.matcher.within(queries, others), wanted)
+            losses.append(loss)
             if self.objective.is_listwise:
                 entropies.append(target_entropy(target_distribution(wanted, self.objective.omega)))
         self._targets_checked = True
         loss = torch.stack(losses).mean()
         self.log("train/loss", loss, prog_bar=True)
+        for name, value in self.objective.values().items():
+            self.log(f"train/{name}", value)
         if entropies:
-            self.log("train/tau", self.objective.tau)
             self.log("train/target_entropy", torch.stack(entropies).mean())
         return loss
 
@@ -270,18 +281,27 @@ class RetrievalModule(L.LightningModule):
         """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
 
         Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
-        second ones, and so on. So it does not depend on how the pool was computed.
+        second ones, and so on. So it does not depend on how the pool was computed; nor, with the same random numbers
+        each time, on what an objective draws.
         """
+        with torch.random.fork_rng([pool.audio.device] if pool.audio.is_cuda else []):
+            torch.manual_seed(0)
+            return self._pool_loss(pool)
+
+    def _pool_loss(self, pool: EmbeddingPool) -> Tensor:
         total, count = torch.zeros((), device=pool.audio.device), 0
         for captions in self.loss_batches(pool):
             text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
             ids = pool.caption_ids[captions]
             relevance = self.relevance.by_direction(ids, ids, self.objective.directions)
             scores = self.matcher.scores(text, audio)
-            losses = [
-                self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
-                for direction, wanted in relevance.items()
-            ]
+            losses = []
+            for direction, wanted in relevance.items():
+                queries = text if direction == TEXT_TO_AUDIO else audio
+                loss = self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
+                if self.objective.within_modalities:
+                    loss = loss + self.objective.within(self.matcher.within(queries, queries), wanted)
+                losses.append(loss)
             total += torch.stack(losses).mean() * len(captions)
             count += len(captions)
         return total / max(count, 1)

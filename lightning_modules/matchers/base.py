@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from common.directions import TEXT_TO_AUDIO, Direction
+from common.errors import ModelError
 from evaluation.scores import FunctionScores, Scores
 from lightning_modules.states import Encoded, ExpertSize
 
@@ -50,6 +51,17 @@ class Matcher(nn.Module):
     def ranked(self, queries: Tensor, items: Tensor, direction: Direction) -> Tensor:
         """Scores (Q, N) float32 of embedded queries and items: captions and recordings, or the reverse."""
         return self.scores(queries, items) if direction == TEXT_TO_AUDIO else self.scores(items, queries).T
+
+    def within(self, queries: Tensor, others: Tensor) -> Tensor:
+        """Scores (Q, N) float32 of embedded queries for others of their own modality, both (., ...).
+
+        Raises:
+            ModelError: the matcher compares captions with recordings alone.
+        """
+        raise ModelError(
+            f"model.matcher: {type(self).__name__} compares captions with recordings alone, and this objective also "
+            "compares captions with captions; take Cosine"
+        )
 
     def pool_scores(self, text: Tensor, audio: Tensor) -> Scores:
         """The same for whole pools, computed in blocks."""

@@ -1,7 +1,21 @@
 """Kinds of relevance that targets are made of."""
 
+from relevance.targets.audio_similarity import AudioSimilarity
 from relevance.targets.binary import SameAudio
+from relevance.targets.by_direction import ByDirection
 from relevance.targets.caption_similarity import CaptionSimilarity
+from relevance.targets.false_negatives import FalseNegatives
+from relevance.targets.human_ratings import HumanRatings
 from relevance.targets.mixture import MixedTargets
+from relevance.targets.smoothed import SmoothedTargets
 
-__all__ = ["CaptionSimilarity", "MixedTargets", "SameAudio"]
+__all__ = [
+    "AudioSimilarity",
+    "ByDirection",
+    "CaptionSimilarity",
+    "FalseNegatives",
+    "HumanRatings",
+    "MixedTargets",
+    "SameAudio",
+    "SmoothedTargets",
+]
