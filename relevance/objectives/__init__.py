@@ -1,7 +1,14 @@
 """Objectives: the loss of scores against relevance."""
 
 from relevance.objectives.approx_ndcg import ApproxNDCG
-from relevance.objectives.base import Objective, ScoreLoss, listnet_loss, target_distribution, target_entropy
+from relevance.objectives.base import (
+    Objective,
+    ScoreLoss,
+    listnet_loss,
+    most_relevant,
+    target_distribution,
+    target_entropy,
+)
 from relevance.objectives.cusa import CUSA
 from relevance.objectives.hard_negatives import HNNCE, Decoupled, HybridNCE
 from relevance.objectives.infonce import InfoNCE
@@ -52,6 +59,7 @@ __all__ = [
     "check_targets",
     "listnet_loss",
     "max_margin_loss",
+    "most_relevant",
     "target_distribution",
     "target_entropy",
 ]

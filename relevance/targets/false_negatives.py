@@ -9,9 +9,7 @@ from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.base import IGNORED, Relevance
 from relevance.objectives.base import SAME
-from relevance.scoring import Linear
 from relevance.targets.binary import SameAudio
-from relevance.targets.caption_similarity import CaptionSimilarity
 from relevance.targets.composed import Composed
 
 
@@ -21,15 +19,14 @@ class FalseNegatives(Composed):
     Left out means `IGNORED`: such an item is in no denominator, and no negative of a triplet.
 
     Args:
+        guide: what finds false negatives, such as `CaptionSimilarity` with `Linear`, the captions' cosine h.
         part: the relevance; its negatives are where it is 0. Default: `SameAudio`.
-        guide: what finds false negatives; default: `CaptionSimilarity` with `Linear`, the captions' cosine h.
         above: leave out negatives whose guide value is above this, as a mask of near neighbours does. No value is
             published for audio; .7 is that of `Threshold`. Near 1 equal captions alone are left out; far below .5 most
             negatives are, and nothing is learned.
         margin: instead, leave out negatives whose guide value is above that of the query's own pair less this margin,
             as GISTEmbed does with margin 0 and a guide that scores own pairs below 1, such as a teacher. A caption's
-            similarity to itself is 1, so with the default guide only a margin above 0 leaves anything but equal
-            captions out.
+            similarity to itself is 1, so with `CaptionSimilarity` only a margin above 0 leaves anything out.
 
     Relations: `CaptionSimilarity` gives such pairs a share of the target instead, which is more to learn from where the
     guide is right. Objectives that assign or revise all items of a batch (optimal transport, prior revised) and those
@@ -49,18 +46,17 @@ class FalseNegatives(Composed):
 
     def __init__(
         self,
+        guide: Relevance,
         part: Relevance | None = None,
-        guide: Relevance | None = None,
         above: float | None = 0.7,
         margin: float | None = None,
     ) -> None:
-        guide = CaptionSimilarity(scoring=Linear()) if guide is None else guide
         super().__init__([SameAudio() if part is None else part, guide])
         if (above is None) == (margin is None):
             raise RelevanceError(f"FalseNegatives: above is {above} and margin is {margin}; give one, and null for one")
         check_numbers(RelevanceError, "FalseNegatives", 0, 1, above=above, margin=margin)
         self.symmetric = self.symmetric and margin is None
-        self.above, self.margin = above, margin
+        self.above, self.margin = above or 0.0, margin
 
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """Like `Relevance.forward`."""
@@ -68,8 +64,9 @@ class FalseNegatives(Composed):
         relevance = part(query_ids, item_ids, direction)  # (Q, N)
         found = guide(query_ids, item_ids, direction)
         if self.margin is None:
-            limit: float | Tensor | None = self.above
+            false = found > self.above + SAME
         else:
             own = guide(query_ids, query_ids, direction).diagonal()[:, None]  # (Q, 1)
-            limit = own - self.margin
-        return relevance.masked_fill((relevance == 0) & (found > limit + SAME), IGNORED)
+            false = found > own - self.margin + SAME
+        masked: Tensor = relevance.masked_fill((relevance == 0) & false, IGNORED)
+        return masked

@@ -29,7 +29,7 @@ def outcome(model: DualEncoder, pairs: list[int]) -> Outcome:
 
 
 def work(rank: int) -> dict[tuple[str, str], Outcome]:
-    outcomes = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
     for name, kind in pairs_of_kind():
         values = outcome(model_of(name, kind), BATCH[4 * rank : 4 * rank + 4])
         for value in values:  # what DDP does

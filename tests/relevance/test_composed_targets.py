@@ -141,7 +141,7 @@ def test_similarity_of_recordings(tmp_path: Path) -> None:
     ],
 )
 def test_embeddings_that_cannot_be_used(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
-    np.savez(tmp_path / "audio.npz", **arrays)
+    np.savez(tmp_path / "audio.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(RelevanceError, match=message):
         prepared(AudioSimilarity(str(tmp_path / "audio.npz")))
 

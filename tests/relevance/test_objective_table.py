@@ -161,7 +161,7 @@ def test_trained_constants_get_the_right_gradient(name: str, parameter: str) -> 
     losses = []
     for sign in (1, -1):
         with torch.no_grad():
-            trained += sign * step
+            trained.add_(sign * step)
             losses.append(objective(scores, relevance).item())
-            trained -= sign * step
+            trained.sub_(sign * step)
     assert trained.grad.view(-1)[0].item() == pytest.approx((losses[0] - losses[1]) / 2e-3, rel=1e-4)

@@ -207,7 +207,10 @@ def target(g: Array, omega: float | None) -> Array:
 
 
 def listnet(tau: float, omega: float | None) -> Naive:
-    return over_queries(lambda s, g: -sum(target(g, omega) * (s / tau - logsumexp(s / tau))))
+    def loss(s: Array, g: Array) -> float:
+        return -float(sum(target(g, omega) * (s / tau - logsumexp(s / tau))))
+
+    return over_queries(loss)
 
 
 def transport(epsilon: float, iterations: int, omega: float | None) -> Naive:
