@@ -170,13 +170,13 @@ def triplet(margin: float, negatives_of: str, graded: bool) -> Naive:
     def loss(s: Array, g: Array) -> float:
         total, rest = 0.0, negatives(g)
         for p in positives(g):
-            chosen = {
-                "all": rest,
-                "hard": rest and [max(rest, key=lambda n: s[n])],
-                "semi_hard": rest and [min(rest, key=lambda n, p=p: abs(s[n] - s[p]))],
-                "text_easy": rest and [min(rest, key=lambda n: g[n])],
-                "text_hard": rest and [max(rest, key=lambda n: g[n])],
-            }[negatives_of]
+            wish = {
+                "hard": s,
+                "semi_hard": -abs(s - s[p]),
+                "text_easy": -g,
+                "text_hard": g,
+            }.get(negatives_of)
+            chosen = rest if wish is None else sorted(rest, key=wish.__getitem__)[-1:]
             for n in chosen:
                 total += max(0.0, margin * (g[p] - g[n] if graded else 1) + s[n] - s[p])
         return total / len(positives(g))
