@@ -35,6 +35,8 @@ class PriorRevised(ScoreLoss):
         omega: temperature of the target for graded relevance; null divides rows by their sum.
         learn_tau: train tau, in the log.
 
+    The product is published so, although a score below 0 falls where its prior rises.
+
     Relations: take it where some items are the best match of many queries (hubs). `OptimalTransport` normalises both
     axes in full. `InfoNCE` needs only the scores of a process' own queries.
 
