@@ -30,6 +30,8 @@ MAY_CHANGE = (
     "model.init_from",
 )
 """Beginnings of the keys that may change when a run is resumed, besides those of `trainer` and `run`."""
+DISTRIBUTIONS = {"MixedTargets": "has omegas of its own", "SmoothedTargets": "gives shares of the target already"}
+"""Kinds of relevance whose rows sum to 1, and why they want no softmax."""
 
 
 def apply_sentence_bert(options: Any) -> None:
@@ -89,15 +91,15 @@ def check_processes(trainer: Any) -> None:
 
 
 def check_mixed_targets(options: Any) -> None:
-    """Whether the targets of `MixedTargets`, distributions already, are taken as they are.
+    """Whether targets that are distributions already are taken as they are.
 
     Raises:
         RunError: the objective would put them through another softmax.
     """
-    mixed = options.model.relevance.class_path.endswith(".MixedTargets")
+    kind = options.model.relevance.class_path.rpartition(".")[2]
     omega = (options.model.objective.get("init_args") or {}).get("omega")
-    if mixed and omega is not None:
-        raise RunError(f"model.objective.omega is {omega}: with MixedTargets, which has omegas of its own, give null")
+    if kind in DISTRIBUTIONS and omega is not None:
+        raise RunError(f"model.objective.omega is {omega}: with {kind}, which {DISTRIBUTIONS[kind]}, give null")
 
 
 def check_precision(precision: Any) -> None:

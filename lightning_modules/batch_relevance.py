@@ -11,10 +11,14 @@ from relevance.base import Relevance
 from relevance.mixes import MixParts, relevance_of_mixes
 
 
-def batch_relevance(relevance: Relevance, batch: Batch, directions: Iterable[Direction]) -> dict[Direction, Tensor]:
-    """Relevance (b, W b) by direction of the items of all W ranks for this rank's b queries."""
+def batch_relevance(
+    relevance: Relevance, batch: Batch, directions: Iterable[Direction], *, all_queries: bool = False
+) -> dict[Direction, Tensor]:
+    """Relevance (b, W b) by direction of the items of all W ranks for this rank's b queries; (W b, W b) for all."""
     mixes = batch.mixes
     if mixes is None:
-        return relevance.by_direction(batch.caption_ids, gather_ids(batch.caption_ids), directions)
+        item_ids = gather_ids(batch.caption_ids)
+        return relevance.by_direction(item_ids if all_queries else batch.caption_ids, item_ids, directions)
     items = MixParts(gather_ids(mixes.ids), gather_ids(mixes.weights))
-    return relevance_of_mixes(relevance, MixParts(mixes.ids, mixes.weights), items, directions, mixes.rule)
+    queries = items if all_queries else MixParts(mixes.ids, mixes.weights)
+    return relevance_of_mixes(relevance, queries, items, directions, mixes.rule)

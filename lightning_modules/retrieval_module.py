@@ -20,8 +20,8 @@ from evaluation.evaluator import Evaluation, evaluate
 from evaluation.normalised_metrics import Normalisation, check_normalisations, with_normalisation
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
-from lightning_modules.batch_relevance import batch_relevance
-from lightning_modules.distributed import gather_ids, gather_with_gradient, sharded_metrics
+from lightning_modules.batch_losses import batch_losses
+from lightning_modules.distributed import sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
@@ -30,8 +30,7 @@ from lightning_modules.regularisers.base import Regulariser, Regularisers, embed
 from lightning_modules.training.parameter_groups import Groups, grouped_optimizer
 from lightning_modules.training.schedules import Schedule, begin_rates, rates, set_rates
 from relevance.base import Relevance
-from relevance.objectives.base import Objective, mass_off_pair, target_distribution, target_entropy
-from relevance.objectives.target_checks import check_relevance, check_targets
+from relevance.objectives.base import Objective
 
 Split = Literal["validation", "test"]
 
@@ -125,7 +124,10 @@ class RetrievalModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Let the relevance look up by id (every process calls this)."""
         if self._needs_targets():
-            self.relevance.prepare(*self.captions_source().read_captions())
+            source = self.captions_source()
+            if hasattr(source, "read_names"):
+                self.relevance.name_recordings(source.read_names())
+            self.relevance.prepare(*source.read_captions())
             self.relevance_is_ready = True
 
     def _needs_targets(self) -> bool:
@@ -157,38 +159,16 @@ class RetrievalModule(L.LightningModule):
     # ------------------------------------------------------------------------------------------------ training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of this rank's queries against the items of all ranks."""
+        """Loss of this rank's queries against the items of all ranks, or of all queries, as the objective needs it."""
         recordings, text = self.embed(batch)  # (a, D), (b, D)
-        audio = recordings[batch.caption_audio]  # (b, D)
-        relevance = batch_relevance(self.relevance, batch, self.objective.directions)  # (b, W b) each
-        losses: dict[str, list[Tensor]] = {}
-        item_ids = gather_ids(batch.caption_ids)  # (W b,)
-        entropies, off_pair = [], []
-        for direction, wanted in relevance.items():
-            if not self._targets_checked:
-                check_relevance(wanted)
-                if self.objective.is_listwise:
-                    check_targets(wanted, self.objective.omega)
-            queries, items = (text, audio) if direction == TEXT_TO_AUDIO else (audio, text)
-            ranked = self.matcher.all_ranked(queries, gather_with_gradient(items), direction)  # (b, W b) each
-            for name, scores in ranked.items():
-                losses.setdefault(name, []).append(self.objective(scores, wanted))
-            if self.objective.is_listwise:
-                target = target_distribution(wanted, self.objective.omega)  # (b, W b)
-                entropies.append(target_entropy(target))
-                if batch.mixes is None:
-                    off_pair.append(mass_off_pair(target, batch.caption_ids, item_ids))
+        losses, facts = batch_losses(self, batch, recordings, text, check=not self._targets_checked)
         self._targets_checked = True
-        of_scores = {name: torch.stack(of_directions).mean() for name, of_directions in losses.items()}
-        for name in filter(None, of_scores):
-            self.log(f"train/loss/{name}", of_scores[name])
-        loss = torch.stack([*of_scores.values()]).mean() + self.regularised(batch, recordings, text)
+        for name in filter(None, losses):
+            self.log(f"train/loss/{name}", losses[name])
+        loss = torch.stack([*losses.values()]).mean() + self.regularised(batch, recordings, text)
         self.log("train/loss", loss, prog_bar=True)
-        if entropies:
-            self.log("train/tau", self.objective.tau)
-            self.log("train/target_entropy", torch.stack(entropies).mean())
-        if off_pair:
-            self.log("train/target_off_pair", torch.stack(off_pair).mean())
+        for name, value in {**self.objective.values(), **facts}.items():
+            self.log(f"train/{name}", value)
         return loss
 
     def regularised(self, batch: Batch, recordings: Tensor, text: Tensor) -> Tensor | float:
@@ -330,18 +310,27 @@ class RetrievalModule(L.LightningModule):
         """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
 
         Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
-        second ones, and so on. So it does not depend on how the pool was computed.
+        second ones, and so on. So it does not depend on how the pool was computed; nor, with the same random numbers
+        each time, on what an objective draws.
         """
+        with torch.random.fork_rng([pool.audio.device] if pool.audio.is_cuda else []):
+            torch.manual_seed(0)
+            return self._pool_loss(pool)
+
+    def _pool_loss(self, pool: EmbeddingPool) -> Tensor:
         total, count = torch.zeros((), device=pool.audio.device), 0
         for captions in self.loss_batches(pool):
             text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
             ids = pool.caption_ids[captions]
             relevance = self.relevance.by_direction(ids, ids, self.objective.directions)
             scores = self.matcher.scores(text, audio)
-            losses = [
-                self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
-                for direction, wanted in relevance.items()
-            ]
+            losses = []
+            for direction, wanted in relevance.items():
+                queries = text if direction == TEXT_TO_AUDIO else audio
+                loss = self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
+                if self.objective.within_modalities:
+                    loss = loss + self.objective.within(self.matcher.within(queries, queries), wanted)
+                losses.append(loss)
             total += torch.stack(losses).mean() * len(captions)
             count += len(captions)
         return total / max(count, 1)

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from common.directions import Direction
 
+IGNORED = -1.0
+"""In place of a relevance: whether this pair is relevant is not known, so nothing is to be learned from it."""
+
 
 class Relevance(nn.Module):
     """Graded relevance between annotated pairs, looked up by caption id.
@@ -22,12 +25,18 @@ class Relevance(nn.Module):
     `prepare` in every process (quick); then called with ids as often as needed. It has no trainable parameters.
 
     Attributes:
-        citation: where the relevance comes from.
+        citation: where the relevance comes from; `bibtex` is the same as an entry of BibTeX.
         symmetric: whether the direction makes no difference; then it is computed once for both.
+        ignores: whether some values may be `IGNORED`.
     """
 
     citation: ClassVar[str] = ""
+    bibtex: ClassVar[str] = ""
     symmetric: bool = False
+    ignores: ClassVar[bool] = False
+
+    def name_recordings(self, names: Sequence[str]) -> None:
+        """Take the names of all recordings, audio id i being `names[i]`; before `prepare`, where there are names."""
 
     def encode(self, captions: Sequence[str]) -> None:
         """Do the slow work for `captions`, caption id i being `captions[i]`, and leave it in a cache."""
@@ -38,6 +47,8 @@ class Relevance(nn.Module):
 
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction) -> Tensor:
         """Relevance (Q, N) float32 in [0, 1] of pairs `item_ids` (N,) int64 for pairs `query_ids` (Q,) int64.
+
+        Where `ignores` is true, a value may also be `IGNORED`.
 
         In the direction "text_to_audio" the queries are the captions of their pairs, and the items the recordings of
         theirs; in "audio_to_text" the reverse.

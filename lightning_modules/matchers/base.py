@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from common.directions import TEXT_TO_AUDIO, Direction
+from common.errors import ModelError
 from evaluation.scores import FunctionScores, Scores
 from lightning_modules.states import Encoded, ExpertSize
 
@@ -57,6 +58,17 @@ class Matcher(nn.Module):
     def vectors(self, embedded: Tensor) -> Tensor:
         """One vector (N, D) of each of N embedded inputs, which regularisers look at."""
         return embedded.flatten(1)
+
+    def within(self, queries: Tensor, others: Tensor) -> Tensor:
+        """Scores (Q, N) float32 of embedded queries for others of their own modality, both (., ...).
+
+        Raises:
+            ModelError: the matcher compares captions with recordings alone.
+        """
+        raise ModelError(
+            f"model.matcher: {type(self).__name__} compares captions with recordings alone, and this objective also "
+            "compares captions with captions; take Cosine"
+        )
 
     def pool_scores(self, text: Tensor, audio: Tensor) -> Scores:
         """The same for whole pools, computed in blocks."""

@@ -63,6 +63,10 @@ class Cosine(Matcher):
         """Cosine similarities (Q, N): the same in both directions."""
         return cosine_scores(queries, items)
 
+    def within(self, queries: Tensor, others: Tensor) -> Tensor:
+        """Cosine similarities (Q, N)."""
+        return cosine_scores(queries, others)
+
     def pool_scores(self, text: Tensor, audio: Tensor) -> EmbeddingScores:
         """One product for each block."""
         return EmbeddingScores(text, audio)

@@ -20,6 +20,11 @@ class InfoNCE(Objective):
     """
 
     citation = 'van den Oord et al. 2018, "Representation learning with contrastive predictive coding"'
+    bibtex = (
+        "@misc{oord2018representation, title={Representation learning with contrastive predictive coding}, "
+        "author={van den Oord, Aaron and Li, Yazhe and Vinyals, Oriol}, eprint={1807.03748}, archivePrefix={arXiv}, "
+        "year={2018}}"
+    )
 
     def __init__(self, direction: Directions = "both", tau: float = 0.05, learn_tau: bool = False) -> None:
         super().__init__(direction, tau, None, learn_tau)

@@ -21,6 +21,12 @@ class ListNet(Objective):
     """
 
     citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
+    bibtex = (
+        "@article{xie2024text, "
+        "title={Text-based audio retrieval by learning from similarities between audio captions}, "
+        "author={Xie, Huang and Khorrami, Khazar and Räsänen, Okko and Virtanen, Tuomas}, "
+        "journal={IEEE Signal Processing Letters}, year={2024}}"
+    )
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The max-margin ranking loss."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -7,10 +8,29 @@ from torch import Tensor
 
 from common.errors import RelevanceError
 from common.numbers import check_numbers
-from relevance.objectives.base import Directions, Objective
+from relevance.objectives.base import Directions, Objective, most_relevant
 
-SAME = 1e-6
-"""Relevance that differs by less is the same: equal captions differ in their last bits."""
+
+def hinges(scores: Tensor, relevance: Tensor, margin: float, graded: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """For one positive of each query after the other: its scores (Q, 1), and [margin + s - s_p]+ (Q, N) of all items.
+
+    Positives are no negatives: theirs are 0. So are all where a query has no more positives.
+
+    Args:
+        scores: (Q, N) float.
+        relevance: (Q, N) of the same type.
+        margin: by which a positive has to win.
+        graded: multiply the margin by g_p - g.
+    """
+    positive = most_relevant(relevance)
+    highest = relevance.amax(dim=1, keepdim=True)  # (Q, 1)
+    margins = margin * (highest - relevance) if graded else torch.full_like(relevance, margin)  # (Q, N)
+    order = positive.int().argsort(dim=1, descending=True, stable=True)  # (Q, N), positives first
+    for place in range(int(positive.sum(1).max())):
+        item = order[:, place : place + 1]  # (Q, 1)
+        own = scores.gather(1, item)
+        hinge = torch.relu(margins + scores - own)
+        yield own, hinge.masked_fill(positive | ~positive.gather(1, item), 0)
 
 
 def max_margin_loss(scores: Tensor, relevance: Tensor, margin: float, graded: bool = False) -> Tensor:
@@ -30,18 +50,11 @@ def max_margin_loss(scores: Tensor, relevance: Tensor, margin: float, graded: bo
     """
     with torch.autocast(scores.device.type, enabled=False):
         scores, relevance = scores.float(), relevance.detach().float()
-        highest = relevance.amax(dim=1, keepdim=True)  # (Q, 1)
-        positive = relevance > highest - SAME  # (Q, N)
-        margins = margin * (highest - relevance) if graded else torch.full_like(relevance, margin)  # (Q, N)
         total = scores.new_zeros(len(scores))  # (Q,)
-        order = positive.int().argsort(dim=1, descending=True, stable=True)  # (Q, N), positives first
-        for place in range(int(positive.sum(1).max())):
-            item = order[:, place : place + 1]  # (Q, 1)
-            hinge = torch.relu(margins + scores - scores.gather(1, item))
-            hinge = hinge.masked_fill(positive | ~positive.gather(1, item), 0)
+        for _, hinge in hinges(scores, relevance, margin, graded):
             total = total + hinge.sum(1)
-        positives = positive.sum(1)
-        pairs = positives * (positive.shape[1] - positives)  # (Q,)
+        positives = most_relevant(relevance).sum(1)
+        pairs = positives * (relevance.shape[1] - positives)  # (Q,)
         return (total / pairs.clamp_min(1)).mean()
 
 
@@ -57,10 +70,16 @@ class MaxMargin(Objective):
     Raises:
         RelevanceError: the margin is not positive.
 
-    Relations: `InfoNCE` weighs hard negatives more; here all that violate the margin count alike.
+    Relations: `InfoNCE` weighs hard negatives more; here all that violate the margin count alike. `Triplet` takes one
+    negative of each query, or the sum over all.
     """
 
     citation = 'Oncescu et al. 2021, "Audio retrieval with natural language queries"'
+    bibtex = (
+        "@inproceedings{oncescu2021audio, title={Audio retrieval with natural language queries}, "
+        "author={Oncescu, Andreea-Maria and Koepke, A. Sophia and Henriques, João F. and Akata, Zeynep and "
+        "Albanie, Samuel}, booktitle={Interspeech}, year={2021}}"
+    )
     is_listwise: ClassVar[bool] = False
 
     def __init__(self, direction: Directions = "both", margin: float = 0.2, graded: bool = False) -> None:

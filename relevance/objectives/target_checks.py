@@ -3,11 +3,11 @@
 import math
 import warnings
 
-import torch
 from torch import Tensor
 
 from common.errors import RelevanceError
 from relevance.objectives.base import target_distribution, target_entropy
+from relevance.objectives.relevance_checks import check_relevance
 
 
 def check_targets(relevance: Tensor, omega: float | None) -> None:
@@ -24,7 +24,7 @@ def check_targets(relevance: Tensor, omega: float | None) -> None:
     """
     check_relevance(relevance)
     high = float(relevance.max())
-    if omega is None and bool((relevance.sum(dim=1) <= 0).any()):
+    if omega is None and bool((relevance.clamp_min(0).sum(dim=1) <= 0).any()):
         raise RelevanceError(
             "a query has no relevant item in its batch, so its target cannot be normalised: lower the threshold of "
             "the scoring function, or set omega (softmax targets)"
@@ -45,19 +45,3 @@ def check_targets(relevance: Tensor, omega: float | None) -> None:
             "them; lower omega or use a steeper scoring function",
             stacklevel=2,
         )
-
-
-def check_relevance(relevance: Tensor) -> None:
-    """Whether relevance (Q, N) is a number in [0, 1] everywhere.
-
-    Raises:
-        RelevanceError: it is not.
-    """
-    if not torch.isfinite(relevance).all():
-        raise RelevanceError(
-            "relevance has NaN or infinite values: look at the caption embeddings (an empty caption, a broken model "
-            "folder) and at the scoring function's constants"
-        )
-    low, high = float(relevance.min()), float(relevance.max())
-    if low < -1e-4 or high > 1 + 1e-4:
-        raise RelevanceError(f"relevance must be in [0, 1] but spans [{low:.3g}, {high:.3g}]; fix the scoring")

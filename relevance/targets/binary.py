@@ -28,6 +28,11 @@ class SameAudio(Relevance):
     """
 
     citation = 'Oncescu et al. 2021, "Audio retrieval with natural language queries"'
+    bibtex = (
+        "@inproceedings{oncescu2021audio, title={Audio retrieval with natural language queries}, "
+        "author={Oncescu, Andreea-Maria and Koepke, A. Sophia and Henriques, João F. and Akata, Zeynep and "
+        "Albanie, Samuel}, booktitle={Interspeech}, year={2021}}"
+    )
     symmetric = True
 
     def __init__(self) -> None:

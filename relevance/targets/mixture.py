@@ -1,10 +1,7 @@
 """Several kinds of relevance at once."""
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,9 +9,10 @@ from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
 from relevance.objectives.base import target_distribution
+from relevance.targets.composed import Composed
 
 
-class MixedTargets(Relevance):
+class MixedTargets(Composed):
     """The weighted mean of the targets P of several kinds of relevance, e.g. of a binary and a learned one.
 
     What it gives is a distribution over the items already, so the objective takes it as it is, with `omega: null`.
@@ -29,12 +27,19 @@ class MixedTargets(Relevance):
     far below 0.05 makes a part's target one-hot, one near 1 almost uniform.
 
     Raises:
-        RelevanceError: there are not as many omegas or weights as parts, or a weight is negative, or all are 0.
+        RelevanceError: there are not as many omegas or weights as parts, or a weight is negative, or all are 0, or a
+            part leaves pairs out.
 
     Source: "mixed" targets in the code of Xie et al. 2024 (there the sum, so its gradient is longer by a constant).
     """
 
     citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
+    bibtex = (
+        "@article{xie2024text, "
+        "title={Text-based audio retrieval by learning from similarities between audio captions}, "
+        "author={Xie, Huang and Khorrami, Khazar and Räsänen, Okko and Virtanen, Tuomas}, "
+        "journal={IEEE Signal Processing Letters}, year={2024}}"
+    )
 
     def __init__(
         self,
@@ -42,7 +47,7 @@ class MixedTargets(Relevance):
         omegas: list[float | None],
         weights: list[float] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(parts)
         weights = [1.0] * len(parts) if weights is None else weights
         if not parts or len(omegas) != len(parts) or len(weights) != len(parts):
             raise RelevanceError(
@@ -53,20 +58,10 @@ class MixedTargets(Relevance):
             raise RelevanceError(f"MixedTargets: weights are {weights}; give none below 0 and one above")
         if not all(omega is None or 1e-6 <= omega <= 1e6 for omega in omegas):
             raise RelevanceError(f"MixedTargets: omegas are {omegas}; each must be positive (1e-06 to 1e+06) or null")
-        self.parts: Sequence[Relevance] = torch.nn.ModuleList(parts)  # type: ignore[assignment]
-        self.symmetric = all(part.symmetric for part in parts)
+        if any(part.ignores for part in parts):
+            raise RelevanceError("MixedTargets: a part leaves pairs out, and the mean cannot; leave FalseNegatives out")
         self.omegas = omegas
         self.weights = [weight / sum(weights) for weight in weights]
-
-    def encode(self, captions: Sequence[str]) -> None:
-        """Like `Relevance.encode`, for every part."""
-        for part in self.parts:
-            part.encode(captions)
-
-    def prepare(self, captions: Sequence[str], audio_ids: npt.NDArray[np.int64]) -> None:
-        """Like `Relevance.prepare`, for every part."""
-        for part in self.parts:
-            part.prepare(captions, audio_ids)
 
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """P (Q, N) float32; rows sum to 1."""

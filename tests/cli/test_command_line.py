@@ -306,6 +306,13 @@ def test_mixed_targets_are_taken_as_they_are(capsys: pytest.CaptureFixture[str])
     assert "model.objective.omega is 0.05: with MixedTargets, which has omegas of its own, give null" in error
 
 
+def test_smoothed_targets_are_taken_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(
+        capsys, "fit", "--config", "zoo_label_smoothing", "--model.objective=ListNet", "--model.objective.omega=0.1"
+    )
+    assert "omega is 0.1: with SmoothedTargets, which gives shares of the target already, give null" in error
+
+
 def test_base_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert "base stands in config files" in refused(capsys, "fit", "--config", "demo_listnet", "--base", "small.yaml")
 

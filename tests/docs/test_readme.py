@@ -54,6 +54,15 @@ def test_an_objective() -> None:
 
 
 @pytest.mark.slow
+def test_an_objective_with_a_trained_constant() -> None:
+    objective = built("--model.objective", "my_hinge.LearnedMargin", config="zoo_base.yaml").model.objective
+    loss = objective(torch.tensor([[0.5, 0.4], [0.1, 0.9]]), torch.eye(2))
+    loss.backward()
+    assert loss.item() == pytest.approx((0.1 + 0) / 2 - 0.2)
+    assert objective.margin.grad.item() == pytest.approx(0.5 - 1)
+
+
+@pytest.mark.slow
 def test_an_audio_encoder() -> None:
     model = built("--model.audio_encoder", "my_encoder.Loudness").model
     embeddings = model.embed_audio(torch.rand(2, 800), torch.tensor([800, 500]))

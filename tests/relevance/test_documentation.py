@@ -7,13 +7,13 @@ import pytest
 
 from relevance import objectives, targets
 from relevance.base import Relevance
-from relevance.objectives import Objective
+from relevance.objectives import Objective, ScoreLoss
 
 KINDS = [
     kind
     for room in (objectives, targets)
     for kind in (getattr(room, name) for name in room.__all__)
-    if inspect.isclass(kind) and issubclass(kind, Objective | Relevance) and kind is not Objective
+    if inspect.isclass(kind) and issubclass(kind, Objective | Relevance) and kind not in (Objective, ScoreLoss)
 ]
 
 
@@ -28,3 +28,15 @@ def test_it_names_its_source_and_when_to_take_another(kind: type[Objective | Rel
     assert relations is not None
     others = {other.__name__ for other in KINDS} - {kind.__name__}
     assert any(f"`{other}`" in relations[1] for other in others) or kind is targets.MixedTargets
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_bibtex_entry_is_that_of_the_citation(kind: type[Objective | Relevance]) -> None:
+    entry = re.fullmatch(
+        r"@(article|inproceedings|misc)\{\w+, title=\{(.+?)\}, (author=.+), year=\{(\d+)\}\}", kind.bibtex
+    )
+    assert entry is not None
+    assert kind.bibtex.count("{") == kind.bibtex.count("}")
+    who, year, title = re.fullmatch(r'(.+) (\d+), "(.+)"', kind.citation).groups()  # type: ignore[union-attr]
+    assert (entry[2], entry[4]) == (title, year)
+    assert who.removesuffix(" et al.").split(" and ")[0] in entry[3]
