@@ -123,7 +123,7 @@ def test_a_config_is_found_here_first_then_in_configs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: audiocaps_infonce.yaml,"),
+        (["--config", "clotho_lisnet.yaml"], "did you mean clotho_listnet.yaml? there are: aistat_distilled.yaml,"),
         (
             ["--config", "demo_listnet", "--model.matcher.embeding_dim", "3"],
             "did you mean --model.matcher.embedding_dim?",
