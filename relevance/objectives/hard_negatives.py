@@ -142,7 +142,7 @@ class Decoupled(ScoreLoss):
     Relations: take it instead of `InfoNCE` where batches are small: there the gradient of a pair vanishes once its
     positive wins. `HNNCE` weighs the negatives as well.
 
-    Source: the paper's equation without weights, as in public reimplementations.
+    Source: without weights, as in public reimplementations; not compared with the paper.
     """
 
     citation = 'Yeh et al. 2022, "Decoupled contrastive learning"'

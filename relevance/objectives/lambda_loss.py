@@ -59,7 +59,7 @@ class LambdaLoss(ScoreLoss):
     Relations: `RankNet` weighs all pairs alike. `ApproxNDCG` and `NeuralNDCG` make NDCG itself smooth. Here ranks are
     those of the scores, without a gradient. Needs two levels of relevance; best with graded relevance.
 
-    Source: section 4 of the paper; mu and the cut at `top` as in allRank, Pobrotyn et al. 2020.
+    Source: allRank (Pobrotyn et al. 2020), with whose values and gradients it agrees; not compared with the paper.
     """
 
     citation = 'Wang et al. 2018, "The LambdaLoss framework for ranking metric optimization"'

@@ -40,7 +40,7 @@ class ListMLE(ScoreLoss):
     Relations: `ListNet` compares distributions over the first place alone, and how much more relevant an item is
     counts; here the order counts. `LambdaLoss` weighs places by NDCG.
 
-    Source: equation of the paper; ties as in allRank, Pobrotyn et al. 2020.
+    Source: allRank (Pobrotyn et al. 2020), with whose values and gradients it agrees; not compared with the paper.
     """
 
     citation = 'Xia et al. 2008, "Listwise approach to learning to rank: theory and algorithm"'

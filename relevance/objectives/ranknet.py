@@ -42,7 +42,7 @@ class RankNet(ScoreLoss):
     Relations: `LambdaLoss` also weighs a pair by what it adds to NDCG, so that the top of the ranking counts most; here
     it is all pairs alike. `MaxMargin` compares the most relevant items with the others alone.
 
-    Source: the paper's equation for known order; weights as in allRank, Pobrotyn et al. 2020.
+    Source: allRank (Pobrotyn et al. 2020), with whose values and gradients it agrees; not compared with the paper.
     """
 
     citation = 'Burges et al. 2005, "Learning to rank using gradient descent"'

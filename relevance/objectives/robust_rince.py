@@ -46,7 +46,7 @@ class RobustRINCE(ScoreLoss):
     Relations: take it instead of `InfoNCE` where captions are wrong, as those made by a language model from tags;
     where they are right and other recordings fit too, take `ListNet`.
 
-    Source: equation of the paper, and the authors' code (lambda (e^s+ + sum e^s-))^q.
+    Source: the authors' code, (lambda (e^s+ + sum e^s-))^q; not compared with the paper.
     """
 
     citation = 'Chuang et al. 2022, "Robust contrastive learning against noisy views"'

@@ -38,7 +38,7 @@ class SmoothAP(ScoreLoss):
     Relations: `ApproxNDCG` takes graded relevance as it is. `InfoNCE` has a gradient as long as a positive does not
     have all of the probability; here none is left once it is first.
 
-    Source: equations of the paper; the mean over positives of a query.
+    Source: written from memory of the paper, not compared with it; the mean over positives of a query.
     """
 
     citation = 'Brown et al. 2020, "Smooth-AP: smoothing the path towards large-scale image retrieval"'
