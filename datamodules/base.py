@@ -12,13 +12,13 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from common.errors import DataError
+from common.lightning_loops import begins_at
 from datamodules.audio import HIGHEST_RATE
 from datamodules.augmentations.base import Augmentation, Side
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import PairDataset, RecordingDataset
 from datamodules.experts.in_tables import open_stores
 from datamodules.experts.store import ExpertStore
-from datamodules.lightning_progress import batches_done
 from datamodules.mono import Mix
 from datamodules.sampling.neighbours_file import read_neighbours
 from datamodules.sampling.pair_batches import PairBatchSampler, Regroup, rank_share
@@ -237,7 +237,7 @@ class AudioCaptionDataModule(L.LightningDataModule):
             self.augmentations,
         )
         sampler = self._pair_sampler()
-        sampler.resume(*batches_done(self.trainer))
+        sampler.resume(*begins_at(self.trainer))
         return self._loader(dataset, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from torch.utils.data import DataLoader, Subset
 
 from common.errors import DataError
+from common.lightning_loops import begins_at
 from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule
 from datamodules.batch import Batch
-from datamodules.lightning_progress import batches_done
 from datamodules.sampling.stream_order import StreamSampler, batches_of_turns, stretch_of_rank
 from datamodules.shards.checks import check_shards
 from datamodules.shards.format import COLUMNS, check_rate, index_table
@@ -171,7 +171,7 @@ class StreamedShards(AudioCaptionDataModule):
             self.shuffle_buffer,
         )
         sampler = StreamSampler(batches, self.batch_size, parts)
-        sampler.resume(*batches_done(self.trainer))
+        sampler.resume(*begins_at(self.trainer))
         return self._loader(stream, batch_sampler=sampler)
 
     def state_dict(self) -> dict[str, Any]:

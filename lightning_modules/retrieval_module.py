@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from common.directions import TEXT_TO_AUDIO
 from common.errors import ModelError
+from common.lightning_loops import is_last_evaluation_batch
 from common.renamed import weights_with_new_names
 from datamodules.batch import Batch
 from evaluation.embedding_pool import EmbeddingPool, batches_of_captions
@@ -274,7 +275,7 @@ class RetrievalModule(L.LightningModule):
 
     def _evaluate_if_last(self, split: Split) -> None:
         """Rank the pool once it is complete: at the epoch's end Lightning calls callbacks before the model."""
-        if not self.trainer._evaluation_loop.batch_progress.is_last_batch:
+        if not is_last_evaluation_batch(self.trainer):
             return
         pool = self.collector.compute()
         self.collector.reset()

@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from common.errors import RunError
-from experiments.callbacks.lightning_internals import (
+from common.lightning_loops import (
     batches_done,
     before_this_batch,
     count_finished_epochs,

@@ -12,9 +12,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from common.errors import RunError
+from common.lightning_loops import finished_epochs
 from evaluation.evaluator import Evaluation
 from experiments.callbacks.atomic_checkpoint_io import read_state_dict
-from experiments.callbacks.lightning_internals import finished_epochs
 from experiments.former_run import discard, set_aside
 from experiments.provenance import (
     check_same_training,

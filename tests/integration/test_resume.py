@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import RunError
+from common.lightning_loops import begins_at
 from datamodules.batch import Example, collate
-from datamodules.lightning_progress import batches_done
 from datamodules.sampling.pair_batches import Draw, PairBatchSampler
 from experiments.callbacks.atomic_checkpoint_io import AtomicCheckpointIO, read_state_dict
 from experiments.callbacks.checkpoints import RunCheckpoint
@@ -44,7 +44,7 @@ class Cropped(TinyData):
     def train_dataloader(self) -> Any:
         pairs = [i for i, audio in enumerate(self.audio_of) if audio in self.audio_ids["train"]]
         sampler = PairBatchSampler(np.array(self.audio_of)[pairs], self.batch_size, self.seed)
-        sampler.resume(*batches_done(self.trainer))
+        sampler.resume(*begins_at(self.trainer))
         dataset = _Crops(self, pairs)
         return DataLoader(
             dataset,

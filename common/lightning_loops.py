@@ -1,7 +1,7 @@
 """Lightning's loop counters, read and set in this file alone.
 
-They are no part of Lightning's public interface. What is here holds for lightning 2.6; a test fails where the counters
-are missing or count otherwise.
+They are no part of Lightning's public interface. What is here holds for lightning 2.6; tests stop and resume trainings,
+and fail where the counters are missing or count otherwise.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+
+
+def begins_at(trainer: L.Trainer | None) -> tuple[int, int]:
+    """The epoch in which a training begins or resumes, and how many of its batches are done; (0, 0) without a trainer.
+
+    `ready` counts epochs that have begun, `processed` those that have ended: where they are equal, no epoch is under
+    way, and the batches counted are those of the epoch before.
+    """
+    if trainer is None:
+        return 0, 0
+    epoch: Any = trainer.fit_loop.epoch_progress.current
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return epoch.processed, batches.processed if epoch.ready > epoch.processed else 0
 
 
 def finished_epochs(trainer: L.Trainer) -> int:
@@ -25,6 +38,11 @@ def batches_done(trainer: L.Trainer) -> int:
 def is_last_batch(trainer: L.Trainer) -> bool:
     """Whether the current batch is the last one of its epoch."""
     return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+
+def is_last_evaluation_batch(trainer: L.Trainer) -> bool:
+    """Whether the current batch is the last one of a validation or a test."""
+    return bool(trainer._evaluation_loop.batch_progress.is_last_batch)
 
 
 def count_finished_epochs(trainer: L.Trainer) -> None:

@@ -1,4 +1,4 @@
-"""Lightning's loop counters mean what `batches_done` takes them for: fails where a version counts otherwise."""
+"""Lightning's loop counters mean what `begins_at` takes them for: fails where a version counts otherwise."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.lightning_progress import batches_done
+from common.lightning_loops import begins_at
 
 BATCHES = 4  # of an epoch
 
 
 class Counted(L.LightningModule):
-    """Notes what `batches_done` says when Lightning asks for a training loader; saves itself after each step."""
+    """Notes what `begins_at` says when Lightning asks for a training loader; saves itself after each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Counted(L.LightningModule):
         self.asked: list[tuple[int, int]] = []
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        self.asked.append(batches_done(self.trainer))
+        self.asked.append(begins_at(self.trainer))
         return DataLoader(torch.ones(BATCHES, 1), batch_size=1)  # type: ignore[arg-type]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
@@ -61,4 +61,4 @@ def test_a_new_loader_at_every_epoch_begins_at_its_first_batch(tmp_path: Path) -
 
 
 def test_without_a_trainer_nothing_is_done() -> None:
-    assert batches_done(None) == (0, 0)
+    assert begins_at(None) == (0, 0)

@@ -1,4 +1,4 @@
-"""Lightning's loop counters mean what `lightning_internals` takes them for: fails where a version counts otherwise."""
+"""Lightning's loop counters mean what `lightning_loops` takes them for: fails where a version counts otherwise."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from experiments.callbacks.lightning_internals import (
+from common.lightning_loops import (
     batches_done,
     before_this_batch,
     count_finished_epochs,
