@@ -97,6 +97,7 @@ class RetrievalCLI(LightningCLI):
     def __init__(self, args: list[str] | None = None) -> None:
         on_gpu = torch.cuda.is_available()
         arguments = class_as_flag(none_as_null(sys.argv[1:] if args is None else args))
+        self._first = next(iter(arguments), "")
         if args is None:
             sys.argv[1:] = arguments  # in place: processes of other ranks are started with it
         with ExitStack() as self._held:  # the run folder, until the test after `fit` is over
@@ -122,6 +123,11 @@ class RetrievalCLI(LightningCLI):
             )
             if self.dashboard is not None:
                 self.dashboard.close()
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The subcommand that is called alone: to declare the arguments of all four takes half of the parsing."""
+        known = LightningCLI.subcommands()
+        return {self._first: known[self._first]} if self._first in known else known
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Use a `--config` that looks in configs/."""

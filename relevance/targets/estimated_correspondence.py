@@ -90,6 +90,12 @@ class EstimatedCorrespondence(Relevance):
     """
 
     citation = 'Primus et al. 2024, "Estimated audio-caption correspondences improve language-based audio retrieval"'
+    bibtex = (
+        "@inproceedings{primus2024estimated, "
+        "title={Estimated audio-caption correspondences improve language-based audio retrieval}, "
+        "author={Primus, Paul and Schmid, Florian and Widmer, Gerhard}, "
+        "booktitle={Detection and Classification of Acoustic Scenes and Events}, year={2024}}"
+    )
 
     def __init__(self, teachers: list[str], weights: list[float] | None = None) -> None:
         super().__init__()

@@ -34,6 +34,10 @@ class OwnAverage(Relevance):
     """
 
     citation = 'Li et al. 2021, "Align before fuse"'
+    bibtex = (
+        "@inproceedings{li2021align, title={Align before fuse}, author={Li, Junnan and others}, "
+        "booktitle={Advances in Neural Information Processing Systems}, year={2021}}"
+    )
 
     def __init__(self, momentum: float = 0.995) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ FORMER_CLASSES = {"relevance.targets.CaptionSimilarity": "relevance.similarity.C
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of today, and a copy of it under the names of 0.1.0 in runs/old."""
     folder = tmp_path_factory.mktemp("old")
-    assert main(["fit", *arguments(folder), "--model.cache_frozen", "false"]) == 0
+    assert main(["fit", *arguments(folder)]) == 0
     return folder
 
 
@@ -63,7 +63,7 @@ def test_a_run_of_the_former_version_is_tested_searched_and_resumed(
     assert "other settings" not in caplog.text
     assert command(["search", "--run", str(run), "--top", "2", "a dog barks"]) == 0
     assert "a dog barks" in capsys.readouterr().out
-    assert main(["fit", *arguments(folder, 2), "--model.cache_frozen", "false", "--run.resume", "true"]) == 0
+    assert main(["fit", *arguments(folder, 2), "--run.resume", "true"]) == 0
     assert read_saved_config(run / "config_fit.yaml")["trainer"]["max_epochs"] == 2
 
 

@@ -17,20 +17,24 @@ KINDS = [
 ]
 
 
+NO_SOURCE = targets.KnownRelevance
+"""Reads what is known; nobody proposed it."""
+
+
 def test_all_are_found() -> None:
     assert {kind.__name__ for kind in KINDS} >= {"InfoNCE", "ListNet", "MaxMargin", "SameAudio", "CaptionSimilarity"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_names_its_source_and_when_to_take_another(kind: type[Objective | Relevance]) -> None:
-    assert re.fullmatch(r'.+ (19|20)\d\d, ".+"', kind.__dict__.get("citation", ""))
+    assert kind is NO_SOURCE or re.fullmatch(r'.+ (19|20)\d\d, ".+"', kind.__dict__.get("citation", ""))
     relations = re.search(r"\n    Relations: (.+?)(\n\n|\n {4}$|$)", kind.__doc__ or "", re.DOTALL)
     assert relations is not None
     others = {other.__name__ for other in KINDS} - {kind.__name__}
     assert any(f"`{other}`" in relations[1] for other in others) or kind is targets.MixedTargets
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not NO_SOURCE])
 def test_its_bibtex_entry_is_that_of_the_citation(kind: type[Objective | Relevance]) -> None:
     entry = re.fullmatch(
         r"@(article|inproceedings|misc)\{\w+, title=\{(.+?)\}, (author=.+), year=\{(\d+)\}\}", kind.bibtex
