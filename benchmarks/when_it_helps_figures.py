@@ -38,7 +38,7 @@ def captions_figure(path: Path, tests: Sequence[Shown], metrics: Metrics) -> Non
         metrics,
         [
             ("batch size", _value("batch_size"), _value("audio"), _having({**both, "omega": 0.05})),
-            ("omega", _value("omega"), _value("batch_size"), _having({**both, "audio": "noise_1"})),
+            ("omega", _value("omega"), _batch, _having({**both, "audio": "noise_1"})),
         ],
     )
 
@@ -53,7 +53,7 @@ def synthetic_figure(path: Path, tests: Sequence[Shown], metrics: Metrics) -> No
         [
             ("batch size", _value("batch_size"), _method, lambda row: _is_usual(row) and _having(sizes)(row)),
             ("", _condition, _method, lambda row: _is_usual(row) and row["batch_size"] == PLAIN["batch_size"]),
-            ("", targets, _value("omega"), _having(PLAIN)),
+            ("", targets, _omega, _having(PLAIN)),
         ],
     )
 
@@ -75,6 +75,14 @@ def _is_usual(row: Row) -> bool:
 
 def _method(row: Row) -> str:
     return f"{targets(row)}, omega {row['omega']:g}"
+
+
+def _omega(row: Row) -> str:
+    return f"omega {row['omega']:g}"
+
+
+def _batch(row: Row) -> str:
+    return f"batch size {row['batch_size']:>4}"
 
 
 def _condition(row: Row) -> str:
@@ -101,6 +109,7 @@ def _draw(path: Path, tests: Sequence[Shown], metrics: Metrics, panels: Sequence
     """A column a metric, a row of panels each."""
     figure = new_figure(4.4 * len(metrics), 3.4 * len(panels))
     grid = figure.subplots(len(panels), len(metrics), squeeze=False)
+    explained: list[Any] = []
     for axes_of_row, (name, place_of, series_of, wanted) in zip(grid, panels, strict=True):
         chosen = [each for each in tests if wanted(each[0])]
         for axes, ((split, metric), title) in zip(axes_of_row, metrics.items(), strict=True):
@@ -109,7 +118,9 @@ def _draw(path: Path, tests: Sequence[Shown], metrics: Metrics, panels: Sequence
             axes.set_title(title, fontsize=9)
             axes.set_xlabel(name)
         axes_of_row[0].set_ylabel("less InfoNCE, points")
-        axes_of_row[0].legend(frameon=False, fontsize=8)
+        if series_of not in explained:
+            axes_of_row[0].legend(frameon=False, fontsize=8)
+            explained.append(series_of)
     with replacing(path) as beside:
         save_figure(figure, beside)
 
