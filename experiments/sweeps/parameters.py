@@ -124,6 +124,22 @@ def _as_read(value: Any) -> Any:
         return value
 
 
+def options_of(key: str, value: Any) -> list[tuple[str, Any]]:
+    """The options that a value stands for: those of a table, else the one it is a value of."""
+    return list(value.items()) if isinstance(value, dict) else [(key, value)]
+
+
+def value_text(value: Any) -> str:
+    """A value in a table or a figure.
+
+    >>> value_text({"data.batch_size": 32, "model.optimizer.lr": 0.0003}), value_text(0.1)
+    ('data.batch_size=32, model.optimizer.lr=0.0003', '0.1')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={value_text(each)}" for key, each in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def table_of(content: dict[str, Any], key: str) -> dict[Any, Any]:
     """The table at a key; ValueError for anything else."""
     value = content.get(key)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from common.atomic_files import replacing
 from experiments.figures.style import BLUE, ORANGE, new_figure, without_frame
+from experiments.sweeps.parameters import value_text
 from experiments.sweeps.sweep_file import SweepFile
 
 SEED = "seed_everything"
@@ -62,7 +63,7 @@ def over_seeds(sweep: SweepFile, rows: Sequence[Row]) -> dict[tuple[str, ...], l
     values: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in rows:
         if row["state"] == "done":
-            values[tuple(_short(row[key]) for key in keys)].append(row[sweep.metric])
+            values[tuple(value_text(row[key]) for key in keys)].append(row[sweep.metric])
     return dict(values)
 
 
@@ -88,7 +89,7 @@ def print_results(sweep: SweepFile, rows: Sequence[Row]) -> None:
         table.add_column("reason", overflow="fold")
     for row in rows:
         figures = [_figure(row[sweep.metric]), _figure(row.get(f"tested {FIRST_TESTED}")), _figure(row["minutes"], 1)]
-        texts = [escape(_short(row[key])) for key in varying(sweep)]
+        texts = [escape(value_text(row[key])) for key in varying(sweep)]
         reason = [escape(row["reason"] or "")] if has_failed else []
         table.add_row(str(row["trial"]), row["state"], *texts, *figures, *reason)
     console.print(table)
@@ -173,10 +174,6 @@ def _draw_dots(axes: Any, sweep: SweepFile, values: dict[Any, list[float]]) -> N
     axes.set(xlabel=f"{sweep.metric} (dots: runs, bar: mean)", ylim=(-0.6, len(ordered) - 0.4))
     axes.grid(axis="x", alpha=0.3)
     without_frame(axes)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

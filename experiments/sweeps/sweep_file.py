@@ -18,7 +18,16 @@ import numpy as np
 from common.errors import RunError
 from common.text import cause_of
 from common.unique_keys import KeyGivenTwiceError, parse_yaml
-from experiments.sweeps.parameters import MOST, Parameter, check_number, check_table, parameter_of, table_of, text_of
+from experiments.sweeps.parameters import (
+    MOST,
+    Parameter,
+    check_number,
+    check_table,
+    options_of,
+    parameter_of,
+    table_of,
+    text_of,
+)
 
 Scalar = str | int | float | bool
 Settings = dict[str, Any]
@@ -91,11 +100,7 @@ class SweepFile:
 
         Values are written as W&B's agent does: `--key=value`. A value that is a table stands for the options in it.
         """
-        options = [
-            option
-            for key, value in settings.items()
-            for option in (value.items() if isinstance(value, dict) else [(key, value)])
-        ]
+        options = [option for key, value in settings.items() for option in options_of(key, value)]
         flags = [f"--{key}={value}" for key, value in options]
         after = self.command[self.command.index("${program}") + 1 :]
         return [text for part in after for text in (flags if part == "${args}" else [part])]

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from common.errors import RunError
 from experiments.run_folder import RunFolder
+from experiments.sweeps.parameters import options_of, value_text
 from experiments.sweeps.results import draw_sweep, print_results, rows_of_trials, write_csv
 from experiments.sweeps.run_trial import NOT_LOGGED, run_trial
 from experiments.sweeps.sweep_file import Settings, SweepFile
@@ -80,4 +81,4 @@ def settings_line(settings: Settings) -> str:
     >>> settings_line({"model.objective.tau": 0.1, "seed_everything": 0})
     'model.objective.tau=0.1, seed_everything=0'
     """
-    return ", ".join(f"{key}={value}" for key, value in settings.items())
+    return value_text(dict(option for key, value in settings.items() for option in options_of(key, value)))
