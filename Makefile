@@ -14,7 +14,7 @@ help:  ## List the commands.
 	$(BIN)/pip install --quiet --editable '.[$(@F)]'
 	touch $@
 
-demo: .venv/demo  ## Train ListNet on a synthetic corpus, test it, print the table and draw the figure (five minutes).
+demo: .venv/demo  ## Train ListNet on a synthetic corpus, test it, print the table and draw the figure (four minutes).
 	$(BIN)/python train.py fit --config demo_listnet.yaml --run.overwrite true
 
 check: .venv/dev  ## Style, types, spelling and the fast tests, two at a time.
