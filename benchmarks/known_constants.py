@@ -35,7 +35,7 @@ def main() -> None:
     embeddings = embed_captions([captions[row][rng.integers(5)] for row in rows], options.model)
     first, second = np.triu_indices(len(rows), 1)
     h = (embeddings[first] * embeddings[second]).sum(1).astype(np.float64)
-    g = known[rows[first], rows[second]].astype(np.float64)
+    g = known.numpy()[rows[first], rows[second]].astype(np.float64)
     found = fit_logistic(h, g)
     print(f"{found}, {len(h):,} pairs, Spearman's rank correlation {spearmanr(h, g).statistic:.3f}")
 

@@ -25,6 +25,7 @@ from lightning_modules.matchers import Cosine
 from lightning_modules.matchers.cosine import cosine_scores
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.caption_embeddings import load_sentence_bert
+from relevance.mapped_table import mapped_table
 from relevance.objectives.base import target_distribution
 from relevance.objectives.listnet import ListNet
 from relevance.targets.caption_similarity import CaptionSimilarity
@@ -47,7 +48,7 @@ def write_table(path: Path, captions: int, dim: int = 768) -> None:
 
 def lookup(path: Path, captions: int, batch: int, repeats: int) -> float:
     relevance = CaptionSimilarity(dtype="float16")
-    relevance._table = torch.from_numpy(np.load(path, mmap_mode="c"))  # what `prepare` does with the cached table
+    relevance._table = mapped_table(path)  # what `prepare` does with the cached table
     rng = np.random.default_rng(0)
     draws = iter([torch.from_numpy(rng.choice(captions, batch, replace=False)) for _ in range(repeats + 1)])
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from rich.progress import track
+
 from cli.config_files import configs_first
 from cli.dry_run import planned_run
 from common.errors import RunError
@@ -43,7 +45,11 @@ def check_folders(sweep: SweepFile, extra: list[str]) -> None:
     Raises:
         RunError: an earlier run is in one.
     """
-    runs = [planned_run(trial_arguments(sweep, settings, extra)) for settings in sweep.planned() or []]
+    planned = sweep.planned() or []
+    runs = [
+        planned_run(trial_arguments(sweep, settings, extra))
+        for settings in track(planned, "checking trials", transient=True)
+    ]
     if taken := [run.path for run in runs if run.holds_results()]:
         raise RunError(
             f"{taken[0]} holds an earlier run ({len(taken)} of {len(runs)} trials would meet one); move them away, or "

@@ -74,17 +74,7 @@ class SplitTable:
         kept = np.flatnonzero(np.isin(described, rows))
         captions = self.captions.take(kept)
         captions = captions.set_column(1, "audio_row", pa.array(np.searchsorted(rows, described[kept]), pa.int64()))
-        experts = {
-            name: frames._replace(places=tuple(frames.places[row] for row in rows))
-            for name, frames in self.experts.items()
-        }
-        return replace(
-            self,
-            audio=self.audio.take(rows),
-            captions=captions,
-            experts=experts,
-            not_drawn=self.not_drawn + len(ids) - count,
-        )
+        return replace(self._of_audio(rows), captions=captions, not_drawn=self.not_drawn + len(ids) - count)
 
     def mislabelled(self, share: float, seed: int) -> "SplitTable":
         """The same captions, those of a share of the recordings each with the audio of another one of the share.
@@ -98,11 +88,15 @@ class SplitTable:
             return self
         order = np.arange(len(self.audio))
         order[rows] = np.roll(rows, 1)
+        return self._of_audio(order)
+
+    def _of_audio(self, rows: npt.NDArray[np.int64]) -> "SplitTable":
+        """Some rows of `audio` with their features; captions stay as they are."""
         experts = {
-            name: frames._replace(places=tuple(frames.places[row] for row in order))
+            name: frames._replace(places=tuple(frames.places[row] for row in rows))
             for name, frames in self.experts.items()
         }
-        return replace(self, audio=self.audio.take(order), experts=experts)
+        return replace(self, audio=self.audio.take(rows), experts=experts)
 
     def manifest(self) -> dict[str, Any]:
         """How much of the official split is present: counts, the share, hashes of ids and names, and of captions."""

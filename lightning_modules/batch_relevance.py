@@ -1,6 +1,7 @@
 """Relevance of a training batch: this rank's pairs, or mixes of pairs, against those of all ranks."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -11,14 +12,29 @@ from relevance.base import Relevance
 from relevance.mixes import MixParts, relevance_of_mixes
 
 
+class BatchRelevance(NamedTuple):
+    """Relevance of a batch, and whose it is.
+
+    Attributes:
+        values: (Q, W b) float32 by direction.
+        query_ids, item_ids: caption ids (Q,) and (W b,) int64; of mixes those of their first parts.
+    """
+
+    values: dict[Direction, Tensor]
+    query_ids: Tensor
+    item_ids: Tensor
+
+
 def batch_relevance(
     relevance: Relevance, batch: Batch, directions: Iterable[Direction], *, all_queries: bool = False
-) -> dict[Direction, Tensor]:
-    """Relevance (b, W b) by direction of the items of all W ranks for this rank's b queries; (W b, W b) for all."""
+) -> BatchRelevance:
+    """Relevance of the items of all W ranks for this rank's b queries, or for those of all ranks."""
     mixes = batch.mixes
     if mixes is None:
-        item_ids = gather_ids(batch.caption_ids)
-        return relevance.by_direction(item_ids if all_queries else batch.caption_ids, item_ids, directions)
-    items = MixParts(gather_ids(mixes.ids), gather_ids(mixes.weights))
-    queries = items if all_queries else MixParts(mixes.ids, mixes.weights)
-    return relevance_of_mixes(relevance, queries, items, directions, mixes.rule)
+        items = gather_ids(batch.caption_ids)
+        queries = items if all_queries else batch.caption_ids
+        return BatchRelevance(relevance.by_direction(queries, items, directions), queries, items)
+    mixed_items = MixParts(gather_ids(mixes.ids), gather_ids(mixes.weights))
+    mixed = mixed_items if all_queries else MixParts(mixes.ids, mixes.weights)
+    values = relevance_of_mixes(relevance, mixed, mixed_items, directions, mixes.rule)
+    return BatchRelevance(values, mixed.ids[:, 0], mixed_items.ids[:, 0])

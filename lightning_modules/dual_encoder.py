@@ -296,3 +296,9 @@ class DualEncoder(RetrievalModule):
         """Forget the recordings' table: it is of the splits of training, and others follow. Captions are of all."""
         if self.towers is not None:
             self.towers.audio, self.captions_source().decode_audio = None, True
+
+
+def embedding_parts(model: DualEncoder) -> dict[str, nn.Module]:
+    """The parts of a model that decide what it embeds, by name."""
+    names = ("audio_encoder", "text_encoder", "audio_pooling", "text_pooling", "matcher")
+    return {name: part for name in names if isinstance(part := getattr(model, name), nn.Module)}

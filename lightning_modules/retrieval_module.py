@@ -11,7 +11,6 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
 
-from common.directions import TEXT_TO_AUDIO
 from common.errors import ModelError
 from common.lightning_loops import is_last_evaluation_batch
 from common.renamed import weights_with_new_names
@@ -21,9 +20,9 @@ from evaluation.evaluator import Evaluation, evaluate
 from evaluation.normalised_metrics import Normalisation, check_normalisations, with_normalisation
 from evaluation.query_metric import QueryMetric, check_metrics
 from evaluation.scores import Scores
-from lightning_modules.batch_losses import batch_losses
 from lightning_modules.distributed import sharded_metrics
 from lightning_modules.left_out import KEY, STATES, completed, leave_out
+from lightning_modules.losses import batch_losses, pool_loss
 from lightning_modules.matchers.base import Matcher
 from lightning_modules.pool_collector import PoolCollector
 from lightning_modules.query_bank import bank_scores
@@ -311,30 +310,9 @@ class RetrievalModule(L.LightningModule):
         """The objective on a pool, a scalar: mean over batches of `loss_batch` recordings, in order of ids.
 
         Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
-        second ones, and so on. So it does not depend on how the pool was computed; nor, with the same random numbers
-        each time, on what an objective draws.
+        second ones, and so on. So it does not depend on how the pool was computed.
         """
-        with torch.random.fork_rng([pool.audio.device] if pool.audio.is_cuda else []):
-            torch.manual_seed(0)
-            return self._pool_loss(pool)
-
-    def _pool_loss(self, pool: EmbeddingPool) -> Tensor:
-        total, count = torch.zeros((), device=pool.audio.device), 0
-        for captions in self.loss_batches(pool):
-            text, audio = pool.text[captions], pool.audio[pool.caption_audio[captions]]
-            ids = pool.caption_ids[captions]
-            relevance = self.relevance.by_direction(ids, ids, self.objective.directions)
-            scores = self.matcher.scores(text, audio)
-            losses = []
-            for direction, wanted in relevance.items():
-                queries = text if direction == TEXT_TO_AUDIO else audio
-                loss = self.objective(scores if direction == TEXT_TO_AUDIO else scores.T, wanted)
-                if self.objective.within_modalities:
-                    loss = loss + self.objective.within(self.matcher.within(queries, queries), wanted)
-                losses.append(loss)
-            total += torch.stack(losses).mean() * len(captions)
-            count += len(captions)
-        return total / max(count, 1)
+        return pool_loss(self, pool, self.loss_batches(pool))
 
     def loss_batches(self, pool: EmbeddingPool) -> Iterator[Tensor]:
         """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""

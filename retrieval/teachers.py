@@ -14,6 +14,7 @@ from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
 from datamodules.base import AudioCaptionDataModule
+from lightning_modules.dual_encoder import embedding_parts
 from lightning_modules.training.embedding_cache import fingerprint
 from relevance.targets.estimated_correspondence import (
     EstimatedCorrespondence,
@@ -29,8 +30,6 @@ BATCH = 32
 """Inputs a forward pass."""
 CHUNK = 512
 """Inputs between two savings: at most so many are embedded again after a kill."""
-PARTS = ("audio_encoder", "text_encoder", "audio_pooling", "text_pooling", "matcher")
-"""Of a model, those that decide what it embeds."""
 
 
 class MakeTeacherTables(L.Callback):
@@ -125,7 +124,7 @@ def make_table(
 
 def teacher_key(teacher: FinishedModel, precision: str) -> str:
     """What tells a teacher from all others: weights, settings and code of its parts, the crops, and the precision."""
-    parts = {name: part for name in PARTS if isinstance(part := getattr(teacher.model, name), nn.Module)}
+    parts = embedding_parts(teacher.model)
     return f"{fingerprint(nn.ModuleDict(parts), precision)} {teacher.max_seconds}"
 
 

@@ -10,11 +10,8 @@ from torch import Tensor, nn
 from common.errors import ModelError
 from datamodules.batch import Batch
 from lightning_modules.distributed import gather_ids, gather_with_gradient
-from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.dual_encoder import DualEncoder, embedding_parts
 from relevance.targets.own_average import OwnAverage
-
-PARTS = ("audio_encoder", "text_encoder", "audio_pooling", "text_pooling", "matcher")
-"""Of a model, those that embed."""
 
 
 class MomentumTeacher(L.Callback):
@@ -42,7 +39,9 @@ class MomentumTeacher(L.Callback):
         if len({part.momentum for part in _learners(pl_module)}) != 1:
             raise ModelError("MomentumTeacher needs an OwnAverage in model.relevance, and one momentum for all of them")
         average = copy.copy(pl_module)
-        copies = {name: copy.deepcopy(part).requires_grad_(False).eval() for name, part in _parts(pl_module).items()}
+        copies = {
+            name: copy.deepcopy(part).requires_grad_(False).eval() for name, part in embedding_parts(pl_module).items()
+        }
         average._modules = {**pl_module._modules, **copies}  # all else is the model's own
         self._average = average
         self._tensors = _followed(pl_module, average)
@@ -93,10 +92,6 @@ def _learners(model: DualEncoder) -> list[OwnAverage]:
     return [part for part in model.relevance.modules() if isinstance(part, OwnAverage)]
 
 
-def _parts(model: DualEncoder) -> dict[str, nn.Module]:
-    return {name: part for name in PARTS if isinstance(part := getattr(model, name), nn.Module)}
-
-
 def _prefixed(part: str, module: nn.Module) -> dict[str, Tensor]:
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {f"{part}.{name}": tensor for name, tensor in tensors}
@@ -105,7 +100,7 @@ def _prefixed(part: str, module: nn.Module) -> dict[str, Tensor]:
 def _followed(model: DualEncoder, average: DualEncoder) -> dict[str, tuple[Tensor, Tensor]]:
     """Each tensor that training changes, of the model and of its average, by name."""
     found = {}
-    for part, module in _parts(model).items():
+    for part, module in embedding_parts(model).items():
         theirs = _prefixed(part, getattr(average, part))
         for name, tensor in _prefixed(part, module).items():
             if tensor.requires_grad or not isinstance(tensor, nn.Parameter):

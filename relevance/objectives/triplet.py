@@ -64,9 +64,9 @@ class Triplet(ScoreLoss):
         direction: "both" takes the mean of the two, where the papers take their sum.
         margin: by which a positive has to win over a negative. Above 1 cosines can hardly satisfy it.
         negatives: "all" is triplet-sum and "hard" triplet-max. Of a single negative for each query, "random" is drawn
-            anew at each step, "semi_hard" has the score nearest to the positive's. "text_easy" and "text_hard" have the
-            least and the most similar caption, by the relevance, which has to be graded for this; two captions' texts
-            stand for the recordings too. "hard" may collapse to equal scores at the start.
+            again at each step, "semi_hard" has the score nearest to the positive's. "text_easy" and "text_hard" have
+            the least and the most similar caption, by the relevance, which has to be graded for this; two captions'
+            texts stand for the recordings too. "hard" may collapse to equal scores at the start.
         graded: multiply the margin by the difference in relevance; for learned relevance.
 
     Relations: `MaxMargin` is "all" divided by the number of negatives, so its margin and learning rate do not depend on

@@ -14,6 +14,7 @@ from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.base import Relevance
 from relevance.caption_embeddings import embed_captions
+from relevance.mapped_table import mapped_table
 from relevance.scoring import Logistic, Scoring
 
 
@@ -81,9 +82,7 @@ class CaptionSimilarity(Relevance):
 
     def prepare(self, captions: Sequence[str], audio_ids: npt.NDArray[np.int64]) -> None:
         """Like `Relevance.prepare`: map the table into memory."""
-        # Copy-on-write keeps torch from warning of a read-only array; nobody writes.
-        path_backed = np.load(self.embed(captions).filename, mmap_mode="c")  # type: ignore[attr-defined]
-        self._table = torch.from_numpy(path_backed)
+        self._table = mapped_table(self.embed(captions).filename)  # type: ignore[attr-defined]
 
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """Like `Relevance.forward`."""

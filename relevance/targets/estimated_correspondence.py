@@ -12,6 +12,7 @@ from torch import Tensor
 from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
+from relevance.mapped_table import mapped_table
 
 Ids = npt.NDArray[np.int64]
 
@@ -195,8 +196,7 @@ class EstimatedCorrespondence(Relevance):
 def _mapped(table: npt.NDArray[np.floating]) -> Tensor:
     """A table as a tensor that stays in its file."""
     name = getattr(table, "filename", None)
-    # Copy-on-write keeps torch from warning of a read-only array; nobody writes.
-    return torch.from_numpy(np.load(name, mmap_mode="c") if name and not table.flags.writeable else table)
+    return mapped_table(name) if name and not table.flags.writeable else torch.from_numpy(table)
 
 
 def _rows_by_id(ids: Ids, count: int) -> Ids:

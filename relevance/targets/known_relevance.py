@@ -12,6 +12,7 @@ from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.base import Relevance
+from relevance.mapped_table import mapped_table
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,8 +50,8 @@ class KnownRelevance(Relevance):
         self._audio_of = torch.as_tensor(audio_ids, dtype=torch.int64)
         tables = [read_relevance(file) for file in self.files]
         if self.noise:
-            tables = [noisy(table, self.noise, number) for number, table in enumerate(tables)]
-        self._tables = [torch.from_numpy(table) for table in tables]
+            tables = [torch.from_numpy(noisy(table.numpy(), self.noise, i)) for i, table in enumerate(tables)]
+        self._tables = tables
 
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction = TEXT_TO_AUDIO) -> Tensor:
         """Like `Relevance.forward`; queries and items are of one split.
@@ -74,14 +75,15 @@ class KnownRelevance(Relevance):
         )
 
 
-def read_relevance(path: Path) -> Floats:
+def read_relevance(path: Path) -> Tensor:
     """A square table (A, A) float32 of relevance, mapped into memory."""
     try:
-        table: Floats = np.load(path, mmap_mode="c", allow_pickle=False)  # copy-on-write, or torch warns; nobody writes
-    except (OSError, ValueError) as error:
+        table = mapped_table(path)
+    except (OSError, ValueError, TypeError) as error:  # torch raises TypeError for arrays of texts
         raise RelevanceError(f"{path}: cannot be read ({error}); give a .npy file of relevance") from error
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or table.dtype != np.float32:
-        raise RelevanceError(f"{path}: holds {table.dtype} {table.shape}; give a square table of float32")
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or table.dtype != torch.float32:
+        kind = str(table.dtype).removeprefix("torch.")
+        raise RelevanceError(f"{path}: holds {kind} {tuple(table.shape)}; give a square table of float32")
     if not (table.min() >= 0 and table.max() <= 1):  # NaN fails this as well
         raise RelevanceError(f"{path}: holds values outside [0, 1]; relevance lies between them")
     return table

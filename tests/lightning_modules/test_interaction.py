@@ -16,10 +16,10 @@ from lightning_modules.matchers.late_interaction import late_scores
 from lightning_modules.matchers.packed_states import fixed_length, pack, unpack
 from lightning_modules.states import States
 from relevance.objectives import InfoNCE, ListNet
-from relevance.targets import SameAudio
+from tests.support.learning import assert_learns, frames_and_words
 from tests.support.ranks import on_ranks
 from tests.support.seams import FramesAudio, TokenText
-from tests.support.tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_model, tiny_trainer
+from tests.support.tiny import KindRelevance, TinyAudio, TinyData, TinyText, tiny_model
 
 BATCH = [0, 2, 5, 9, 13, 17]
 CAPTIONS = ["a loud dog barks here", "rain", "distant rain falls"]
@@ -208,28 +208,16 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MATCHERS)
 def test_a_matcher_trains_and_ranks(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = DualEncoder(
-        FramesAudio(),
-        TokenText(dim=8),
-        SameAudio(),
-        InfoNCE(tau=0.2),
-        matcher=MATCHERS[name](),
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.02),
-    )
-    trainer, data = tiny_trainer(tmp_path, max_epochs=8), TinyData()
-    trainer.fit(model, datamodule=data)
-    trainer.test(model, datamodule=data, verbose=False)
+    model = frames_and_words(matcher=MATCHERS[name])
+    logged = assert_learns(model, tmp_path, 8)
     assert model.evaluation is not None
-    ranking = model.evaluation.rankings["text_to_audio"]
-    assert ranking.summary()["mAP@10"] > 1.2 * ranking.chance()["mAP@10"]
     pool, scores = model.evaluation.pool, model.evaluation.scores
     found = scores.block(slice(None), slice(None))
     with torch.no_grad():
         direct = model.matcher.scores(pool.text, pool.audio)
     if name == "co-attention":
         assert isinstance(scores, TwoStageScores)
-        assert trainer.callback_metrics["test/reranked_pairs"] == 3 * (len(pool.text) + len(pool.audio))
+        assert logged["test/reranked_pairs"] == 3 * (len(pool.text) + len(pool.audio))
         first = model.matcher.vectors(pool.text) @ model.matcher.vectors(pool.audio).T
         best = first.topk(3).indices
         assert torch.equal(found.argmax(1), best.gather(1, direct.gather(1, best).argmax(1)[:, None])[:, 0])
