@@ -58,14 +58,12 @@ example:
     def run(self, options: argparse.Namespace) -> None:
         """Fuse, print and write."""
         from cli.run_setup import CODE
-        from common.atomic_files import check_writable
         from experiments.combined.combinations import fuse
         from experiments.combined.shared_pool import single_runs
 
         if options.method == "ranks" and options.weights != ["validation"]:
             options.refuse("--weights goes with --method mean: ranks are fused without weights")
         folders = single_runs(options.runs)
-        check_writable(options.output / "provenance.json")
         used = fuse(
             folders,
             options.output,

@@ -48,7 +48,6 @@ example:
     def run(self, options: argparse.Namespace) -> None:
         """Rerank, print and write."""
         from cli.run_setup import CODE
-        from common.atomic_files import check_writable
         from common.errors import RunError
         from experiments.combined.combinations import rerank
         from experiments.combined.shared_pool import single_runs
@@ -59,7 +58,6 @@ example:
                 f"{options.first} and {options.second}: hold {len(folders)} runs; give one run each, such as "
                 "runs/clotho_listnet/0"
             )
-        check_writable(options.output / "provenance.json")
         first, second = folders
         rerank(
             first,
