@@ -1,6 +1,7 @@
 """Fixtures of all rooms, and how property tests choose their examples."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,18 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "all")  # each of the
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_a_test_leave_with_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that a test wrote are not found by the next, which may write another of the same name."""
+    path, names = [*sys.path], {*sys.modules}
+    yield
+    sys.path[:] = path
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in {*sys.modules} - names:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture

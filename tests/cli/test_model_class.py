@@ -32,8 +32,6 @@ class Mine(DualEncoder):
 @pytest.fixture(autouse=True)
 def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "my_model", raising=False)
     Path("my_model.py").write_text(MODULE)
     Path("mine.yaml").write_text("model: {class_path: my_model.Mine, init_args: {extra: 2.0}}\n")
     Path("more.yaml").write_text("base: mine.yaml\nmodel: {loss_batch: 16}\n")

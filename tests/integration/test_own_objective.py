@@ -1,6 +1,5 @@
 """An objective and a target in a file of the working directory: trained, logged, saved, and tested again."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,6 @@ def test_both_need_no_change_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     Path("my_parts.py").write_text(MODULE)
     parts = {
         "objective": {"class_path": "my_parts.Shifted", "init_args": {"shift": 0.25}},
