@@ -20,6 +20,7 @@ class EmbeddingPool:
         text: (C, ...) float32; caption_ids: (C,) int64; caption_audio: (C,) int64, the row of `audio` described.
         names: A file names, all different; captions: C sentences. Both are empty where only ids are known.
         gates: how many of the last columns are gates of experts (`evaluation.gated_scores`); 0: there are none.
+        relevance: (A, A) float32 in [0, 1], of recordings for each other, for nDCG@10; None where it is not known.
     """
 
     # Neither a tuple nor a dataclass: of those torchmetrics would turn each (1,) tensor into a scalar.
@@ -33,10 +34,12 @@ class EmbeddingPool:
         names: Sequence[str] = (),
         captions: Sequence[str] = (),
         gates: int = 0,
+        relevance: Tensor | None = None,
     ) -> None:
         self.audio, self.audio_ids = audio, audio_ids
         self.text, self.caption_ids, self.caption_audio = text, caption_ids, caption_audio
         self.names, self.captions, self.gates = list(names), list(captions), gates
+        self.relevance = relevance
 
     @classmethod
     def of_texts(
@@ -47,10 +50,11 @@ class EmbeddingPool:
         captions: Sequence[str],
         caption_audio: Tensor,
         gates: int = 0,
+        relevance: Tensor | None = None,
     ) -> EmbeddingPool:
         """A pool known by names and captions alone; ids are its row numbers."""
         ids, caption_ids = torch.arange(len(audio)), torch.arange(len(text))
-        return cls(audio, ids, text, caption_ids, caption_audio, names, captions, gates)
+        return cls(audio, ids, text, caption_ids, caption_audio, names, captions, gates, relevance)
 
     def named(self, names: Mapping[int, str], captions: Mapping[int, str]) -> EmbeddingPool:
         """The same pool with file names by audio id and sentences by caption id."""
@@ -63,6 +67,7 @@ class EmbeddingPool:
             [names[i] for i in self.audio_ids.tolist()],
             [captions[i] for i in self.caption_ids.tolist()],
             self.gates,
+            self.relevance,
         )
 
     def rows(self, clips: Sequence[int], captions: Sequence[int]) -> EmbeddingPool:
@@ -79,6 +84,7 @@ class EmbeddingPool:
             [self.captions[row] for row in captions],
             place[self.caption_audio[list(captions)]],
             self.gates,
+            None if self.relevance is None else self.relevance[list(clips)][:, list(clips)],
         )
 
     def only(self, names: set[str]) -> EmbeddingPool:

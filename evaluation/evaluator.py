@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -56,7 +54,6 @@ def evaluate(
     split: str,
     pool: EmbeddingPool,
     scores: Scores | None = None,
-    known: npt.NDArray[np.float32] | None = None,
     *,
     rank: Rank = retrieval_metrics,
     metrics: Sequence[QueryMetric] = (),
@@ -65,10 +62,8 @@ def evaluate(
 
     Args:
         split: that the pool is of.
-        pool: of A recordings and C captions.
+        pool: of A recordings and C captions; nDCG@10 is added where it knows their relevance.
         scores: of the captions and recordings; default: `scores_of` the pool.
-        known: (A, A) relevance in [0, 1] between the recordings of the split, for nDCG@10. Left out where it is not
-            known, or where the pool is only a part of the split.
         rank: how a ranking is made, for instance shared by several processes.
         metrics: further ones, of both directions.
 
@@ -82,8 +77,8 @@ def evaluate(
         TEXT_TO_AUDIO: rank(scores, rows, described),
         AUDIO_TO_TEXT: rank(scores.transposed(), described, rows),
     }
-    if known is not None and len(known) == len(pool.audio):
-        truth = torch.as_tensor(np.asarray(known), device=scores.device)  # (A, A)
+    if pool.relevance is not None:
+        truth = pool.relevance.to(scores.device)  # (A, A)
         sides: dict[Direction, tuple[Scores, Callable[[Tensor], Tensor]]] = {
             TEXT_TO_AUDIO: (scores, lambda rows: truth[described[rows]]),
             AUDIO_TO_TEXT: (scores.transposed(), lambda rows: truth[rows][:, described]),

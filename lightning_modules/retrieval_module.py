@@ -279,15 +279,17 @@ class RetrievalModule(L.LightningModule):
         pool = self.collector.compute()
         self.collector.reset()
         known = getattr(getattr(self.trainer, "datamodule", None), "graded_relevance", lambda split: None)(split)
+        if known is not None and len(known) == len(pool.audio):  # not of a part of the split, as in a sanity check
+            pool.relevance = torch.as_tensor(np.asarray(known))
         self.evaluation = evaluate(
-            split, pool, self.pool_scores(pool), known, rank=sharded_metrics, metrics=self.query_metrics
+            split, pool, self.pool_scores(pool), rank=sharded_metrics, metrics=self.query_metrics
         )
         for normalisation in self.normalisations if split == "test" else ():
             self.evaluation = with_normalisation(
                 self.evaluation, normalisation, lambda most: bank_scores(self, pool.audio, most), sharded_metrics
             )
         self.further = {
-            name: evaluate(split, pool, scores, known, rank=sharded_metrics)
+            name: evaluate(split, pool, scores, rank=sharded_metrics)
             for name, scores in self.matcher.further_scores(pool.text, pool.audio).items()
         }
 

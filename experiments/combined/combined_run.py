@@ -74,7 +74,7 @@ def _joined(pools: Sequence[EmbeddingPool], weights: Sequence[float] | None) -> 
     audio = torch.cat([pool.audio for pool in pools], 1)
     first = pools[0]
     ids = first.audio_ids, text, first.caption_ids, first.caption_audio
-    return EmbeddingPool(audio, *ids, first.names, first.captions)
+    return EmbeddingPool(audio, *ids, first.names, first.captions, relevance=first.relevance)
 
 
 def _as_products(evaluation: Evaluation, shared: SharedPool) -> Evaluation:

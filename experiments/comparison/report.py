@@ -64,7 +64,7 @@ def print_comparison(
         say(
             console,
             f"Evaluated again on the {recordings:,} recordings and {captions:,} captions that all runs share; the "
-            f"runs' own pools have {min(own):,} to {max(own):,} recordings. nDCG@10 and metrics of one's own "
+            f"runs' own pools have {min(own):,} to {max(own):,} recordings. Metrics of one's own "
             "cannot be computed again.",
         )
     say(console, pools_text(experiments[0], split))

@@ -20,6 +20,7 @@ from experiments.provenance import weights_sha256
 from experiments.run_folder import RUN_TEST
 
 TENSORS = ("audio", "text", "caption_audio")
+RELEVANCE = "relevance"  # where it is known
 METADATA = {"names", "captions", "scores", "gates"}
 
 
@@ -38,6 +39,8 @@ def write_pool(path: Path, evaluation: Evaluation) -> None:
     """
     pool = evaluation.pool
     tensors = {"audio": pool.audio, "text": pool.text, "caption_audio": pool.caption_audio}
+    if pool.relevance is not None:
+        tensors[RELEVANCE] = pool.relevance
     metadata = {"names": json.dumps(pool.names), "captions": json.dumps(pool.captions)}
     if isinstance(evaluation.scores, GatedScores):
         metadata["gates"] = json.dumps(evaluation.scores.gates)
@@ -61,19 +64,20 @@ def read_pool(path: Path) -> EmbeddingPool:
         with safe_open(path, "pt") as file:
             metadata: dict[str, str] = file.metadata()
             texts: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
-            tensors = {name: file.get_tensor(name) for name in TENSORS}
+            tensors = {name: file.get_tensor(name) for name in (*TENSORS, *({RELEVANCE} & set(file.keys())))}
             written = texts.pop("sha256", None)  # files of version 0.1.0 have none
             metadata.pop("sha256", None)
             if not metadata.keys() <= METADATA or written not in (None, _sha256(tensors, metadata)):
                 raise ValueError("it changed after it was written: its checksum is another one")
-            audio, text, caption_audio = tensors.values()
-            gates = int(texts.get("gates", 0))
-            pool = EmbeddingPool.of_texts(audio, texts["names"], text, texts["captions"], caption_audio, gates)
+            audio, text, caption_audio = (tensors[name] for name in TENSORS)
+            described = texts["names"], text, texts["captions"], caption_audio
+            pool = EmbeddingPool.of_texts(audio, *described, int(texts.get("gates", 0)), tensors.get(RELEVANCE))
             rows = set(pool.caption_audio.tolist())
             if not (
                 len(pool.names) == len(pool.audio)
                 and len(pool.captions) == len(pool.text) == len(pool.caption_audio)
                 and rows <= set(range(len(pool.audio)))
+                and (pool.relevance is None or pool.relevance.shape == (len(audio), len(audio)))
             ):
                 raise ValueError("its parts do not fit together")
             for side, embeddings, names in (("recording", audio, pool.names), ("caption", text, pool.captions)):

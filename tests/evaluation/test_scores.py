@@ -141,18 +141,17 @@ def test_scores_of_a_function_take_no_more_than_a_block_of_memory() -> None:
     assert 0 < most <= 2**18
 
 
-def pool(seed: int = 0) -> EmbeddingPool:
+def pool(seed: int = 0, relevance: Tensor | None = None) -> EmbeddingPool:
     audio, text = integers(6, 5, seed=seed), integers(12, 5, seed=seed + 1)
     described = torch.arange(12) % 6
-    return EmbeddingPool.of_texts(audio, [*"abcdef"], text, [f"caption {i}" for i in range(12)], described)
+    return EmbeddingPool.of_texts(audio, [*"abcdef"], text, [f"caption {i}" for i in range(12)], described, relevance=relevance)
 
 
 def test_an_evaluation_is_of_the_scores_that_are_given() -> None:
-    ranked = pool()
-    known = np.random.default_rng(0).random((6, 6)).astype(np.float32)
-    by_product = evaluate("test", ranked, known=known)
-    by_matrix = evaluate("test", ranked, MatrixScores(ranked.text @ ranked.audio.T), known)
-    opposite = evaluate("test", ranked, MatrixScores(-ranked.text @ ranked.audio.T), known)
+    ranked = pool(relevance=torch.rand(6, 6, generator=torch.Generator().manual_seed(0)))
+    by_product = evaluate("test", ranked)
+    by_matrix = evaluate("test", ranked, MatrixScores(ranked.text @ ranked.audio.T))
+    opposite = evaluate("test", ranked, MatrixScores(-ranked.text @ ranked.audio.T))
     for direction, ranking in by_product.rankings.items():
         assert ranking.summary() == by_matrix.rankings[direction].summary()
         assert ranking.summary() != opposite.rankings[direction].summary()
@@ -160,9 +159,15 @@ def test_an_evaluation_is_of_the_scores_that_are_given() -> None:
         assert list(ranking.per_query)[-1] == list(ranking.summary())[-1] == list(ranking.chance())[-1] == "nDCG@10"
 
 
-def test_graded_relevance_of_other_recordings_is_left_out() -> None:
-    for known in (None, np.ones((5, 5), np.float32)):
-        assert all(not ranking.further for ranking in evaluate("test", pool(), known=known).rankings.values())
+def test_without_known_relevance_there_is_no_graded_metric() -> None:
+    assert all(not ranking.further for ranking in evaluate("test", pool()).rankings.values())
+
+
+def test_a_part_of_a_pool_keeps_the_relevance_of_its_recordings() -> None:
+    relevance = torch.rand(6, 6, generator=torch.Generator().manual_seed(0))
+    part = pool(relevance=relevance).only({"b", "e"})
+    assert part.relevance is not None
+    assert torch.equal(part.relevance, relevance[[1, 4]][:, [1, 4]])
 
 
 @pytest.mark.parametrize(

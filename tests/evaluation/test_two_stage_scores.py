@@ -96,9 +96,10 @@ def test_each_pair_is_scored_once_and_counted() -> None:
     scores = TwoStageScores(EmbeddingScores(queries, items), counted, queries, items, TOP)
     assert scores.cost() == {"reranked_pairs": 0.0, "rerank_seconds": 0.0}
     described = torch.arange(QUERIES)
-    pool = EmbeddingPool(items[:QUERIES], described, queries, described, described)
+    ids = described, queries, described, described
+    pool = EmbeddingPool(items[:QUERIES], *ids, relevance=torch.eye(QUERIES))
     scores = TwoStageScores(EmbeddingScores(queries, items[:QUERIES]), counted, queries, items[:QUERIES], TOP)
-    evaluate("test", pool, scores, np.eye(QUERIES, dtype=np.float32))
+    evaluate("test", pool, scores)
     assert scores.cost()["reranked_pairs"] == 2 * QUERIES * TOP
     assert scores.cost()["rerank_seconds"] > 0
     assert len(set(calls)) == 1  # the same shape each time

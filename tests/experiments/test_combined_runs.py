@@ -67,6 +67,22 @@ def test_a_fusion_is_the_weighted_mean_of_both_matrices(runs: Path, capsys: pyte
     assert "fused against a, text to audio mAP@10: +" in said(capsys, "a", "b", "fused")
 
 
+def test_a_fusion_is_evaluated_by_known_relevance_too(runs: Path) -> None:
+    relevance = torch.rand(len(NAMES), len(NAMES), generator=torch.Generator().manual_seed(3))
+    pools = [read_pool(Path(name) / "0" / "pool_test.safetensors") for name in "ab"]
+    for name, pool in zip("ab", pools, strict=True):
+        pool.relevance = relevance
+        write_pool(Path(name) / "0" / "pool_test.safetensors", evaluate("test", pool))
+    run("fuse", "a", "b", "--weights", "equal", "--output", "fused/0")
+    scores = (matrix(pools[0]) + matrix(pools[1])) / 2
+    ordered = pools[0].in_order()
+    assert ordered.relevance is not None
+    gains = ordered.relevance.numpy()[ordered.caption_audio]
+    discounts = 1 / np.log2(np.arange(2, 12))
+    found = np.take_along_axis(gains, np.argsort(-scores, 1)[:, :10], 1) @ discounts
+    np.testing.assert_allclose(reached("fused", "nDCG@10"), found / (-np.sort(-gains, 1)[:, :10] @ discounts))
+
+
 def test_a_fused_run_can_be_fused_and_intersected_again(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("fuse", "a", "b", "--weights", "equal", "--output", "once/0")
     run("fuse", "once", "a", "--weights", 2, 1, "--output", "twice/0")

@@ -17,8 +17,8 @@ from evaluation.scores import EmbeddingScores
 from experiments.results.pool_file import read_pool, write_pool
 
 
-def pool(names: str, seed: int = 0) -> EmbeddingPool:
-    """Two captions a recording, in an order that is not that of the recordings."""
+def pool(names: str, seed: int = 0, *, known: bool = False) -> EmbeddingPool:
+    """Two captions a recording, in an order that is not that of the recordings; with known relevance if asked for."""
     generator = torch.Generator().manual_seed(seed)
     described = torch.randperm(2 * len(names), generator=generator) % len(names)
     return EmbeddingPool.of_texts(
@@ -27,16 +27,28 @@ def pool(names: str, seed: int = 0) -> EmbeddingPool:
         normalize(torch.randn(2 * len(names), 8, generator=generator), dim=1),
         [f"a sound of {names[row]}" for row in described],
         described,
+        relevance=torch.rand(len(names), len(names), generator=generator) if known else None,
     )
 
 
 def test_a_pool_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = pool("abcé")
+    written = pool("abcé", known=True)
     write_pool(tmp_path / "pool.safetensors", evaluate("test", written))
     read = read_pool(tmp_path / "pool.safetensors")
     assert (read.names, read.captions) == (written.names, written.captions)
-    for name in ("audio", "audio_ids", "text", "caption_ids", "caption_audio"):
+    for name in ("audio", "audio_ids", "text", "caption_ids", "caption_audio", "relevance"):
         assert torch.equal(getattr(read, name), getattr(written, name))
+
+
+def test_relevance_of_other_recordings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pool.safetensors"
+    write_pool(path, evaluate("test", pool("abc", known=True)))
+    with safe_open(path, "pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != "sha256"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    save_file({**tensors, "relevance": tensors["relevance"][:2].clone()}, path, metadata)
+    with pytest.raises(RunError, match="its parts do not fit together"):
+        read_pool(path)
 
 
 def test_a_part_of_a_pool_keeps_its_pairs() -> None:
@@ -75,7 +87,7 @@ def test_pools_that_cannot_be_compared() -> None:
 
 def test_a_changed_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
     path = tmp_path / "pool.safetensors"
-    write_pool(path, evaluate("test", pool("abc")))
+    write_pool(path, evaluate("test", pool("abc", known=True)))
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
