@@ -58,12 +58,19 @@ example:
             action="store_true",
             help="evaluate all runs again, on the recordings that all have in common: a smaller pool is an easier one",
         )
+        parser.add_argument(
+            "--league",
+            action="store_true",
+            help="for many methods: one table, best first, with the difference of each from the first folder; only "
+            "these differences are tested",
+        )
         parser.add_argument("--permutations", type=int, default=10_000, metavar="N", help="sign flips; default: 10000")
         parser.add_argument(
             "--output",
             type=Path,
             metavar="FOLDER",
-            help="write table.md, table.tex, comparison.png, and unrounded, as fractions of 1, table.csv and tests.csv",
+            help="write table.md, table.tex, comparison.png, with --league league.md, and unrounded, as fractions "
+            "of 1, table.csv and tests.csv",
         )
 
     def run(self, options: argparse.Namespace) -> None:
@@ -80,8 +87,9 @@ example:
             check_writable(options.output / "table.md")
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
-        tests = compare_experiments(experiments, asked, options.permutations)
+        tests = compare_experiments(experiments, asked, options.permutations, with_first=options.league)
         shown = shown_metrics(experiments, asked, options.form)
-        print_comparison(experiments, shown, tests, options.split, intersected=options.intersect)
+        league = options.league
+        print_comparison(experiments, shown, tests, options.split, intersected=options.intersect, league=league)
         if options.output:
-            write_comparison(options.output, experiments, shown, tests, options.split)
+            write_comparison(options.output, experiments, shown, tests, options.split, league=league)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -100,14 +100,24 @@ def compare_pair(baseline: Experiment, method: Experiment, metric: Metric, permu
 
 
 def compare_experiments(
-    experiments: Sequence[Experiment], metrics: Sequence[Metric] = (PRIMARY,), permutations: int = 10_000
+    experiments: Sequence[Experiment],
+    metrics: Sequence[Metric] = (PRIMARY,),
+    permutations: int = 10_000,
+    *,
+    with_first: bool = False,
 ) -> list[PairTest]:
-    """Each pair of experiments, the earlier one as the baseline, by each metric; Holm's correction over all of them.
+    """Pairs of experiments, the earlier one as the baseline, by each metric; Holm's correction over all of them.
+
+    Args:
+        experiments: to compare.
+        metrics: to compare them by.
+        permutations: sign flips.
+        with_first: compare each with the first one, and not all with each other.
 
     Raises:
         RunError, common.errors.RelevanceError: as `compare_pair`.
     """
-    pairs = combinations(experiments, 2)
+    pairs = product(experiments[:1], experiments[1:]) if with_first else combinations(experiments, 2)
     tests = [compare_pair(*pair, metric, permutations) for pair in pairs for metric in metrics]
     corrected = holm([test.over_clips.p for test in tests]).tolist()
     return [replace(test, p_holm=p) for test, p in zip(tests, corrected, strict=True)]

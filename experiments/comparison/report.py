@@ -13,6 +13,7 @@ from common.atomic_files import replacing
 from common.class_defaults import with_later_settings
 from common.errors import RunError
 from common.settings import differing_settings
+from experiments.comparison.league import league_markdown, league_note, league_table
 from experiments.comparison.paired_tests import PairTest
 from experiments.comparison.summaries import Metric
 from experiments.comparison.tables import (
@@ -49,8 +50,12 @@ def print_comparison(
     split: str,
     *,
     intersected: bool,
+    league: bool = False,
 ) -> None:
-    """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out."""
+    """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out.
+
+    As a league, all of this is one table; its tests are of each method against the first one.
+    """
     console = Console(highlight=False, width=200)  # a narrower one would drop letters of names and figures
     for experiment in experiments:
         if different := differing_runs(experiment):
@@ -68,6 +73,10 @@ def print_comparison(
             "cannot be computed again.",
         )
     say(console, pools_text(experiments[0], split))
+    if league and tests:
+        console.print(league_table(experiments, tests))
+        say(console, runs_text(experiments, shown), league_note(experiments, tests))
+        return
     for table in screen_tables(experiments, shown):
         console.print(table)
     say(console, runs_text(experiments, shown))
@@ -130,15 +139,25 @@ def say(console: Console, *lines: str) -> None:
 
 
 def write_comparison(
-    folder: Path, experiments: Sequence[Experiment], shown: Sequence[Metric], tests: Sequence[PairTest], split: str
+    folder: Path,
+    experiments: Sequence[Experiment],
+    shown: Sequence[Metric],
+    tests: Sequence[PairTest],
+    split: str,
+    *,
+    league: bool = False,
 ) -> None:
-    """Write all files or, when one fails, none; without tests there is no figure."""
+    """Write all files or, when one fails, none; without tests there is no figure, and `league.md` is of a league."""
     texts = {
         "table.md": markdown(experiments, shown, split),
         "table.tex": latex(experiments, shown, split),
         "table.csv": csv_of_table(experiments, shown),
         "tests.csv": csv_of_tests(tests),
     }
+    if league and tests:
+        texts["league.md"] = league_markdown(experiments, tests)
+    else:
+        (folder / "league.md").unlink(missing_ok=True)  # of an earlier comparison
     with ExitStack() as stack:
         for name, text in texts.items():
             stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")

@@ -75,9 +75,14 @@ def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric], 
 def markdown(experiments: Sequence[Experiment], metrics: Sequence[Metric], split: str) -> str:
     """The table as Markdown, with the sizes of the pools above and what the figures are below."""
     headers = ["method", "runs", *_headers(metrics)]
-    lines = [pools_text(experiments[0], split), "", _row(headers), _row(["---", *["---:"] * (len(headers) - 1)])]
+    lines = [
+        pools_text(experiments[0], split),
+        "",
+        row_of_cells(headers),
+        row_of_cells(["---", *["---:"] * (len(headers) - 1)]),
+    ]
     for experiment, cells in zip(experiments, _cells(experiments, metrics, "**{}**"), strict=True):
-        lines.append(_row([experiment.name.replace("|", r"\|"), str(len(experiment.runs)), *cells]))
+        lines.append(row_of_cells([experiment.name.replace("|", r"\|"), str(len(experiment.runs)), *cells]))
     return "\n".join([*lines, "", runs_text(experiments, metrics), ""])
 
 
@@ -171,20 +176,22 @@ def _cells(experiments: Sequence[Experiment], metrics: Sequence[Metric], bold: s
         best = (min if metric.is_rank else max)((mean for mean in means if mean is not None), default=None)
         columns.append(
             [
-                bold.format(_cell(summary, factor)) if len(means) > 1 and mean == best else _cell(summary, factor)
+                bold.format(cell(summary, factor)) if len(means) > 1 and mean == best else cell(summary, factor)
                 for summary, mean in zip(summaries, means, strict=True)
             ]
         )
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _cell(summary: Summary | None, factor: float) -> str:
+def cell(summary: Summary | None, factor: float) -> str:
+    """A mean and its standard deviation, "28.2 ± 0.3", times a factor; a dash where there is none."""
     if summary is None:
         return "–"
     return f"{factor * summary.mean:.1f}" + (f" ± {factor * summary.sd:.1f}" if summary.runs > 1 else "")
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_of_cells(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 

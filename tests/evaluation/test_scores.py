@@ -144,7 +144,9 @@ def test_scores_of_a_function_take_no_more_than_a_block_of_memory() -> None:
 def pool(seed: int = 0, relevance: Tensor | None = None) -> EmbeddingPool:
     audio, text = integers(6, 5, seed=seed), integers(12, 5, seed=seed + 1)
     described = torch.arange(12) % 6
-    return EmbeddingPool.of_texts(audio, [*"abcdef"], text, [f"caption {i}" for i in range(12)], described, relevance=relevance)
+    return EmbeddingPool.of_texts(
+        audio, [*"abcdef"], text, [f"caption {i}" for i in range(12)], described, relevance=relevance
+    )
 
 
 def test_an_evaluation_is_of_the_scores_that_are_given() -> None:
