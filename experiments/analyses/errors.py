@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 from evaluation.analyses.near_misses import NEAR, ShareRight, share_right
@@ -103,7 +104,7 @@ def _of_run(method: Method, run: RankedRun, sources: Sequence[Source], said: Seq
             method.names[item],
             said[item],
             float(run.scores[row, place]),
-            {name: values[place] for name, values in known[row].items()},
+            {name: values[place] for name, values in known[row].items() if not isnan(values[place])},
         )
         for row in errors.tolist()
         for place, item in enumerate(run.best[row, :NEAR].tolist())

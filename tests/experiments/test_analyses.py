@@ -162,7 +162,7 @@ def test_lists_and_ratings_know_some_queries(methods: list[Method]) -> None:
     assert of_ratings is not None
     assert (listed.errors, listed.best, listed.best_chance) == (1, 1.0, pytest.approx(1 / (len(NAMES) - 1)))
     assert (of_ratings.errors, of_ratings.best, of_ratings.best_chance) == (1, 0.0, 0.5)
-    relevance = {row.query: row.relevance for row in near_misses(method, sources) if row.place == 1}
+    relevance = {m.query: m.relevance for m in near_misses(method, sources) if (m.run, m.place) == (run.folder, 1)}
     assert relevance[texts[0]] == {"listed": 1.0}
     assert relevance[texts[1]] == {"rated": 0.2}
 
