@@ -20,10 +20,20 @@ set: `fit,data,run`, the folder of a run that was tested on that data set after 
 fraction of 1. Fits stand in their order, each on the data set of the same place. One fit more than data sets:
 the first is the model before all fits."""
     epilog = """\
-example, with the matrix of a csv file:
+example:
   $ audio-relevance forgetting sequence.csv
-             clotho   audiocaps   wavcaps
-   ─────────────────────────────────────"""
+    after       clotho   audiocaps
+   ────────────────────────────────
+    zero-shot     10.0        20.0
+    clotho        28.0        24.0
+    audiocaps     21.0        52.0
+
+    forgotten     +7.0
+
+  average after the last fit: 36.5 %
+  backward transfer: -7.00 points
+  forgetting: +7.00 points
+  forward transfer: +4.00 points"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""

@@ -19,8 +19,11 @@ translation or paraphrase, and print how well both rankings agree: Spearman's rh
 recordings, the overlap of the best ten, and rank-biased overlap. Where a query is a caption of the pool, the
 rank of its recording is known in both."""
     epilog = """\
-example:
-  $ audio-relevance rank-agreement runs/demo_listnet/0 translations.csv --output agreement.csv"""
+example, of a tiny model that knows English alone:
+  $ audio-relevance rank-agreement runs/listnet/0 german.csv
+                       mean      95 % interval   pairs
+   ────────────────────────────────────────────────────
+    ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""

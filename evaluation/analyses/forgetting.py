@@ -51,7 +51,9 @@ def transfer(scores: Floats, start: Floats | None = None) -> Transfer:
     """
     fits = len(scores)
     if scores.shape != (fits, fits) or not fits or (start is not None and start.shape != (fits,)):
-        raise RelevanceError(f"scores {scores.shape}: give one row for each fit and one column for each of as many data")
+        raise RelevanceError(
+            f"scores {scores.shape}: give one row for each fit and one column for each of as many data"
+        )
     if not np.isfinite(scores).all() or (start is not None and not np.isfinite(start).all()):
         raise RelevanceError("scores hold NaN or infinity: give a score for each fit and data set")
     last, nan = scores[-1], float("nan")

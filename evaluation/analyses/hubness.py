@@ -43,7 +43,7 @@ def k_occurrence(best: Ints, items: int) -> Ints:
     >>> k_occurrence(np.array([[0, 1], [0, 2]]), 4)
     array([2, 1, 1, 0])
     """
-    if best.size and not (0 <= best.min() and best.max() < items):
+    if best.size and not (best.min() >= 0 and best.max() < items):
         raise RelevanceError(f"best items hold {best.min()} to {best.max()}, of {items} items: give indices of items")
     return np.bincount(best.ravel(), minlength=items).astype(np.int64)
 

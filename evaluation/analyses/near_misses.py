@@ -1,4 +1,4 @@
-"""Errors and their near misses: what stands at the top where the annotated item does not, and whether it is right too."""
+"""Errors and their near misses: what stands at the top where the annotated item does not, and whether it is right."""
 
 from dataclasses import dataclass
 from math import comb
@@ -72,15 +72,17 @@ def share_right(grades: Floats, near: Ints, own: Ints, threshold: float = 0.5) -
     some = judged.any(1)
     pool = (~np.isnan(others)).sum(1)  # (E,)
     good = (others >= threshold).sum(1)  # NaN compares as false
-    right = of_near >= threshold
-    chance = [1 - comb(int(m - r), int(j)) / comb(int(m), int(j)) for m, r, j in zip(pool, good, judged.sum(1), strict=True)]
+    right = (of_near >= threshold).astype(np.float64)
+    chance = [
+        1 - comb(int(m - r), int(j)) / comb(int(m), int(j)) for m, r, j in zip(pool, good, judged.sum(1), strict=True)
+    ]
     first = judged[:, 0]
     return ShareRight(
         int(some.sum()),
         int(first.sum()),
-        _mean(right[first, 0].astype(np.float64)),
+        _mean(right[first, 0]),
         _mean(good[first] / np.maximum(pool[first], 1)),
-        _mean(right.any(1)[some].astype(np.float64)),
+        _mean(right[some].max(1, initial=0.0)),
         _mean(np.array(chance)[some]),
     )
 

@@ -45,7 +45,7 @@ class Grouping:
 def group_queries(
     queries: Sequence[str], reference: Sequence[str] | None = None, events: Ints | None = None
 ) -> list[Grouping]:
-    """All groupings of Q queries.
+    """Groupings of Q queries by all properties in which they differ: a single group of all is left out.
 
     Args:
         queries: Q texts.
@@ -67,7 +67,7 @@ def group_queries(
         Grouping("negation", _by_name([["yes" if is_negated(q) else "no"] for q in queries], ("no", "yes"))),
         Grouping("rarest word", by_rarity(rarest_counts(queries, reference if reference is not None else queries))),
     ]
-    return [grouping for grouping in groupings if grouping.groups]
+    return [grouping for grouping in groupings if not all(inside.all() for inside in grouping.groups.values())]
 
 
 def by_length(queries: Sequence[str]) -> dict[str, Bools]:

@@ -17,11 +17,13 @@ CONNECTIVES: Final = ("before", "after", "while", "then", "followed by", "and")
 """Words that join two events; "none" stands for a query without any of them."""
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
-_PIECES = re.compile(r"[,;:.!?]|\b(?:and|then|while|whilst|as|when|before|after|until|followed|with|over|during|plus)\b")
+_PIECES = re.compile(
+    r"[,;:.!?]|\b(?:and|then|while|whilst|as|when|before|after|until|followed|with|over|during|plus)\b"
+)
 _ITEMS = re.compile(r"[,;/|]")
 _NEGATION = re.compile(r"\b(?:no|not|never|without|nobody|nothing|none|neither|nor|cannot|\w+n['’]t)\b")
-_ASKING = frozenset("what which who whose how why".split())
-_ASKING_VERBS = frozenset("is are does do did can could was were has have".split())
+_ASKING = frozenset(("what", "which", "who", "whose", "how", "why"))
+_ASKING_VERBS = AUXILIARIES - {"am", "may", "might", "must"}
 _KEYWORDS_EACH = 3
 
 
@@ -42,15 +44,15 @@ def content_words(text: str) -> list[str]:
 def form_of(text: str) -> QueryForm:
     """The form of a query.
 
-    A *question* ends in "?", or begins with what, which, who, whose, how, why or an auxiliary. A *sentence* has a finite
-    verb (`has_finite_verb`). *Keywords* have neither a finite verb nor any function word, and at most three words
-    between commas. All others are a *phrase*.
+    A *question* ends in "?", or begins with what, which, who, whose, how, why or an auxiliary. A *sentence* has a
+    finite verb (`has_finite_verb`). *Keywords* have neither a finite verb nor any function word, and at most three
+    words between commas. All others are a *phrase*.
 
     >>> [form_of(text) for text in ("dog, rain", "the barking of a dog", "A dog barks.", "What is barking")]
     ['keywords', 'phrase', 'sentence', 'question']
     """
     words = words_of(text)
-    if text.rstrip().endswith("?") or words[:1] and words[0] in _ASKING | _ASKING_VERBS:
+    if text.rstrip().endswith("?") or (words[:1] and words[0] in _ASKING | _ASKING_VERBS):
         return "question"
     if has_finite_verb(words):
         return "sentence"
@@ -65,8 +67,8 @@ def has_finite_verb(words: Sequence[str]) -> bool:
     Either an auxiliary; or a verb of a sound in -s that follows a word other than a determiner, a preposition or a
     frequent adjective, and that does not stand before "of"; or its base form after a plural.
 
-    >>> has_finite_verb(["a", "dog", "barks"]), has_finite_verb(["several", "barks"]), has_finite_verb(["birds", "sing"])
-    (True, False, True)
+    >>> [has_finite_verb(words) for words in (["a", "dog", "barks"], ["several", "barks"], ["birds", "sing"])]
+    [True, False, True]
     """
     if AUXILIARIES.intersection(words):
         return True

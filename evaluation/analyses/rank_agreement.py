@@ -75,7 +75,9 @@ def rank_biased_overlap(first: Ints, second: Ints, p: float = PERSISTENCE) -> fl
     if len(first) != len(second) or not np.array_equal(np.sort(first), np.sort(second)) or not len(first):
         raise RelevanceError("two rankings hold different items: give rankings of the same items")
     place = {item: d for d, item in enumerate(second.tolist(), 1)}
-    enters = np.maximum(np.arange(1, len(first) + 1), [place[item] for item in first.tolist()])  # depth of both having it
+    enters = np.maximum(
+        np.arange(1, len(first) + 1), [place[item] for item in first.tolist()]
+    )  # depth of both having it
     depth = np.arange(1, len(first) + 1)
     shares = np.bincount(enters, minlength=len(first) + 1)[1:].cumsum() / depth
     return float(shares[-1] * p ** len(first) + (1 - p) / p * (shares * p**depth).sum())

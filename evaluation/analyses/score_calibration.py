@@ -97,4 +97,5 @@ def bins_of_scores(scores: Scores, relevance_of: Callable[[slice], Tensor], edge
 
 
 def _ratio(sums: Floats, counts: Floats) -> Floats:
-    return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    ratio: Floats = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return ratio

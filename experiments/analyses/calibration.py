@@ -1,10 +1,11 @@
 """Bins of each run's scores with the relevance of their pairs, by every source of relevance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from evaluation.analyses.score_calibration import ScoreBins, bins_of_scores
 from experiments.analyses.runs import Method
@@ -51,5 +52,5 @@ def calibration(methods: Sequence[Method], sources: Sequence[Source], split: str
     return rows
 
 
-def _blocks_of(source: Source):  # type: ignore[no-untyped-def]
+def _blocks_of(source: Source) -> Callable[[slice], Tensor]:
     return lambda rows: torch.from_numpy(source.relevance_of(np.arange(rows.start, rows.stop)))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from evaluation.analyses.group_scores import GroupMean, group_mean
 from evaluation.analyses.query_groups import Grouping, group_queries
@@ -11,9 +12,10 @@ from evaluation.significance import holm
 from experiments.analyses.runs import Method
 from experiments.analyses.sources import DataFacts
 
+Floats = npt.NDArray[np.float64]
+
 METRICS = ("mAP@10", "R@1", "R@10", "nDCG@10")
 """That are analysed, of those that all runs have."""
-ALL = Grouping("all", {})
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def performance(methods: Sequence[Method], groupings: Sequence[Grouping]) -> lis
     return rows
 
 
-def _rows(groupings: Sequence[Grouping], metric: str, method: Method, minus: str, values: np.ndarray) -> list[GroupRow]:
+def _rows(groupings: Sequence[Grouping], metric: str, method: Method, minus: str, values: Floats) -> list[GroupRow]:
     clips = method.queries.clip_ids
     found = [
         (grouping.property, name, group_mean(values[inside], clips[inside]))
@@ -70,6 +72,6 @@ def _rows(groupings: Sequence[Grouping], metric: str, method: Method, minus: str
     if minus and (tested := ~np.isnan(p)).any():
         corrected[tested] = holm(p[tested])
     return [
-        GroupRow(*group, metric, method.name, minus, result, float(p_holm))
-        for (*group, result), p_holm in zip(found, corrected, strict=True)
+        GroupRow(kind, group, metric, method.name, minus, result, float(p_holm))
+        for (kind, group, result), p_holm in zip(found, corrected, strict=True)
     ]

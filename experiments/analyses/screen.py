@@ -29,7 +29,10 @@ def print_analysis(analysis: Analysis) -> None:
     say(console, pools_text(analysis.methods[0].experiment, analysis.split), *analysis.notes)
     for metric in (name for name in PRINTED if any(row.metric == name for row in analysis.groups)):
         console.print(_groups(analysis, metric))
-    say(console, f"Rarest word: by the number of {analysis.reference} that hold it. * p < .05 after Holm, over recordings.")
+    say(
+        console,
+        f"Rarest word: by the number of {analysis.reference} that hold it. * p < .05 after Holm, over recordings.",
+    )
     console.print(_hubs(analysis))
     console.print(_errors(analysis.right))
     if any(row.found for row in analysis.right):
@@ -90,7 +93,15 @@ def _hubs(analysis: Analysis) -> Table:
 def _errors(right: Sequence[RightRow]) -> Table:
     """A row for each method and source, the means over its runs."""
     table = _table("queries whose recording is not among the best 10", "method")
-    for header in ("errors", "relevance", "known of", "best one right", "by chance", f"any of {NEAR} right", "by chance"):
+    for header in (
+        "errors",
+        "relevance",
+        "known of",
+        "best one right",
+        "by chance",
+        f"any of {NEAR} right",
+        "by chance",
+    ):
         table.add_column(header, justify="right")
     by_source: dict[tuple[str, str], list[RightRow]] = {}
     for row in right:

@@ -28,8 +28,9 @@ FEWEST = 20
 
 def draw_performance(rows: Sequence[GroupRow], metric: str) -> "Figure":
     """A panel for each property of queries: each method's mean in each group, with its 95 % interval, in %."""
-    means = [row for row in rows if row.metric == metric and not row.minus and row.property != "all"]
-    whole = {row.method: row.result for row in rows if row.metric == metric and not row.minus and row.property == "all"}
+    means = [row for row in rows if row.metric == metric and not row.minus]
+    whole = {row.method: row.result for row in means if row.property == "all"}
+    means = [row for row in means if row.property != "all"] or means
     panels = {name: list(group) for name, group in groupby(sorted(means, key=_by_property(means)), _property)}
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
@@ -54,13 +55,15 @@ def draw_performance(rows: Sequence[GroupRow], metric: str) -> "Figure":
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.set_title(name, fontsize=10)
         without_frame(axes)
-    figure.supxlabel(f"text to audio {metric} (%) with 95 % intervals; dotted: all queries; numbers: queries", fontsize=9)
+    figure.supxlabel(
+        f"text to audio {metric} (%) with 95 % intervals; dotted: all queries; numbers: queries", fontsize=9
+    )
     _legend(figure, grid[0], len(whole))
     return figure
 
 
 def draw_hubness(rows: Sequence[HubRow], queries: int) -> "Figure":
-    """Left the k-occurrences of all recordings, the largest first; right their skewness beside the share never found."""
+    """Left the k-occurrences of all recordings, the largest first; right their skewness and the share never found."""
     figure = new_figure(10, 4)
     curve, points = figure.subplots(1, 2, width_ratios=(3, 2))
     items = len(rows[0].occurrences)

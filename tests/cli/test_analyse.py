@@ -13,8 +13,10 @@ from tests.support.command_line import refused
 from tests.support.compared import NAMES, write_run
 from tests.support.judgements import write_rows
 
-FILES = ("calibration.csv", "calibration.png", "errors.csv", "hubness.csv", "hubness.png", "k_occurrence.csv")
-FILES += ("near_misses.csv", "performance.csv", "performance.png")
+FILES = (
+    *("calibration.csv", "calibration.png", "errors.csv", "hubness.csv", "hubness.png", "k_occurrence.csv"),
+    *("near_misses.csv", "performance.csv", "performance.png"),
+)
 
 
 @pytest.fixture
@@ -39,7 +41,11 @@ def test_tables_files_and_figures(runs: Path, capsys: pytest.CaptureFixture[str]
     assert "Rarest word: by the number of 78 queries that hold it" in out
     assert out.endswith("analysis: found\n")
     assert sorted(path.name for path in Path("found").iterdir()) == sorted(FILES)
-    whole = {(row["method"], row["minus"]): row for row in rows_of(Path("found/performance.csv")) if row["group"] == "all" and row["metric"] == "mAP@10"}
+    whole = {
+        (row["method"], row["minus"]): row
+        for row in rows_of(Path("found/performance.csv"))
+        if row["group"] == "all" and row["metric"] == "mAP@10"
+    }
     means = {name: read_experiment(Path(name)).directions["text_to_audio"].scores["mAP@10"].mean() for name in "ab"}
     for name, mean in means.items():
         assert float(whole[name, ""]["mean"]) == pytest.approx(mean)
@@ -48,7 +54,9 @@ def test_tables_files_and_figures(runs: Path, capsys: pytest.CaptureFixture[str]
     assert len(rows_of(Path("found/k_occurrence.csv"))) == 2 * len(NAMES)
     errors = rows_of(Path("found/errors.csv"))
     assert [(row["method"], row["source"]) for row in errors] == [("a", ""), ("b", "")]
-    assert int(errors[0]["errors"]) == len({row["query"] for row in rows_of(Path("found/near_misses.csv")) if row["method"] == "a"})
+    assert int(errors[0]["errors"]) == len(
+        {row["query"] for row in rows_of(Path("found/near_misses.csv")) if row["method"] == "a"}
+    )
 
 
 def test_lists_say_which_near_misses_are_right(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,6 @@
 """The notebook of analyses on runs that are written for it."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import nbformat

@@ -18,7 +18,9 @@ QUERIES = [
 
 def groups(queries: list[str], **options: object) -> dict[str, dict[str, list[int]]]:
     found = group_queries(queries, **options)  # type: ignore[arg-type]
-    return {each.property: {name: np.flatnonzero(rows).tolist() for name, rows in each.groups.items()} for each in found}
+    return {
+        each.property: {name: np.flatnonzero(rows).tolist() for name, rows in each.groups.items()} for each in found
+    }
 
 
 def test_every_property_by_hand() -> None:
@@ -36,7 +38,7 @@ def test_every_property_by_hand() -> None:
 
 
 def test_without_a_reference_words_are_counted_in_the_queries() -> None:
-    assert groups(["a dog", "a dog", "the cat"])["rarest word"] == {"in 1": [2], "in 2": [0, 1]}
+    assert groups(["a dog", "a dog", "the cat"]) == {"rarest word": {"in 1": [2], "in 2": [0, 1]}}
 
 
 def test_the_rarest_word_counts_texts_and_not_repeats() -> None:
@@ -48,7 +50,10 @@ def test_each_query_is_in_one_group_and_equal_counts_stay_together(counts: list[
     given_counts = np.array(counts)
     for found in (by_rarity(given_counts), by_count(given_counts)):
         assert np.sum(list(found.values()), axis=0).tolist() == [1] * len(counts)
-    place = {value: {name for name, rows in by_rarity(given_counts).items() if rows[given_counts == value].any()} for value in counts}
+    place = {
+        value: {name for name, rows in by_rarity(given_counts).items() if rows[given_counts == value].any()}
+        for value in counts
+    }
     assert all(len(names) == 1 for names in place.values())
     assert len(by_rarity(given_counts)) <= 5
 

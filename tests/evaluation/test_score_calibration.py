@@ -1,5 +1,7 @@
 """Bins of scores against a loop over pairs."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from evaluation.scores import MatrixScores
 def naive(scores: np.ndarray, relevance: np.ndarray) -> list[tuple[int, float]]:
     """Pairs and mean relevance of each bin."""
     found = []
-    for i, (low, high) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for i, (low, high) in enumerate(pairwise(EDGES)):
         own = []
         for score, value in zip(scores.ravel(), relevance.ravel(), strict=True):
             above = score >= low or i == 0

@@ -181,5 +181,5 @@ def test_without_embeddings_only_calibration_is_missing(folders: list[Path], met
 
 def test_a_table_without_best_items_is_refused(folders: list[Path]) -> None:
     rewrite(folders[1] / "0" / "queries_test.parquet", lambda table: table.drop_columns(["top10_ids"]))
-    with pytest.raises(RunError, match="has no column top10_ids, the best items of each query; run `python train.py"):
+    with pytest.raises(RunError, match="has no column top10_ids, the best items of each query"):
         read_methods(folders, "test")

@@ -94,7 +94,8 @@ def test_rank_agreement_of_pairs(teacher: Path, tmp_path: Path, capsys: pytest.C
     assert "rank_query" in capsys.readouterr().out
     header, *rows = [line.split(",") for line in (tmp_path / "found.csv").read_text().replace('""', "'").splitlines()]
     column = header.index("spearman") - len(header)
-    expected = rank_agreement(*(scorer.matrix(texts) for texts in zip(*pairs, strict=True)))["spearman"]
+    first, second = (scorer.matrix(texts) for texts in zip(*pairs, strict=True))
+    expected = rank_agreement(first, second)["spearman"]
     assert [float(row[column]) for row in rows] == pytest.approx(expected.tolist())
     assert float(rows[0][column]) == pytest.approx(1)
     assert rows[2][header.index("rank_query") - len(header)] == ""
