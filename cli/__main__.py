@@ -15,17 +15,20 @@ from common.text import nearest_name
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS = (
+    "analyse",
     "compare",
     "calibrate",
     "curve",
     "download",
     "export",
     "extract",
+    "forgetting",
     "fuse",
     "import-features",
     "leaks",
     "neighbours",
     "pack",
+    "rank-agreement",
     "rerank",
     "search",
     "submit",

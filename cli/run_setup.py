@@ -153,15 +153,30 @@ def read_judgements(run: Any, subcommand: str | None) -> list[HumanJudgements]:
             raise RunError(f"run.{option} goes with `{wanted[0]}`, not with `{subcommand}`; leave it out here")
     judgements = []
     if run.relevant_clips is not None:
-        path = Path(run.relevant_clips)
-        lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
-        judgements.append(HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists))
+        judgements.append(listed_clips(Path(run.relevant_clips)))
     if run.ratings is not None:
-        root = Path(run.ratings)
-        rated = read_rated_clips(root, "validation")
-        files = rating_files(root, "validation")
-        judgements.append(HumanJudgements("ratings", "validation", str(root), _sha256(*files), rated))
+        judgements.append(rated_clips(Path(run.ratings)))
     return judgements
+
+
+def listed_clips(path: Path) -> HumanJudgements:
+    """Lists of all recordings that match a caption of the test split.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    lists = {query: dict.fromkeys(names, 1.0) for query, names in read_relevant_clips(path).items()}
+    return HumanJudgements("relevant_clips", "test", str(path), _sha256(path), lists)
+
+
+def rated_clips(root: Path) -> HumanJudgements:
+    """Ratings of recordings of the validation split.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    rated = read_rated_clips(root, "validation")
+    return HumanJudgements("ratings", "validation", str(root), _sha256(*rating_files(root, "validation")), rated)
 
 
 def _sha256(*paths: Path) -> dict[str, str]:

@@ -157,6 +157,10 @@ class AudioCaptionDataModule(L.LightningDataModule):
         """Known relevance (A, A) in [0, 1] between the recordings of a split, by row of its table; None: not known."""
         return None
 
+    def event_counts(self, split: str) -> npt.NDArray[np.int64] | None:
+        """Known number (A,) of sound events in each annotated recording of a split; None: not known."""
+        return None
+
     def has_split(self, split: str) -> bool:
         """Whether there is such a split at all."""
         return True

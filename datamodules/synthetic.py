@@ -9,7 +9,7 @@ import numpy.typing as npt
 from common.errors import DataError
 from common.numbers import check_numbers
 from datamodules.annotated import Tolerance
-from datamodules.clotho import SPLITS, Clotho
+from datamodules.clotho import SPLITS, Clotho, read_metadata_csv
 from datamodules.synthesis.corpus import render_corpus
 
 
@@ -64,3 +64,9 @@ class Synthetic(Clotho):
                 f"{path}: cannot be read ({error}); delete {self.root} to have it rendered again"
             ) from error
         return truth
+
+    def event_counts(self, split: str) -> npt.NDArray[np.int64]:
+        """Known number (A,) of events in each scene: their kinds are the keywords of its metadata."""
+        metadata = read_metadata_csv(self.root / "clotho_csv_files" / f"clotho_metadata_{SPLITS[split]}.csv")
+        names = [row.name for row in self.annotations(split)]
+        return np.array([len(metadata[name]["keywords"].split(";")) for name in names], dtype=np.int64)

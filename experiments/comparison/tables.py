@@ -123,7 +123,7 @@ def csv_of_table(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -
                 sd = summary.sd if summary.runs > 1 else ""
                 pool = (summary.runs, len(side.queries), side.pool_size)
                 rows.append([experiment.name, metric.direction, metric.name, *pool, summary.mean, sd])
-    return _csv(["method", "direction", "metric", "runs", "queries", "pool_size", "mean", "sd"], rows)
+    return csv_text(["method", "direction", "metric", "runs", "queries", "pool_size", "mean", "sd"], rows)
 
 
 def csv_of_tests(tests: Sequence[PairTest]) -> str:
@@ -152,7 +152,7 @@ def csv_of_tests(tests: Sequence[PairTest]) -> str:
                 *(test.ahead, test.behind, test.run_pairs),
             ]
         )
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def _escaped(text: str) -> str:
@@ -195,7 +195,8 @@ def row_of_cells(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows under a header as the text of a csv file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()

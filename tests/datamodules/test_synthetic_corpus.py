@@ -15,6 +15,7 @@ from datamodules.leaks import find_leaks
 from datamodules.synthesis import corpus
 from datamodules.synthesis.corpus import describe, render_corpus
 from datamodules.synthesis.truth import relevance
+from datamodules.synthetic import Synthetic
 
 CLIPS = {"development": 5, "evaluation": 3}
 
@@ -55,6 +56,12 @@ def test_layout_is_that_of_clotho(rendered: Path) -> None:
         truth = np.load(rendered / "relevance" / f"relevance_{split}.npy")
         scenes = [describe(3, split, index)[0] for index in range(count)]
         np.testing.assert_array_equal(truth, relevance(scenes, scenes))
+
+
+def test_the_number_of_events_is_that_of_the_scenes(rendered: Path) -> None:
+    counts = Synthetic(str(rendered)).event_counts("test")
+    assert counts.tolist() == [len(describe(3, "evaluation", index)[0].events) for index in range(3)]
+    assert Clotho(str(rendered)).event_counts("test") is None
 
 
 def test_splits_and_seeds_share_no_recording(rendered: Path, tmp_path: Path) -> None:

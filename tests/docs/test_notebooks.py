@@ -9,7 +9,7 @@ from tests.support.notebooks import NOTEBOOKS, check_shown, code_cells, execute
 from tests.support.pairs import save_clap
 from tests.support.recordings import write_recordings
 
-OWN_TESTS = {"results", "embeddings"}  # those that need more than the embedded data
+OWN_TESTS = {"results", "embeddings", "analysis"}  # those that need more than the embedded data
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,0 +1,1 @@
+"""Analyses of finished runs: what their folders hold, as tables, files and figures."""
