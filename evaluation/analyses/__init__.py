@@ -1,0 +1,1 @@
+"""What a model understands, and where it fails: pure functions of scores."""
