@@ -1,13 +1,13 @@
 """Finished models on twin sets: what is embedded, which scores are computed, and the shares they make."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.errors import DataError, ModelError, RunError
+from common.errors import ModelError, RunError
 from datamodules.clotho import read_caption_csv
 from datamodules.twins.perturbations import perturbed_captions
 from datamodules.twins.recordings import find_recordings
@@ -23,11 +23,12 @@ from evaluation.analyses.twins import (
     told_apart,
 )
 from evaluation.scores import MatrixScores
-from experiments.results.pool_file import read_pool
 from experiments.run_folder import find_run
 from retrieval.finished_model import FinishedModel
+from retrieval.search_model import pool_of
 
 Vectors = npt.NDArray[np.float32]
+TextTable = Callable[[Sequence[str]], Vectors]
 BLOCK = 64
 """Twins scored at once, each with the recordings of all of them: few enough that the others cost nothing."""
 ORIGINAL = "original"
@@ -39,7 +40,8 @@ def shares_of_twins(model: FinishedModel, twins: TwinSet) -> list[Share]:
     Raises:
         UserError: a recording cannot be read, the model reads no audio, or has no score of a text and a recording.
     """
-    return _shares(model, twins, embed_recordings(model, twins.recordings))
+    texts = text_table(model, [text for twin in twins.twins for text in (twin.caption, twin.twin_caption)])
+    return _shares(model, twins, embed_recordings(model, twins.recordings), texts)
 
 
 def shares_of_variants(
@@ -57,28 +59,36 @@ def shares_of_variants(
     """
     vectors = embed_recordings(model, variants.recordings) if audio is None else audio
     described = np.asarray(variants.caption_audio, np.int64)  # (C,)
+    forms = {ORIGINAL: variants.captions, **variants.variants}
+    texts = text_table(model, [text for captions in forms.values() for text in captions])
     found = {
-        name: recalls(MatrixScores(torch.from_numpy(model.similarity(_texts(model, captions), vectors))), described)
-        for name, captions in ((ORIGINAL, variants.captions), *variants.variants.items())
+        name: recalls(MatrixScores(torch.from_numpy(model.similarity(texts(captions), vectors))), described)
+        for name, captions in forms.items()
     }
     shares = {name: recall_shares(values, described, len(vectors)) for name, values in found.items()}
     for twins in variants.twin_sets():
         changed = recall_differences(found[twins.name], found[ORIGINAL], described)
-        shares[twins.name] = [*_shares(model, twins, vectors), *shares[twins.name], *changed]
+        shares[twins.name] = [*_shares(model, twins, vectors, texts), *shares[twins.name], *changed]
     return shares
 
 
-def score_twins(model: FinishedModel, twins: TwinSet, audio: Vectors) -> TwinScores:
+def score_twins(model: FinishedModel, twins: TwinSet, audio: Vectors, texts: TextTable) -> TwinScores:
     """The scores of every caption and its twin with the recordings (A, D) they are to be told apart by."""
-    texts = list(dict.fromkeys(text for twin in twins.twins for text in (twin.caption, twin.twin_caption)))
-    row = {text: number for number, text in enumerate(texts)}
-    text = _texts(model, texts)
-    own = np.array([(row[twin.caption], row[twin.twin_caption], twin.audio) for twin in twins.twins])  # (T, 3)
-    found = [_pairs(model, text[own[:, place]], audio[own[:, 2]]) for place in (0, 1)]
+    captions = texts([twin.caption for twin in twins.twins]), texts([twin.twin_caption for twin in twins.twins])
+    rows = np.array([twin.audio for twin in twins.twins])  # (T,)
+    own, text = (_pairs(model, vectors, audio[rows]) for vectors in captions)
     if not twins.has_twin_recordings:
-        return TwinScores(found[0], found[1], own[:, 2])
+        return TwinScores(own, text, rows)
     other = audio[[twin.twin_audio for twin in twins.twins]]
-    return TwinScores(found[0], found[1], own[:, 2], *(_pairs(model, text[own[:, place]], other) for place in (0, 1)))
+    return TwinScores(own, text, rows, *(_pairs(model, vectors, other) for vectors in captions))
+
+
+def text_table(model: FinishedModel, texts: Sequence[str]) -> TextTable:
+    """Embeds texts, each different one once; gives the embeddings (C, D) of any of them."""
+    distinct = list(dict.fromkeys(texts))
+    row = {text: number for number, text in enumerate(distinct)}
+    vectors = model.encode_text(distinct)
+    return lambda asked: vectors[[row[text] for text in asked]]
 
 
 def embed_recordings(model: FinishedModel, recordings: Sequence[object]) -> Vectors:
@@ -86,15 +96,15 @@ def embed_recordings(model: FinishedModel, recordings: Sequence[object]) -> Vect
     return model.encode_audio(list(recordings))  # type: ignore[call-overload, no-any-return]
 
 
-def tested_captions(name: str, seed: int) -> tuple[CaptionVariants, Vectors]:
+def tested_captions(name: str, model: FinishedModel, seed: int) -> tuple[CaptionVariants, Vectors]:
     """The captions of a run's test in every perturbed form, and the embeddings (A, D) of its recordings.
 
     Raises:
-        RunError: it is no run, or was not tested.
+        RunError: it is no run, or was not tested with the weights that the model has.
     """
     if not Path(name).expanduser().is_dir():
         raise RunError(f"{name}: no run's folder, so it has no test captions; give captions by --files and --audio")
-    pool = read_pool(find_run(Path(name).expanduser()).pool("test"))
+    pool = pool_of(find_run(Path(name).expanduser()), model.model)
     variants = perturbed_captions(pool.names, pool.captions, pool.caption_audio.tolist(), seed)
     return variants, pool.audio.float().numpy()
 
@@ -115,30 +125,24 @@ def same_captions(variants: Sequence[CaptionVariants], names: Sequence[str]) -> 
     """Whether runs were tested on the same captions: shares of others say nothing beside each other.
 
     Raises:
-        DataError: they were not.
+        RunError: they were not.
     """
     for other, name in zip(variants, names, strict=True):
         if sorted(other.captions) != sorted(variants[0].captions):
-            raise DataError(
+            raise RunError(
                 f"{name}: was tested on other captions than {names[0]}; ask each alone, or give captions by --files "
                 "and --audio"
             )
 
 
-def _shares(model: FinishedModel, twins: TwinSet, audio: Vectors) -> list[Share]:
-    scores = score_twins(model, twins, audio)
+def _shares(model: FinishedModel, twins: TwinSet, audio: Vectors, texts: TextTable) -> list[Share]:
+    scores = score_twins(model, twins, audio, texts)
     if twins.has_twin_recordings:
         return told_apart(scores) + compa(scores)
     if len(audio) == 1:
         return told_apart(scores)  # there is no other recording
-    return [*told_apart(scores), control(score_twins(model, twins, np.roll(audio, len(audio) // 2, axis=0)))]
-
-
-def _texts(model: FinishedModel, texts: Sequence[str]) -> Vectors:
-    """Embeddings (C, D) of texts, each different one embedded once."""
-    distinct = list(dict.fromkeys(texts))
-    row = {text: number for number, text in enumerate(distinct)}
-    return model.encode_text(distinct)[[row[text] for text in texts]]
+    others = np.roll(audio, len(audio) // 2, axis=0)
+    return [*told_apart(scores), control(score_twins(model, twins, others, texts))]
 
 
 def _pairs(model: FinishedModel, text: Vectors, audio: Vectors) -> npt.NDArray[np.float64]:

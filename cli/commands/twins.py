@@ -60,7 +60,6 @@ example:
         from cli.quiet import quiet
         from common.atomic_files import check_writable
         from experiments.analyses.twins import print_twins, write_twins
-        from retrieval.open_model import load_run
 
         quiet()
         if options.output:
@@ -68,7 +67,7 @@ example:
         score = {"synthetic": synthetic_rows, "perturbed": variant_rows, "dtu": variant_rows}.get(
             options.kind, pair_rows
         )
-        rows = score(options, {name: load_run(name) for name in options.runs})
+        rows = score(options)
         title = f"{options.kind} twins: " + ", ".join(file.name for file in options.files)
         print_twins(rows, title.rstrip(": ") + ", in %")
         if options.output:
@@ -91,7 +90,14 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse("a run is given twice: name each once")
 
 
-def synthetic_rows(options: argparse.Namespace, models: dict[str, FinishedModel]) -> list[Row]:
+def loaded(options: argparse.Namespace) -> dict[str, FinishedModel]:
+    """The models by name; after what else may be wrong was read."""
+    from retrieval.open_model import load_run
+
+    return {name: load_run(name) for name in options.runs}
+
+
+def synthetic_rows(options: argparse.Namespace) -> list[Row]:
     """Of the references and the models, on each property."""
     from datamodules.twins.synthetic import PROPERTIES, draw_pairs, rendered, write_pairs
     from evaluation.analyses.twins import compa, told_apart
@@ -100,8 +106,9 @@ def synthetic_rows(options: argparse.Namespace, models: dict[str, FinishedModel]
     from retrieval.twins import shares_of_twins
 
     rows = []
-    for name in PROPERTIES:
-        pairs = draw_pairs(name, options.pairs, options.seed)
+    drawn = {name: draw_pairs(name, options.pairs, options.seed) for name in PROPERTIES}
+    models = loaded(options)
+    for name, pairs in drawn.items():
         if options.keep:
             write_pairs(options.keep, name, pairs)
         for reference, scored in REFERENCES.items():
@@ -113,7 +120,7 @@ def synthetic_rows(options: argparse.Namespace, models: dict[str, FinishedModel]
     return rows
 
 
-def pair_rows(options: argparse.Namespace, models: dict[str, FinishedModel]) -> list[Row]:
+def pair_rows(options: argparse.Namespace) -> list[Row]:
     """Of the models, on a published set of captions and their twins."""
     from datamodules.twins.compa import read_compa
     from datamodules.twins.counterfactual import read_counterfactual
@@ -123,22 +130,26 @@ def pair_rows(options: argparse.Namespace, models: dict[str, FinishedModel]) -> 
     read = read_compa if options.kind == "compa" else read_counterfactual
     twins = read(options.files[0], options.audio)
     if twins.unchanged:
-        print(f"{twins.unchanged:,} captions are the same as their twins, and left out")
+        print(f"captions that are the same as their twins, and left out: {twins.unchanged:,}")
+    models = loaded(options)
     return [Row(twins.name, run, share) for run, model in models.items() for share in shares_of_twins(model, twins)]
 
 
-def variant_rows(options: argparse.Namespace, models: dict[str, FinishedModel]) -> list[Row]:
+def variant_rows(options: argparse.Namespace) -> list[Row]:
     """Of the models, on captions in several forms."""
     from datamodules.twins.dtu import read_dtu
     from experiments.analyses.twins import Row
     from retrieval.twins import captions_in_file, same_captions, shares_of_variants, tested_captions
 
     if options.kind == "dtu":
-        sets = [(read_dtu(options.files[0], options.files[1:], options.audio), None)] * len(models)
+        shared = read_dtu(options.files[0], options.files[1:], options.audio)
     elif options.files:
-        sets = [(captions_in_file(options.files[0], options.audio, options.seed), None)] * len(models)
+        shared = captions_in_file(options.files[0], options.audio, options.seed)
+    models = loaded(options)
+    if options.files:
+        sets = [(shared, None)] * len(models)
     else:
-        sets = [tested_captions(run, options.seed) for run in models]
+        sets = [tested_captions(run, model, options.seed) for run, model in models.items()]
         same_captions([variants for variants, _ in sets], list(models))
     changed = {twins.name: len(twins.twins) for twins in sets[0][0].twin_sets()}
     for name in sets[0][0].variants:

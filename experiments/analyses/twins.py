@@ -75,7 +75,7 @@ def grouped(rows: Sequence[Row]) -> list[Row]:
 def percent(value: float) -> str:
     """A fraction in per cent; empty where there is none.
 
-    >>> percent(0.1666), percent(float("nan"))
-    ('16.7', '')
+    >>> percent(0.1666), percent(-0.0001), percent(float("nan"))
+    ('16.7', '0.0', '')
     """
-    return "" if isnan(value) else f"{100 * value:.1f}"
+    return "" if isnan(value) else f"{round(100 * value, 1) + 0.0:.1f}"
