@@ -34,6 +34,13 @@ and what chance gives. A tie counts half; CompA's own scores are strict. Several
     epilog = """\
 example:
   $ audio-relevance twins runs/demo_infonce/0 --set synthetic
+  synthetic twins, in %
+  ┏━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━┳━━━━━┓
+  ┃ twins     ┃ measure     ┃ model               ┃ share ┃ 95 % interval ┃ chance ┃  ties ┃   n ┃
+  ┡━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━╇━━━━━┩
+  │ order     │ text        │ oracle              │ 100.0 │ 96.3 to 100.0 │   50.0 │   0.0 │ 200 │
+  │           │             │ bag of words        │  50.0 │  40.4 to 59.6 │   50.0 │ 100.0 │ 200 │
+  │           │             │ runs/demo_infonce/0 │  49.5 │  42.6 to 56.4 │   50.0 │   0.0 │ 200 │
   ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -36,7 +36,8 @@ def draw_twins(shares: Sequence[tuple[str, str, Share]], title: str) -> "Figure"
             axes.set_ylim(-2, 102)
     for axes in panels[len(measures) :]:
         axes.set_axis_off()
-    _name_colours(figure, models)
+    changes = any(isnan(share.chance) for _, _, share in shares)
+    _name_colours(figure, models, "chance, or no change" if changes else "chance")
     figure.suptitle(title, parse_math=False, fontsize=11)
     return figure
 
@@ -59,11 +60,11 @@ def _draw_panel(axes: Any, shown: Sequence[tuple[str, str, Share]], models: Sequ
     without_frame(axes)
 
 
-def _name_colours(figure: "Figure", models: Sequence[str]) -> None:
+def _name_colours(figure: "Figure", models: Sequence[str], line: str) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=f"C{i}", marker="o", linewidth=2, alpha=0.8) for i in range(len(models))]
     lines.append(Line2D([], [], color=GREY, linestyle="--", linewidth=1))
-    legend = figure.legend(lines, [*models, "chance, or no change"], loc="outside lower center", ncols=4, frameon=False)
+    legend = figure.legend(lines, [*models, line], loc="outside lower center", ncols=4, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a name may hold dollar signs
