@@ -11,7 +11,7 @@ from common.errors import ModelError, RunError
 from datamodules.clotho import read_caption_csv
 from datamodules.twins.perturbations import perturbed_captions
 from datamodules.twins.recordings import find_recordings
-from datamodules.twins.twin_set import CaptionVariants, TwinSet
+from datamodules.twins.twin_set import CaptionVariants, Recording, TwinSet
 from evaluation.analyses.twins import (
     Share,
     TwinScores,
@@ -79,7 +79,7 @@ def score_twins(model: FinishedModel, twins: TwinSet, audio: Vectors, texts: Tex
     own, text = (_pairs(model, vectors, audio[rows]) for vectors in captions)
     if not twins.has_twin_recordings:
         return TwinScores(own, text, rows)
-    other = audio[[twin.twin_audio for twin in twins.twins]]
+    other = audio[np.array([twin.twin_audio for twin in twins.twins])]
     return TwinScores(own, text, rows, *(_pairs(model, vectors, other) for vectors in captions))
 
 
@@ -91,9 +91,9 @@ def text_table(model: FinishedModel, texts: Sequence[str]) -> TextTable:
     return lambda asked: vectors[[row[text] for text in asked]]
 
 
-def embed_recordings(model: FinishedModel, recordings: Sequence[object]) -> Vectors:
+def embed_recordings(model: FinishedModel, recordings: Sequence[Recording | str]) -> Vectors:
     """Recordings in memory or in files: (A, D)."""
-    return model.encode_audio(list(recordings))  # type: ignore[call-overload, no-any-return]
+    return model.encode_audio(list(recordings))
 
 
 def tested_captions(name: str, model: FinishedModel, seed: int) -> tuple[CaptionVariants, Vectors]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from cli.command import Command
 
 if TYPE_CHECKING:
+    from datamodules.twins.twin_set import CaptionVariants
     from experiments.analyses.twins import Row
     from retrieval.finished_model import FinishedModel
+    from retrieval.twins import Vectors
 
 NEEDED = {"synthetic": (0, 0), "dtu": (2, 99), "compa": (1, 1), "counterfactual": (1, 1), "perturbed": (0, 1)}
 """How many files each set takes, at least and at most."""
@@ -153,6 +155,7 @@ def variant_rows(options: argparse.Namespace) -> list[Row]:
     elif options.files:
         shared = captions_in_file(options.files[0], options.audio, options.seed)
     models = loaded(options)
+    sets: list[tuple[CaptionVariants, Vectors | None]]
     if options.files:
         sets = [(shared, None)] * len(models)
     else:

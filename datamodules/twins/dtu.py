@@ -39,8 +39,8 @@ def read_dtu(original: Path, changed: Sequence[Path], audio: Path) -> CaptionVar
         for name, column in places:
             if name not in others:
                 raise DataError(f"{path}: has no entry of '{name}', as {original} has; give the twin of that file")
-            where, texts = others[name]
-            if column not in texts:
+            where, cells = others[name]
+            if column not in cells:
                 raise DataError(f"{where}: column '{column}' is missing, as {original.name} has it; get the file again")
         variants[change_name(original, path)] = [others[name][1][column] for name, column in places]
     if len(variants) < len(changed):

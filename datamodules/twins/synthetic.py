@@ -120,7 +120,8 @@ def _draw_pair(name: str, seed: tuple[int, ...]) -> ScenePair:
     kinds = pick(rng, tuple(SETTINGS.values()))
     events = [draw_event(kinds[i], rng) for i in rng.permutation(len(kinds))[:3]]
     scene, twin, caption, other = PROPERTIES[name](events, rng)
-    return ScenePair(scene, twin, *(text[0].upper() + text[1:] + "." for text in (caption, other)), seed)
+    caption, other = (text[0].upper() + text[1:] + "." for text in (caption, other))
+    return ScenePair(scene, twin, caption, other, seed)
 
 
 def render_pair(pair: ScenePair) -> tuple[Signal, Signal]:

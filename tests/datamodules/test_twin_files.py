@@ -13,6 +13,7 @@ from datamodules.twins.twin_set import Twin, TwinSet
 from tests.support.twins import (
     COMPA,
     COUNTERFACTUAL,
+    DTU,
     dtu_with,
     reversed_dtu,
     write_compa,
@@ -113,7 +114,9 @@ def test_dtu_is_read_as_written(tmp_path: Path, audio: Path) -> None:
 
 
 def test_syncaps_has_one_caption_and_its_order_of_entries_does_not_matter(tmp_path: Path, audio: Path) -> None:
-    entries = [{"caption": f"{name} then rain", "audio": f"/a/{name}.wav", "duration": 10.0} for name in ("ab", "ba")]
+    entries: list[dict[str, Any]] = [
+        {"caption": f"{name} then rain", "audio": f"/a/{name}.wav", "duration": 10.0} for name in ("ab", "ba")
+    ]
     other = [{**entry, "caption": f"Rain then {entry['caption'][:2]}"} for entry in reversed(entries)]
     paths = [write_json(tmp_path / f"{name}.json", {"data": e}) for name, e in (("test", entries), ("test_r", other))]
     read = read_dtu(paths[0], paths[1:], audio)
@@ -144,7 +147,7 @@ def test_changes_are_called_by_their_files(original: str, changed: str, name: st
         (dtu_with(1, audio=None), "entry 2: column 'audio' is missing (found: caption_1, caption_2, id, duration)"),
         (dtu_with(1, audio=7), "entry 2: column 'audio' holds int, no text"),
         (dtu_with(1, audio="/"), "entry 2: column 'audio' is not a plain name"),
-        (dtu_with(1, audio=dtu_with(0)["data"][0]["audio"]), "entry 2: column 'audio' names 'abcdefghijk_30000_40000"),
+        (dtu_with(1, audio=DTU[0]["audio"]), "entry 2: column 'audio' names 'abcdefghijk_30000_40000"),
         (dtu_with(1, caption_1=None, caption_2=None), "entry 2: column 'caption' or 'caption_1' is missing"),
         (dtu_with(1, caption_2="  "), "entry 2: column 'caption_2' holds no text"),
         (dtu_with(1, caption_2=["A bell"]), "entry 2: column 'caption_2' holds no text"),

@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from common.errors import RelevanceError
 from evaluation.analyses.twins import (
     COMPA_CHANCE,
+    Share,
     TwinScores,
     compa,
     control,
@@ -34,7 +35,7 @@ def scores_of(*rows: tuple[float, float, float, float]) -> TwinScores:
     return TwinScores(own, text, np.arange(len(rows)), audio, both)
 
 
-def values(shares: list) -> dict[str, float]:
+def values(shares: list[Share]) -> dict[str, float]:
     return {share.measure: share.value for share in shares}
 
 
@@ -58,7 +59,7 @@ def test_shares_by_hand() -> None:
 
 
 def test_chance_of_compa_is_what_all_orders_of_four_scores_give() -> None:
-    orders = scores_of(*itertools.permutations((0.1, 0.2, 0.3, 0.4)))
+    orders = scores_of(*((a, b, c, d) for a, b, c, d in itertools.permutations((0.1, 0.2, 0.3, 0.4))))
     assert values(compa(orders)) == pytest.approx(COMPA_CHANCE)
     assert values(told_apart(orders)) == {"text": 0.5, "audio": 0.5}
     assert all(share.chance == pytest.approx(share.value) for share in compa(orders) + told_apart(orders))

@@ -55,7 +55,7 @@ def test_the_files_hold_the_same(tmp_path: Path) -> None:
 def test_the_figure_has_a_point_for_each_share_and_chance_beside() -> None:
     figure = draw_twins([(row.twins, row.model, row.share) for row in ROWS], "title")
     panels = [axes for axes in figure.axes if axes.has_data()]
-    shown = [sorted(float(line.get_ydata()[0]) for line in axes.get_lines()) for axes in panels]  # type: ignore[index]
+    shown = [sorted(float(np.asarray(line.get_ydata())[0]) for line in axes.get_lines()) for axes in panels]
     assert shown == [[75.0, 75.0], [20.0], [-5.0]]
     segments = [[float(c.get_segments()[0][0][1]) for c in axes.collections] for axes in panels]  # type: ignore[attr-defined]
     assert segments[0] == [60.0, 50.0, 60.0, 50.0]

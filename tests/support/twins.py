@@ -14,7 +14,7 @@ COMPA = (
     (0, "ab.wav", "A dog barks, then rain falls.", "ba.wav", "Rain falls, then a dog barks.", "-", "-"),
     (1, "cd.wav", "A bell before a cat", "dc.wav", "A cat before a bell", "cdd.wav", "A bell and a cat"),
 )
-DTU = [
+DTU: list[dict[str, Any]] = [
     {
         "caption_1": "A dog barks followed by rain",
         "caption_2": "Rain after a dog ",
@@ -30,7 +30,7 @@ DTU = [
         "duration": 8.0,
     },
 ]
-COUNTERFACTUAL = [
+COUNTERFACTUAL: list[dict[str, Any]] = [
     {
         "path": "development/rain on a roof.wav",
         "split": "development",
@@ -61,7 +61,7 @@ def write_json(path: Path, content: Any) -> Path:
 
 def dtu_with(entry: int, **cells: Any) -> dict[str, Any]:
     """DTU's file with other cells in one entry; a cell of None is taken out."""
-    entries: list[dict[str, Any]] = [dict(each) for each in DTU]
+    entries = [dict(each) for each in DTU]
     entries[entry].update(cells)
     entries[entry] = {key: value for key, value in entries[entry].items() if value is not None}
     return {"num_captions_per_audio": 2, "data": entries}
