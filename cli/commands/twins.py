@@ -138,8 +138,8 @@ def pair_rows(options: argparse.Namespace) -> list[Row]:
 
     read = read_compa if options.kind == "compa" else read_counterfactual
     twins = read(options.files[0], options.audio)
-    if twins.unchanged:
-        print(f"captions that are the same as their twins, and left out: {twins.unchanged:,}")
+    if twins.left_out:
+        print(f"captions without a twin, which are left out: {twins.left_out:,}")
     models = loaded(options)
     return [Row(twins.name, run, share) for run, model in models.items() for share in shares_of_twins(model, twins)]
 

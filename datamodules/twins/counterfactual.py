@@ -17,6 +17,8 @@ HOW_TO_GET = "get a json file of counterfactual captions: a list of {path, capti
 def read_counterfactual(path: Path, audio: Path) -> TwinSet:
     """Captions and their counterfactuals, of the recordings that are in a folder; they have no twin recordings.
 
+    A counterfactual without words is left out: the published files hold "." where none was written.
+
     Args:
         path: json list of `{path, captions: [...], captions_counterfactual: [...], ...}`.
         audio: folder of the recordings.
@@ -37,7 +39,7 @@ def read_counterfactual(path: Path, audio: Path) -> TwinSet:
             values = value_of(entry, column)
             if not isinstance(values, list):
                 raise DataError(f"{where}: column '{column}' holds {type(values).__name__}, no list; fix the entry")
-            lists.append([caption_of(where, f"{column}[{i}]", value) for i, value in enumerate(values)])
+            lists.append([_text(where, f"{column}[{i}]", value) for i, value in enumerate(values)])
         if len(lists[0]) != len(lists[1]):
             raise DataError(
                 f"{where}: column '{CAPTIONS[1]}' has {len(lists[1])} captions beside {len(lists[0])}; give one for "
@@ -46,5 +48,12 @@ def read_counterfactual(path: Path, audio: Path) -> TwinSet:
         described[name] = list(zip(*lists, strict=True))
     found = find_recordings(audio, list(described), path)
     pairs = [(row, *pair) for row, name in enumerate(found) for pair in described[name]]
-    twins = [Twin(caption, other, row) for row, caption, other in pairs if caption != other]
+    twins = [Twin(caption, other, row) for row, caption, other in pairs if other not in ("", caption)]
     return TwinSet(path.stem, list(found.values()), twins, len(pairs) - len(twins))
+
+
+def _text(where: str, column: str, value: object) -> str:
+    """A caption; a counterfactual is empty where it has no words."""
+    if column.startswith(CAPTIONS[1]) and isinstance(value, str) and not any(map(str.isalnum, value)):
+        return ""
+    return caption_of(where, column, value)

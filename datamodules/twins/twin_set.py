@@ -36,7 +36,7 @@ class TwinSet:
         name: of the kind, such as "order".
         recordings: A recordings, or their names where their embeddings are there already.
         twins: T twins; either all have a twin recording, or none.
-        unchanged: captions that were left out, since their twin is the same caption.
+        left_out: captions without a twin: it is the same caption, or has no words.
 
     Raises:
         DataError: no twins, or only some of them with a twin recording.
@@ -45,7 +45,7 @@ class TwinSet:
     name: str
     recordings: Sequence[Recording | str]
     twins: Sequence[Twin]
-    unchanged: int = 0
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         if not self.twins:

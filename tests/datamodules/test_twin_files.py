@@ -36,7 +36,7 @@ def files(twins: TwinSet) -> list[str]:
 
 def test_compa_is_read_as_written(tmp_path: Path, audio: Path) -> None:
     twins = read_compa(write_compa(tmp_path / "CompA_order_benchmark.csv"), audio)
-    assert (twins.name, twins.unchanged, twins.has_twin_recordings) == ("CompA_order_benchmark", 0, True)
+    assert (twins.name, twins.left_out, twins.has_twin_recordings) == ("CompA_order_benchmark", 0, True)
     assert files(twins) == ["ab.wav", "ba.wav", "cd.wav", "dc.flac"]
     assert twins.twins[0] == Twin("A dog barks, then rain falls.", "Rain falls, then a dog barks.", 0, 1)
     assert twins.twins[1] == Twin("A bell before a cat", "A cat before a bell", 2, 3)
@@ -105,7 +105,7 @@ def test_dtu_is_read_as_written(tmp_path: Path, audio: Path) -> None:
     ]
     assert read.caption_audio == [0, 0, 1, 1]
     (twins,) = read.twin_sets()
-    assert (twins.name, twins.unchanged) == ("reverse", 1)
+    assert (twins.name, twins.left_out) == ("reverse", 1)
     assert [(twin.twin_caption, twin.audio) for twin in twins.twins] == [
         ("Rain followed by a dog barks", 0),
         ("A dog after rain", 0),
@@ -179,7 +179,7 @@ def test_a_changed_file_must_be_of_the_same_recordings_and_captions(
 
 def test_counterfactual_captions_are_read_as_written(tmp_path: Path, audio: Path) -> None:
     twins = read_counterfactual(write_json(tmp_path / "clotho-development.json", COUNTERFACTUAL), audio)
-    assert (twins.name, twins.unchanged, twins.has_twin_recordings) == ("clotho-development", 1, False)
+    assert (twins.name, twins.left_out, twins.has_twin_recordings) == ("clotho-development", 1, False)
     assert files(twins) == ["rain on a roof.wav", "dog.flac"]
     assert twins.twins == [
         Twin("Rain falls on a roof.", "Gravel falls on a roof.", 0),
@@ -190,12 +190,16 @@ def test_counterfactual_captions_are_read_as_written(tmp_path: Path, audio: Path
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
+        ({"captions": ["."]}, "entry 2: column 'captions[0]' holds no words"),
         ({"path": ""}, "entry 2: column 'path' is empty"),
         ({"path": "other/rain on a roof.wav"}, "entry 2: column 'path' names 'rain on a roof.wav' again"),
         ({"captions": "A dog barks."}, "entry 2: column 'captions' holds str, no list"),
         ({"captions": ["A dog.", "A"]}, "entry 2: column 'captions_counterfactual' has 1 captions beside 2"),
         ({"captions": [None]}, "entry 2: column 'captions[0]' holds no text"),
-        ({"captions_counterfactual": ["..."]}, "entry 2: column 'captions_counterfactual[0]' holds no words"),
+        (
+            {"captions_counterfactual": ["n/a"]},
+            "entry 2: column 'captions_counterfactual[0]' is 'n/a', as programs write",
+        ),
     ],
 )
 def test_bad_counterfactual_captions_are_refused(
@@ -205,6 +209,12 @@ def test_bad_counterfactual_captions_are_refused(
     said = refused(lambda: read_counterfactual(path, audio))
     assert said.startswith(str(path))
     assert message in said
+
+
+def test_a_counterfactual_without_words_is_none(tmp_path: Path, audio: Path) -> None:
+    content = [COUNTERFACTUAL[0], {**COUNTERFACTUAL[1], "captions_counterfactual": ["."]}]
+    twins = read_counterfactual(write_json(tmp_path / "macs.json", content), audio)
+    assert (len(twins.twins), twins.left_out) == (1, 2)
 
 
 def test_a_file_that_repeats_its_captions_has_no_twins(tmp_path: Path, audio: Path, refused: Refused) -> None:

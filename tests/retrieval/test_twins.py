@@ -126,7 +126,7 @@ def test_the_command_reads_published_sets(teacher: Path, tmp_path: Path, capsys:
     path = write_json(tmp_path / "c.json", COUNTERFACTUAL)
     assert main(["twins", str(teacher), "--set", "counterfactual", "--files", str(path), *common]) == 0
     assert [row["n"] for row in rows_of(tmp_path / "out")] == ["2", "2"]
-    assert "captions that are the same as their twins, and left out: 1" in capsys.readouterr().out
+    assert "captions without a twin, which are left out: 1" in capsys.readouterr().out
 
 
 def test_the_command_perturbs_the_test_of_a_run_or_captions_in_a_file(
