@@ -33,6 +33,7 @@ COMMANDS = (
     "search",
     "submit",
     "sweep",
+    "twins",
 )
 """Each is the class of its name, in camel case, in the module of its name in cli/commands/."""
 

@@ -46,6 +46,16 @@ def write_caption(scene: Scene, rng: Rng) -> str:
     return text[0].upper() + text[1:] + "."
 
 
+def name_event(event: Event, rng: Rng, mention: Sequence[str] = ()) -> str:
+    """An event as a noun phrase that mentions these attributes and no others, without capital and full stop.
+
+    >>> name_event(Event("dog", ("low", "near")), np.random.default_rng(0), ("pitch",))
+    'the barks of a large dog'
+    """
+    fitting = [text for text in WORDINGS[event.kind].nouns if all(f"[{name}]" in text for name in mention)]
+    return _Speaker(rng, 0.0).name(event, pick(rng, fitting), {name: event.attributes[name] for name in mention})
+
+
 def _mentions(event: Event, scene: Scene, rng: Rng) -> bool:
     omit = OMIT_PROMINENT if event.salience == 1 else OMIT_FAINT
     return event == scene.main or rng.random() >= omit
@@ -131,7 +141,11 @@ class _Speaker:
         """An event as a noun phrase: "the slow ringing of a small bell"; the attribute `but` is not mentioned."""
         mentioned = self._mentioned(event)
         mentioned.pop(but, None)
-        return _articles(self._adjectives(event, pick(self.rng, WORDINGS[event.kind].nouns), mentioned))
+        return self.name(event, pick(self.rng, WORDINGS[event.kind].nouns), mentioned)
+
+    def name(self, event: Event, noun: str, mentioned: dict[str, str]) -> str:
+        """A noun phrase with the mentioned attributes in its slots."""
+        return _articles(self._adjectives(event, noun, mentioned))
 
     def clause(self, event: Event, form: Literal["present", "finite", "participle"]) -> str:
         """An event as a clause: "a dog barks", that or "a dog is barking", or "a dog barking"."""

@@ -1,0 +1,77 @@
+"""Entries of a published json file, and texts in them, with a one-line message for each mistake they can have."""
+
+from pathlib import Path
+from typing import Any
+
+from common.errors import DataError
+from common.text import first_of, nearest_name, one_line
+from common.unique_keys import parse_json
+from datamodules.csv_faults import caption_fault
+from datamodules.csv_files import read_text
+
+Entry = tuple[str, dict[str, Any]]
+"""Where an entry stands, for messages ("FILE, entry 3"), and its columns."""
+
+
+def read_entries(path: Path, key: str | None, how_to_get: str) -> list[Entry]:
+    """The entries of a json file that is a list, or has one under a key.
+
+    Raises:
+        DataError: no such file, no JSON, no such list, an empty one, or an entry that is no object.
+    """
+    text = read_text(path, how_to_get)
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({one_line(error)[:200]}); get the file again") from error
+    if key is not None:
+        if not isinstance(content, dict) or key not in content:
+            there = first_of(map(str, content if isinstance(content, dict) else ()))
+            raise DataError(f"{path}: has no key '{key}' (found: {there}); {how_to_get}")
+        content = content[key]
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: holds no list of entries; {how_to_get}")
+    for number, entry in enumerate(content, 1):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}, entry {number}: is no object with columns; fix or delete the entry")
+    return [(f"{path}, entry {number}", entry) for number, entry in enumerate(content, 1)]
+
+
+def value_of(entry: Entry, column: str) -> Any:
+    """What an entry has in a column.
+
+    Raises:
+        DataError: it has no such column.
+    """
+    where, found = entry
+    if column not in found:
+        raise DataError(
+            f"{where}: column '{column}' is missing (found: {first_of(found)}){nearest_name(column, found)}; fix or "
+            "delete the entry"
+        )
+    return found[column]
+
+
+def text_of(entry: Entry, column: str) -> str:
+    """The text in a column.
+
+    Raises:
+        DataError: there is none.
+    """
+    value = value_of(entry, column)
+    if not isinstance(value, str):
+        raise DataError(f"{entry[0]}: column '{column}' holds {type(value).__name__}, no text; fix or delete the entry")
+    return value
+
+
+def caption_of(where: str, column: str, value: Any) -> str:
+    """A caption, without blanks at its ends.
+
+    Raises:
+        DataError: it is no text, or cannot be a caption.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    fault = "holds no text" if not text else caption_fault(text)
+    if fault:
+        raise DataError(f"{where}: column '{column}' {fault}; give a caption there, or delete the entry")
+    return text
