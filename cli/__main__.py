@@ -17,6 +17,7 @@ TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS = (
     "compare",
     "calibrate",
+    "composed",
     "curve",
     "download",
     "export",

@@ -129,12 +129,13 @@ def _report(parts: list[Part], options: argparse.Namespace) -> None:
     found = check_hygiene(parts, embedded, PUBLISHED, options.threshold)
     with replacing(options.report) as beside:
         beside.write_text(hygiene_report(found, options.most), encoding="utf-8")
-    print(f"{len(found.leaks)} origins are on both sides")
+    if parts:
+        print(f"{len(found.leaks)} origins are on both sides")
     for pool in found.captions:
         print(
             f"{pool.split}: {pool.found.shared} of {pool.found.queries} queries share their text with another "
             f"recording; best R@1 {100 * pool.found.best_recall[1]:.2f} %"
         )
     for each in found.compared:
-        print(f"{each.first.label} and {each.second.label}: {each.found.found} pairs sound nearly the same")
+        print(f"{' and '.join(each.sides)}: {each.found.found} pairs sound nearly the same")
     print(f"report: {options.report}")

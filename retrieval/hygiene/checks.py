@@ -77,6 +77,11 @@ class Compared(NamedTuple):
     second: Embedded
     found: NearDuplicates
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The labels of both; "itself" for a set compared with itself."""
+        return self.first.label, "itself" if self.second is self.first else self.second.label
+
 
 @dataclass(frozen=True)
 class Hygiene:

@@ -105,7 +105,7 @@ def _captions(pools: Sequence[PoolCaptions]) -> str:
 def _compared(compared: Sequence[Compared]) -> str:
     rows = [
         (
-            *(each.first.label, each.second.label if each.second is not each.first else "itself"),
+            *each.sides,
             *(_count(each.found.found), _count(each.found.concerned), _count(len(each.second.names))),
             *(f"{value:.3f}" for value in np.quantile(each.found.nearest, QUANTILES)),
         )
@@ -119,8 +119,7 @@ def _pairs(compared: Sequence[Compared], most: int) -> Iterable[str]:
     for each in compared:
         if not each.found.found:
             continue
-        within = each.second is each.first
-        yield f"{each.first.label} and {'itself' if within else each.second.label}{_first(each.found.found, most)}:\n"
+        yield f"{' and '.join(each.sides)}{_first(each.found.found, most)}:\n"
         rows = zip(each.found.pairs[:most].tolist(), each.found.cosine[:most].tolist(), strict=True)
         yield "".join(
             f"- {cosine:.4f}: {code(each.first.names[i])} and {code(each.second.names[j])}\n" for (i, j), cosine in rows
