@@ -3,7 +3,7 @@
 import functools
 import logging
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -19,6 +19,8 @@ from datamodules.id_lists import IdFile, origins_in
 
 log = logging.getLogger(__name__)
 
+PLAIN = Columns()
+"""A column "caption", and nothing else."""
 SPLITS = ("train", "validation", "test")
 LANGUAGE = "{language}"
 HOW_TO_GET = "give the corpus' folder as data.root, and its annotation files in data.annotations"
@@ -61,7 +63,7 @@ class AnnotatedFolder(AnnotatedDataModule):
         annotations: str | dict[str, str],
         name: str = "{file_name}",
         audio: str = "audio",
-        columns: Columns = Columns(),
+        columns: Columns = PLAIN,
         rows: str | None = None,
         splits: dict[str, str] | None = None,
         validation_share: float = 0.0,
@@ -241,7 +243,7 @@ AUDIO_LIKE = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm",
 """Endings that annotations give a file, whatever it was converted to since."""
 
 
-def _check_splits(key: str, given: Mapping[str, str]) -> None:
+def _check_splits(key: str, given: Iterable[str]) -> None:
     for name in given:
         if name not in SPLITS:
             raise DataError(

@@ -27,8 +27,8 @@ FOLDERS = {1: "dataset", 2: "dataset2.0"}
 HOW_TO_GET = (
     "run `audio-relevance download audiocaps --root ROOT`, or get "
     "dataset/{train,val,test}.csv (of version 2: dataset2.0/) from github.com/cdjkim/audiocaps into ROOT, collect the "
-    "audio from YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before "
-    "it, or {audiocap_id}, then give ROOT as the data set's root"
+    "audio from YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with "
+    "a Y before it, or {audiocap_id}, then give ROOT as the data set's root"
 )
 
 
@@ -39,10 +39,10 @@ class AudioCaps(AnnotatedDataModule):
     of which some differ. Figures on one version cannot be compared with those on the other, so the manifest of a run
     says which was taken.
 
-    Layout: `root/dataset/{train,val,test}.csv`, or `root/dataset2.0/...` for version 2, and `root/audio/{train,val,test}/`, whose files are called
-    `{youtube_id}_{start_time}`, `{youtube_id}`, each with or without a `Y` before it, or `{audiocap_id}`, with any
-    audio ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called
-    `{youtube_id}_{start_time}` here.
+    Layout: `root/dataset/{train,val,test}.csv`, or `root/dataset2.0/{train,val,test}.csv` for version 2, and
+    `root/audio/{train,val,test}/`, whose files are called `{youtube_id}_{start_time}`, `{youtube_id}`, each with or
+    without a `Y` before it, or `{audiocap_id}`, with any audio ending, at any depth. Rows of one YouTube id and start
+    time are captions of one recording, called `{youtube_id}_{start_time}` here.
 
     Videos disappear from YouTube, so every copy of the data set differs: missing files, and files that cannot be read,
     are left out with a warning, and the manifest says what was present.

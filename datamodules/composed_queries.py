@@ -33,10 +33,10 @@ def read_composed_queries(path: Path) -> list[ComposedQuery]:
     rows = read_csv(path, columns, "utf-8-sig", HOW_TO_GET)
     queries = []
     for line, row in rows:
-        clip, target, text = (row[column].strip() for column in columns)
         for column in columns:
             if not row[column].strip():
                 raise DataError(f"{path}, line {line}: column '{column}' is empty; fix or delete the row")
+        clip, text = row[columns[0]].strip(), row[columns[2]].strip()
         if fault := caption_fault(text):
             raise DataError(f"{path}, line {line}: column '{columns[2]}' {fault}; fix or delete the row")
         query = ComposedQuery(_file_name(row[columns[0]]), _file_name(row[columns[1]]), text)

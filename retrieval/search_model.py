@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from common.errors import DataError, RunError
 from common.pretrained import PACKAGE
 from common.text import one_line

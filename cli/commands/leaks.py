@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from cli.command import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datamodules.annotated import AnnotatedDataModule
     from retrieval.hygiene.checks import Part
 
 
@@ -16,7 +19,9 @@ class Leaks(Command):
     """List leaks between training and evaluation splits."""
 
     name = "leaks"
-    summary = "list recordings that are in a training and in an evaluation split; --report checks captions and audio too"
+    summary = (
+        "list recordings that are in a training and in an evaluation split; --report checks captions and audio too"
+    )
     description = """\
 List the recordings that are trained on in one place and evaluated on in another. Only annotation files are
 read. WavCaps is taken without what the pretraining configs exclude (--exclude). With --report FILE.md all
@@ -104,7 +109,11 @@ def _parts(options: argparse.Namespace) -> list[Part]:
     from retrieval.hygiene.checks import Part
 
     exclude = None if options.exclude == "nothing" else options.exclude
-    known = {"clotho": Clotho, "audiocaps": AudioCaps, "wavcaps": lambda root: WavCaps(root, options.sources, exclude)}
+    known: dict[str, Callable[[str], AnnotatedDataModule]] = {
+        "clotho": Clotho,
+        "audiocaps": AudioCaps,
+        "wavcaps": lambda root: WavCaps(root, options.sources, exclude),
+    }
     parts = []
     for name, kind in known.items():
         if root := getattr(options, name):

@@ -154,7 +154,9 @@ def _heard(parts: Sequence[Part], published: Mapping[str, Sequence[str]]) -> Ite
         for part in parts:
             said = splits_said(entries, part.kind)
             if said is not None:  # where no splits are said, the training split is the least
-                splits = part.data.splits if said == "test too" else [name for name in part.data.splits if name == "train"]
+                splits = (
+                    part.data.splits if said == "test too" else [name for name in part.data.splits if name == "train"]
+                )
                 trained.update(origin for split in splits for origin in part.data.origins(split).values())
         for part, origins in tested:
             known = sum(origin in trained for origin in origins.values())

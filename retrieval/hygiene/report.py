@@ -1,6 +1,6 @@
 """The hygiene report in Markdown."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -21,8 +21,8 @@ that the training data are from too: whether they are among them is not publishe
 """
 CAPTIONS = """\
 *Shared* are queries whose text another recording of the pool has too. A model gives them one ranking, so the recordings
-share their ranks, and no model can exceed the *best R@k* from text to audio. *Alike* counts texts that differ in case or
-punctuation only as well. *In training*: captions that a training recording of the data set has, letter by letter.
+share their ranks, and no model can exceed the *best R@k* from text to audio. *Alike* also counts texts that differ in
+case or punctuation only. *In training*: captions that a training recording of the data set has, letter by letter.
 """
 AUDIO = """\
 Pairs whose embeddings have a cosine similarity of {threshold:g} or more. Look at the quantiles of the nearest

@@ -245,5 +245,7 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     (audiocaps / "dataset/test.csv").unlink()
     assert main(["leaks", *roots]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {audiocaps}/dataset/test.csv: no such file; run `audio-relevance download audiocaps")
+    assert error.startswith(
+        f"error: {audiocaps}/dataset/test.csv: no such file; run `audio-relevance download audiocaps"
+    )
     assert "--data.root" not in error  # which `leaks` has not

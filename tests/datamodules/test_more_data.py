@@ -97,9 +97,7 @@ def test_recordings_of_listed_videos_are_left_out_of_training(tmp_path: Path, re
     assert whole.origins("train")["7fmOlUlwoNg_9_19"] == "youtube:7fmOlUlwoNg"
     listed = [IdFile(str(tmp_path / "tested.csv"), "youtube_id")]
     assert list(said(captions_of_videos(tmp_path, exclude=listed), "train")) == [*said(whole, "train")][1:]
-    tested = AnnotatedFolder(
-        str(tmp_path), {"test": "captions.csv"}, "{id}", origin="youtube:{id}", exclude=listed
-    )
+    tested = AnnotatedFolder(str(tmp_path), {"test": "captions.csv"}, "{id}", origin="youtube:{id}", exclude=listed)
     assert len(said(tested, "test")) == 4  # a test is what it is
     message = refused(lambda: captions_of_videos(tmp_path, origin=None, exclude=listed))
     assert message == "data.exclude names ids of a source; say in data.origin which column holds them here"
@@ -156,4 +154,3 @@ def test_a_column_of_languages(tmp_path: Path, refused: Refused) -> None:
     assert message.endswith("no row has ja in column 'lang'; set data.languages to the words of that column")
     message = refused(lambda: by_column(tmp_path, columns=Columns(split="split"), languages={"train": ["ja"]}))
     assert message.startswith("data.languages is given, but nothing tells languages apart; name data.columns.language")
-

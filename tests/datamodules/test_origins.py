@@ -39,7 +39,9 @@ def test_a_list_of_ids_takes_part_in_the_search_for_leaks(tmp_path: Path) -> Non
     assert listed.origins("train") == {"12": "freesound:12", "13": "freesound:13"}
     tested.splits = ("test",)  # type: ignore[misc]
     leaks = find_leaks([("FSD50K", listed), ("ours", tested)])
-    assert [(leak.origin, leak.seen, leak.evaluated) for leak in leaks] == [("freesound:13", "FSD50K train", "ours test")]
+    assert [(leak.origin, leak.seen, leak.evaluated) for leak in leaks] == [
+        ("freesound:13", "FSD50K train", "ours test")
+    ]
 
 
 def test_lists_that_hold_no_ids_are_refused(tmp_path: Path, refused: Refused) -> None:

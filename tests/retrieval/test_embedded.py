@@ -74,10 +74,10 @@ def test_a_file_of_embeddings_names_no_split(tmp_path: Path) -> None:
 
 def test_a_vector_of_length_zero_is_refused_by_name(tmp_path: Path) -> None:
     path = write_file(tmp_path / "e.parquet", np.array([[1, 0], [0, 0]], np.float32))
-    with pytest.raises(RunError, match="e.parquet: the vector of '1.wav' is zero or holds NaN"):
+    with pytest.raises(RunError, match=r"e\.parquet: the vector of '1\.wav' is zero or holds NaN"):
         read_embedded(path)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="gone.parquet: no such file"):
+    with pytest.raises(RunError, match=r"gone\.parquet: no such file"):
         read_embedded(tmp_path / "gone.parquet")
