@@ -18,6 +18,7 @@ COMMANDS = (
     "analyse",
     "compare",
     "calibrate",
+    "composed",
     "curve",
     "download",
     "export",

@@ -6,6 +6,7 @@ import datamodules.audio_folder
 import datamodules.audiocaps
 import datamodules.augmentations
 import datamodules.clotho
+import datamodules.macs
 import datamodules.mixture
 import datamodules.queryd
 import datamodules.sounddescs

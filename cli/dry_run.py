@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from typing import Any
 
 from cli.lightning_cli import RetrievalCLI
 from cli.run_setup import run_folder_of
@@ -33,10 +34,24 @@ def planned_run(arguments: list[str]) -> RunFolder:
     Raises:
         RunError: train.py would refuse them.
     """
+    return _planned(arguments).folder
+
+
+def planned_settings(arguments: list[str]) -> dict[str, Any]:
+    """The settings that arguments of train.py lead to, of its command.
+
+    Raises:
+        RunError: train.py would refuse them.
+    """
+    settings: dict[str, Any] = _planned(arguments).config[arguments[0]].as_dict()
+    return settings
+
+
+def _planned(arguments: list[str]) -> SettingsOnly:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Lightning's, of arguments that are not this process's own
-            return SettingsOnly(arguments).folder
+            return SettingsOnly(arguments)
     except SystemExit as error:
         raise RunError(said.getvalue().strip().removeprefix("error: ")) from error

@@ -11,7 +11,7 @@ from datamodules.listed import ListedDataModule
 HOW_TO_GET = (
     "get train.json, val_1.json and val_2.json (captions.zip of ActivityNet-Captions) and the lists train_list.txt and "
     "val_1_list.txt of misc/datasets/activity-net at github.com/akoepke/audio-retrieval-benchmark into ROOT, then give "
-    "ROOT as --data.root"
+    "ROOT as the data set's root"
 )
 FILES = {"train": "train.json", "validation": "val_1.json", "test": "val_1.json"}
 

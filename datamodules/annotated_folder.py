@@ -1,11 +1,9 @@
 """Any corpus of recordings with captions: an annotation file, a map of its columns, and how the audio is called."""
 
+import functools
 import logging
-import math
-import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -13,60 +11,44 @@ from common.errors import DataError
 from common.numbers import check_numbers
 from common.text import nearest_name
 from datamodules.annotated import AnnotatedDataModule, Annotation
+from datamodules.annotated_rows import Clip, Columns, RowReader, fields_of
 from datamodules.annotation_files import Row, cells, read_rows
 from datamodules.audio import Segment
 from datamodules.audio_folder import audio_by_path, audio_by_stem
-from datamodules.csv_faults import EMPTY, caption_fault, plain_number
+from datamodules.id_lists import IdFile, origins_in
 
 log = logging.getLogger(__name__)
 
+PLAIN = Columns()
+"""A column "caption", and nothing else."""
 SPLITS = ("train", "validation", "test")
+LANGUAGE = "{language}"
 HOW_TO_GET = "give the corpus' folder as data.root, and its annotation files in data.annotations"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column of an annotation file holds what; a dotted path reaches into nested json or yaml.
-
-    Args:
-        captions: one column, or several of which some may be empty; a column may also hold a list of texts.
-        split: says which split a row is of, see `AnnotatedFolder.splits`; None: each split has a file of its own.
-        start: second at which the recording begins in its file; None: files are whole recordings.
-        end: second at which it ends; None: at the end of the file.
-        group: recordings of one source, such as a video or a place, which must not be in two splits.
-    """
-
-    captions: str | list[str] = field(default_factory=lambda: ["caption"])
-    split: str | None = None
-    start: str | None = None
-    end: str | None = None
-    group: str | None = None
-
-
-@dataclass
-class _Clip:
-    captions: list[str]
-    segment: Segment | None
-    group: str | None
-    where: str
 
 
 class AnnotatedFolder(AnnotatedDataModule):
     """Recordings and captions in any layout that a table of rows can say: csv, json, jsonl or yaml.
 
     Rows that name the same recording are its captions. Its audio is `root/audio/NAME`, or the one file at any depth
-    below that is called so, with any audio ending. docs/annotated_folder.md shows six public corpora.
+    below that is called so, with any audio ending. docs/annotated_folder.md shows public corpora.
 
     Args:
         root: the folder of annotation files and audio.
-        annotations: the annotation file below `root` of all splits, or of each ("train", "validation", "test").
+        annotations: the annotation file below `root` of all splits, or of each ("train", "validation", "test");
+            `{language}` in it stands for each of the split's `languages`.
         name: how a recording is called, made of columns: "{file_name}", "Y{youtube_id}", "{split}/{id}.flac".
         audio: the folder of recordings below `root`.
         columns: which column holds what.
         rows: key of the list of rows in a json or yaml file, dotted where it is nested.
         splits: what the column `columns.split` calls each split; rows of others are left.
-        validation_share: share of the training recordings, chosen by group or name, that is set aside for validation,
-            where no split is called so.
+        validation_share: share of the training recordings, chosen by group, origin or name, that is set aside for
+            validation, where no split is called so.
+        origin: where a recording is from, "SOURCE:" and columns, such as "youtube:{youtube_id}" or
+            "freesound:{sound_id}", by which data sets are joined (`audio-relevance leaks`). Of a video the id alone is
+            taken, without its begin and end. Recordings of one origin stay in one split.
+        exclude: files of ids at the same source; their recordings are left out of training and validation.
+        languages: of the captions that each split takes, where `columns.language` or `annotations` tells them apart;
+            default: all.
         **kwargs: the options of `AnnotatedDataModule` and `AudioCaptionDataModule`.
 
     Raises:
@@ -81,27 +63,34 @@ class AnnotatedFolder(AnnotatedDataModule):
         annotations: str | dict[str, str],
         name: str = "{file_name}",
         audio: str = "audio",
-        columns: Columns = Columns(),
+        columns: Columns = PLAIN,
         rows: str | None = None,
         splits: dict[str, str] | None = None,
         validation_share: float = 0.0,
+        origin: str | None = None,
+        exclude: list[IdFile] | None = None,
+        languages: dict[str, list[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
         self.columns, self.pattern, self.audio, self.rows = columns, name, audio, rows
-        self.captions = [columns.captions] if isinstance(columns.captions, str) else list(columns.captions)
-        self._fields = re.findall(r"{([^{}]+)}", name)
-        if not self._fields or re.search(r"[{}]", re.sub(r"{[^{}]+}", "", name)):
+        self.origin, self.exclude, self.languages = origin, exclude or [], languages
+        if not fields_of(name):
             raise DataError(f"data.name is '{name}'; write columns in braces, such as '{{file_name}}'")
+        if origin is not None and not (origin.partition(":")[0].isidentifier() and fields_of(origin)):
+            raise DataError(f"data.origin is '{origin}'; write 'youtube:{{COLUMN}}', or 'freesound:{{COLUMN}}'")
+        if self.exclude and origin is None:
+            raise DataError("data.exclude names ids of a source; say in data.origin which column holds them here")
         if splits is not None and columns.split is None:
             raise DataError("data.splits names values of a column; name it in data.columns.split")
         self._values = splits or {split: split for split in SPLITS if columns.split is not None or split == "train"}
         self.files = dict.fromkeys(self._values, annotations) if isinstance(annotations, str) else annotations
         _check_splits("annotations", self.files)
         _check_splits("splits", self._values)
+        self._check_languages()
         if columns.end is not None and columns.start is None:
             raise DataError("data.columns.end is given without data.columns.start; give both")
-        if not self.captions or not all(self.captions):
+        if not columns.texts or not all(columns.texts):
             raise DataError("data.columns.captions is empty; name a column that holds captions")
         if columns.start is not None and self.packed is not None:
             raise DataError("data.packed: recordings that are parts of longer files cannot be packed; leave it out")
@@ -111,15 +100,23 @@ class AnnotatedFolder(AnnotatedDataModule):
         self.validation_share = validation_share
         made = {*self.files, *(["validation"] if validation_share else [])}
         self.splits = tuple(split for split in SPLITS if split in made)  # type: ignore[misc]
-        self._clips: dict[str, dict[str, _Clip]] = {}
+        self._clips: dict[str, dict[str, Clip]] = {}
+
+    @property
+    def label(self) -> str:
+        """The folder, and the languages where they were chosen."""
+        chosen = [f"{split}: {' '.join(names)}" for split, names in (self.languages or {}).items()]
+        return self.root.name + (f" ({'; '.join(chosen)})" if chosen else "")
 
     def read_annotations(self, split: str) -> list[Annotation]:
         """Like `AnnotatedDataModule.read_annotations`."""
         return [Annotation(name, clip.captions) for name, clip in self.clips(split).items()]
 
     def origins(self, split: str) -> dict[str, str]:
-        """Groups by name."""
+        """Origins by name; where `origin` does not say them, the groups."""
         clips = self.clips(split).items()
+        if self.origin is not None:
+            return {name: clip.origin for name, clip in clips if clip.origin is not None}
         return {name: f"{self.columns.group}:{clip.group}" for name, clip in clips if clip.group is not None}
 
     def segment(self, split: str, name: str) -> Segment | None:
@@ -140,99 +137,98 @@ class AnnotatedFolder(AnnotatedDataModule):
 
         return folder, [find(name) for name in names]
 
-    def clips(self, split: str) -> dict[str, _Clip]:
+    def clips(self, split: str) -> dict[str, Clip]:
         """The recordings of a split by name, read once; all splits are read, since no group may be in two."""
         if not self._clips:
-            rows = {file: self._rows(self.root / file) for file in dict.fromkeys(self.files.values())}
-            found = {name: self._of_rows(name, rows[file]) for name, file in self.files.items()}
+            found = {name: self._of_rows(name, rows) for name, rows in self._rows()}
             if self.validation_share and "train" in found:
                 held_out = {name: clip for name, clip in found["train"].items() if self._is_held_out(name, clip)}
                 found["validation"] = held_out
                 found["train"] = {name: clip for name, clip in found["train"].items() if name not in held_out}
+            self._leave_out(found)
             self._warn_of_shared(found)
             self._clips = found
         return self._clips.get(split, {})
 
-    def _rows(self, path: Path) -> list[Row]:
-        wanted = [name for name in vars(self.columns).values() if isinstance(name, str)]
-        asked = [*(name for name in self._fields if name != "split"), *self.captions, *wanted]
-        return read_rows(path, list(dict.fromkeys(asked)), self.rows, HOW_TO_GET)
+    def group_of(self, name: str, clip: Clip) -> str | None:
+        """What a recording shares with others that must not be in another split; here, what the column says."""
+        return clip.group
 
-    def _of_rows(self, split: str, rows: list[Row]) -> dict[str, _Clip]:
-        clips: dict[str, _Clip] = {}
+    def _rows(self) -> Iterator[tuple[str, list[Row]]]:
+        """The rows of the files of each split; a file of several is read once."""
+        asked = self.columns.needed([self.pattern, self.origin or ""])
+        read = functools.cache(lambda file: read_rows(self.root / file, asked, self.rows, self.how_to_get))
+        for split, pattern in self.files.items():
+            chosen = (self.languages or {}).get(split, [])
+            files = [pattern.replace(LANGUAGE, each) for each in chosen] if LANGUAGE in pattern else [pattern]
+            yield split, [row for file in files for row in read(file)]
+
+    def _of_rows(self, split: str, rows: list[Row]) -> dict[str, Clip]:
+        clips: dict[str, Clip] = {}
+        reader = RowReader(self.columns, self.pattern, self.origin, self.audio)
         for row in rows:
-            if self.columns.split is not None and cells(row, self.columns.split) != [self._values.get(split, split)]:
+            if not self._is_taken(row, split):
                 continue
-            name, segment = self._name(row, split), self._segment(row)
-            captions = self._captions(row, name)
-            if segment is not None:
-                name = f"{name}#" + "-".join(f"{second:.15g}" for second in segment if second is not None)
-            group = self._one(row, self.columns.group) if self.columns.group is not None else None
-            clip = clips.setdefault(name, _Clip([], segment, group, row[0]))
-            if clip.group != group:
-                raise DataError(f"{row[0]}: '{name}' is of group '{group}' here, and of '{clip.group}' in {clip.where}")
-            clip.captions += captions
+            name, clip = reader.read(row, split)
+            clip.group = self.group_of(name, clip)
+            first = clips.setdefault(name, clip)
+            if first.group != clip.group:
+                raise DataError(
+                    f"{row[0]}: '{name}' is of group '{clip.group}' here, and of '{first.group}' in {first.where}"
+                )
+            if first is not clip:
+                first.captions += clip.captions
         if not clips:
+            wanted, column, key = f"'{self._values.get(split, split)}'", self.columns.split, "splits"
+            if self.languages is not None and self.columns.language is not None:
+                wanted, column, key = " or ".join(self.languages[split]), self.columns.language, "languages"
             raise DataError(
-                f"{self.root / self.files[split]}: no row has '{self._values.get(split, split)}' in column "
-                f"'{self.columns.split}'; set data.splits to the words of that column"
+                f"{self.root / self.files[split]}: no row has {wanted} in column '{column}'; set data.{key} to the "
+                "words of that column"
             )
         return clips
 
-    def _name(self, row: Row, split: str) -> str:
-        def value(field: re.Match[str]) -> str:
-            return split if field[1] == "split" and "split" not in row[1] else plain_number(self._one(row, field[1]))
+    def _is_taken(self, row: Row, split: str) -> bool:
+        if self.columns.split is not None and cells(row, self.columns.split) != [self._values.get(split, split)]:
+            return False
+        if self.columns.language is None or self.languages is None:
+            return True
+        return cells(row, self.columns.language) in [[each] for each in self.languages[split]]
 
-        name = re.sub(r"{([^{}]+)}", value, self.pattern)
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not name.isprintable() or "\\" in name or not path.parts:
-            raise DataError(f"{row[0]}: {name!r} is not the name of a file below {self.audio}; fix the row")
-        return name
+    def _check_languages(self) -> None:
+        in_files = any(LANGUAGE in file for file in self.files.values())
+        if self.languages is None:
+            if in_files:
+                raise DataError(f"data.annotations holds {LANGUAGE}; say in data.languages which each split takes")
+            return
+        _check_splits("languages", self.languages)
+        if not in_files and self.columns.language is None:
+            raise DataError(
+                f"data.languages is given, but nothing tells languages apart; name data.columns.language, or write "
+                f"{LANGUAGE} into data.annotations"
+            )
+        if missing := [split for split in self.files if not self.languages.get(split)]:
+            raise DataError(f"data.languages has none for {missing[0]}; name those that the split takes")
 
-    def _captions(self, row: Row, name: str) -> list[str]:
-        captions = [text for column in self.captions for text in cells(row, column)]
-        if not captions:
-            raise DataError(f"{row[0]}: '{name}' has no caption; fix or delete the row")
-        for text in captions:
-            if fault := caption_fault(text):
-                raise DataError(f"{row[0]}: a caption of '{name}' {fault}; empty the cell, or fix it")
-        return captions
+    def _is_held_out(self, name: str, clip: Clip) -> bool:
+        return zlib.crc32(clip.source(name).encode()) < self.validation_share * 2**32
 
-    def _segment(self, row: Row) -> Segment | None:
-        if self.columns.start is None:
-            return None
-        start = self._seconds(row, self.columns.start)
-        end = None if self.columns.end is None else self._seconds(row, self.columns.end)
-        if end is not None and end <= start:
-            raise DataError(f"{row[0]}: ends at {end:g} s and begins at {start:g} s; fix or delete the row")
-        return start, end
+    def _leave_out(self, found: dict[str, dict[str, Clip]]) -> None:
+        """Drop recordings that `exclude` names from all splits but the test."""
+        if not self.exclude or self.origin is None:
+            return
+        left_out = origins_in(self.exclude, self.origin.partition(":")[0])
+        for split in found.keys() - {"test"}:
+            kept = {name: clip for name, clip in found[split].items() if clip.origin not in left_out}
+            log.info("%s: %d of %d left out of %s", self.root, len(found[split]) - len(kept), len(found[split]), split)
+            found[split] = kept
 
-    def _seconds(self, row: Row, column: str) -> float:
-        text = self._one(row, column)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise DataError(f"{row[0]}: {column} is '{text}', no number of seconds; fix or delete the row")
-        return value
-
-    def _one(self, row: Row, column: str) -> str:
-        found = cells(row, column)
-        if len(found) != 1 or found[0].casefold() in EMPTY:
-            what = "is empty" if not found else f"is '{found[0]}'" if len(found) == 1 else f"holds {len(found)} values"
-            raise DataError(f"{row[0]}: column '{column}' {what}; fix or delete the row")
-        return found[0]
-
-    def _is_held_out(self, name: str, clip: _Clip) -> bool:
-        return zlib.crc32((clip.group or name).encode()) < self.validation_share * 2**32
-
-    def _warn_of_shared(self, found: Mapping[str, Mapping[str, _Clip]]) -> None:
+    def _warn_of_shared(self, found: Mapping[str, Mapping[str, Clip]]) -> None:
         """Say which groups, or else recordings, are in the training split and in another one."""
-        keys = {split: {clip.group or name for name, clip in clips.items()} for split, clips in found.items()}
+        keys = {split: {clip.source(name) for name, clip in clips.items()} for split, clips in found.items()}
         for split in ("validation", "test"):
             if shared := sorted(keys.get("train", set()) & keys.get(split, set())):
-                what = self.columns.group or "recording"
+                what = self.columns.group or ("origin" if self.origin else "recording")
                 log.warning(
                     "%s: %d of the %s split are in the training split too, so its figures are too good: %s '%s', ...",
                     self.root,
@@ -247,7 +243,7 @@ AUDIO_LIKE = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm",
 """Endings that annotations give a file, whatever it was converted to since."""
 
 
-def _check_splits(key: str, given: Mapping[str, str]) -> None:
+def _check_splits(key: str, given: Iterable[str]) -> None:
     for name in given:
         if name not in SPLITS:
             raise DataError(

@@ -1,4 +1,4 @@
-"""AudioCaps v1 (Kim et al. 2019)."""
+"""AudioCaps (Kim et al. 2019), version 1 and version 2.0 of February 2025."""
 
 import logging
 from collections.abc import Sequence
@@ -22,27 +22,34 @@ LISTS = {
 }
 """Of ids, as Oncescu et al. 2021 call them, and as their authors published them elsewhere."""
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+FOLDERS = {1: "dataset", 2: "dataset2.0"}
+"""Where each version's csv files are, in the repository and here."""
 HOW_TO_GET = (
     "run `audio-relevance download audiocaps --root ROOT`, or get "
-    "dataset/{train,val,test}.csv from github.com/cdjkim/audiocaps into ROOT/dataset/, collect the audio from "
-    "YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with a Y before "
-    "it, or {audiocap_id}, then give ROOT as --data.root"
+    "dataset/{train,val,test}.csv (of version 2: dataset2.0/) from github.com/cdjkim/audiocaps into ROOT, collect the "
+    "audio from YouTube into ROOT/audio/{train,val,test}/, called {youtube_id}_{start_time}, {youtube_id}, either with "
+    "a Y before it, or {audiocap_id}, then give ROOT as the data set's root"
 )
 
 
 class AudioCaps(AnnotatedDataModule):
-    """AudioCaps v1: 49,838 / 495 / 975 clips of 10 s, with one caption each in training and five in evaluation.
+    """AudioCaps: 49,838 / 495 / 975 clips of 10 s, with one caption each in training and five in evaluation.
 
-    Layout: `root/dataset/{train,val,test}.csv` and `root/audio/{train,val,test}/`, whose files are called
-    `{youtube_id}_{start_time}`, `{youtube_id}`, each with or without a `Y` before it, or `{audiocap_id}`, with any
-    audio ending, at any depth. Rows of one YouTube id and start time are captions of one recording, called
-    `{youtube_id}_{start_time}` here.
+    Version 2.0 has 91,256 captions for training, and the same clips for validation and test, 2,475 and 4,875 captions,
+    of which some differ. Figures on one version cannot be compared with those on the other, so the manifest of a run
+    says which was taken.
+
+    Layout: `root/dataset/{train,val,test}.csv`, or `root/dataset2.0/{train,val,test}.csv` for version 2, and
+    `root/audio/{train,val,test}/`, whose files are called `{youtube_id}_{start_time}`, `{youtube_id}`, each with or
+    without a `Y` before it, or `{audiocap_id}`, with any audio ending, at any depth. Rows of one YouTube id and start
+    time are captions of one recording, called `{youtube_id}_{start_time}` here.
 
     Videos disappear from YouTube, so every copy of the data set differs: missing files, and files that cannot be read,
     are left out with a warning, and the manifest says what was present.
 
     Args:
         root: the folder that holds both.
+        version: of the captions, 1 or 2.
         subset: "oncescu2021" keeps the recordings of that paper's lists of ids in `root/oncescu2021/` (49,291 / 428 /
             816; without a list of training ids all training recordings); default: all.
         max_seconds: longer recordings are cropped, at random in training, from the beginning in evaluation.
@@ -56,18 +63,26 @@ class AudioCaps(AnnotatedDataModule):
         self,
         root: str = "data/audiocaps",
         subset: Literal["oncescu2021"] | None = None,
+        version: Literal[1, 2] = 1,
         *,
         max_seconds: float | None = 10.0,
         broken_audio: Tolerance = "skip",
         **kwargs: Any,
     ) -> None:
         super().__init__(root, max_seconds=max_seconds, broken_audio=broken_audio, **kwargs)
-        self.subset = subset
+        if version not in FOLDERS:
+            raise DataError(f"data.version is {version}; give 1 or 2")
+        self.subset, self.version = subset, version
         self._ids: dict[str, dict[str, list[str]]] = {}
+
+    @property
+    def label(self) -> str:
+        """Like `AnnotatedDataModule.label`."""
+        return "AudioCaps" if self.version == 1 else "AudioCaps 2.0"
 
     def read_annotations(self, split: str) -> list[Annotation]:
         """Like `AnnotatedDataModule.read_annotations`."""
-        captions, self._ids[split] = read_audiocaps_csv(self.root / "dataset" / f"{SPLITS[split]}.csv")
+        captions, self._ids[split] = read_audiocaps_csv(self._csv(split))
         rows = [Annotation(name, texts) for name, texts in captions.items()]
         if self.subset is None:
             return rows
@@ -95,11 +110,13 @@ class AudioCaps(AnnotatedDataModule):
         self.annotations(split)
         spellings = [_stems(name, self._ids[split][name]) for name in names]
         found = [next((files[stem] for stem in stems if stem in files), None) for stems in spellings]
-        csv = self.root / "dataset" / f"{SPLITS[split]}.csv"
         used = set(found)
         if self.subset is None:
-            warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], csv)
+            warn_of_unmentioned(folder, [path.name for path in files.values() if path not in used], self._csv(split))
         return folder, found
+
+    def _csv(self, split: str) -> Path:
+        return self.root / FOLDERS[self.version] / f"{SPLITS[split]}.csv"
 
 
 def _stems(name: str, audiocap_ids: list[str]) -> list[str]:

@@ -137,6 +137,11 @@ class AudioCaptionDataModule(L.LightningDataModule):
         self.tables: dict[str, SplitTable] = {}
         self._left_out: frozenset[str] = frozenset()
 
+    @property
+    def label(self) -> str:
+        """What reports call the data set, with its version where it has several."""
+        return type(self).__name__
+
     def read_captions(self) -> tuple[list[str], npt.NDArray[np.int64]]:
         """All captions of the data set, index = caption id, and the audio id (C,) of each; no audio is needed."""
         raise NotImplementedError

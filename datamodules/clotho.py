@@ -24,7 +24,7 @@ HOW_TO_GET = (
     "run `audio-relevance download clotho --root ROOT`, or get Clotho v2.1 from Zenodo record 4783391 "
     "(doi:10.5281/zenodo.4783391), unpack clotho_audio_*.7z into "
     "ROOT/clotho_audio_files/ and put clotho_captions_*.csv and clotho_metadata_*.csv into ROOT/clotho_csv_files/, "
-    "then give ROOT as --data.root"
+    "then give ROOT as the data set's root"
 )
 
 

@@ -1,13 +1,17 @@
 """Lists of recording ids that cut a data set into the subsets and splits of a paper."""
 
+import csv
 import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import DataError
 from common.unique_keys import parse_json
 from datamodules.annotated import Annotation
+from datamodules.csv_files import read_csv, read_text
+from datamodules.origins import origin_of
 
 log = logging.getLogger(__name__)
 
@@ -69,3 +73,37 @@ def selected(annotations: Sequence[Annotation], path: Path, ids_of: Callable[[st
     if absent := sorted(wanted - {name for _, name in found}):
         log.warning("%s: %d of %d ids have no captions: %s", path, len(absent), len(wanted), ", ".join(absent[:5]))
     return [row for row, _ in found]
+
+
+@dataclass(frozen=True)
+class IdFile:
+    """A file of ids.
+
+    Args:
+        file: a csv file, or a text file with an id a line.
+        column: of the csv file; None: what stands before the first comma of each line, as in a csv without a header.
+    """
+
+    file: str
+    column: str | None = None
+
+
+def origins_in(files: Sequence[IdFile], source: str) -> set[str]:
+    """The origins that files of ids at a source name, such as {"youtube:r1nicOVtvkQ"}.
+
+    Raises:
+        DataError: a file is not there, has no such column, or holds no ids.
+    """
+    found: set[str] = set()
+    for each in files:
+        path = Path(each.file).expanduser()
+        how_to_get = "get it, or take it out of data.exclude"
+        if each.column is not None:
+            ids = [row[each.column] for _, row in read_csv(path, (each.column,), "utf-8-sig", how_to_get)]
+        else:
+            ids = [row[0] for row in csv.reader(read_text(path, how_to_get).splitlines()) if row]
+        origins = {origin_of(source, text) for text in ids if text.strip()}
+        if not origins:
+            raise DataError(f"{path}: holds no ids; get the file again")
+        found |= origins
+    return found

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from datamodules.annotated import AnnotatedDataModule
+from datamodules.origins import HasOrigins
 
 
 class Leak(NamedTuple):
@@ -17,7 +17,7 @@ class Leak(NamedTuple):
     evaluated_names: list[str]
 
 
-def find_leaks(parts: Sequence[tuple[str, AnnotatedDataModule]]) -> list[Leak]:
+def find_leaks(parts: Sequence[tuple[str, HasOrigins]]) -> list[Leak]:
     """All origins that a split used in training shares with one used in evaluation, of the same data set or another.
 
     The validation split counts as evaluated when compared with training, and as seen when compared with test, since

@@ -41,6 +41,12 @@ class Mixture(AudioCaptionDataModule):
         self.judge = judge
         self.experts = parts[judge].experts
 
+    @property
+    def label(self) -> str:
+        """The parts, that which evaluates last."""
+        others = [part.label for number, part in enumerate(self.parts) if number != self.judge]
+        return " + ".join([*others, self.parts[self.judge].label])
+
     def prepare_data(self) -> None:
         """Prepare each part."""
         for part in self.parts:

@@ -9,7 +9,7 @@ from datamodules.listed import ListedDataModule
 HOW_TO_GET = (
     "get raw_captions_combined_filtered.pkl from the QuerYD archives into ROOT/{segments,videos}/, beside the lists "
     "{train,val,test}_list.txt of misc/datasets/querydsegments or misc/datasets/queryd at "
-    "github.com/akoepke/audio-retrieval-benchmark, then give ROOT as --data.root"
+    "github.com/akoepke/audio-retrieval-benchmark, then give ROOT as the data set's root"
 )
 CAPTIONS = ("raw_captions_combined_filtered.pkl", "raw-captions.pkl")
 

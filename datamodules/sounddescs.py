@@ -15,7 +15,7 @@ HOW_TO_GET = (
     "get sounddescs_data/ and data/SoundDescs/ from github.com/akoepke/audio-retrieval-benchmark into ROOT, for the "
     "group-filtered splits their lists (Weck & Serra 2023, arXiv 2302.12258) as ROOT/group_filtered/"
     "{train,val,test}_list.txt, the audio by the links in sounddescs_data/ into ROOT/audio/, then give ROOT as "
-    "--data.root"
+    "the data set's root"
 )
 
 

@@ -16,7 +16,7 @@ from datamodules.wavcaps_layout import BROKEN, EXCLUSIONS, FILES, FOLDERS, Exclu
 HOW_TO_GET = (
     "run `audio-relevance download wavcaps --root ROOT`, or get "
     "json_files/ and Zip_files/ of huggingface.co/datasets/cvssp/WavCaps, keep json_files/ in ROOT, unpack each "
-    "source's zip into ROOT/audio/SOURCE/, then give ROOT as --data.root"
+    "source's zip into ROOT/audio/SOURCE/, then give ROOT as the data set's root"
 )
 
 

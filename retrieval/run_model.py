@@ -3,10 +3,14 @@
 from argparse import ArgumentError
 from typing import Any
 
+import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from common.errors import RunError, UserError
 from common.text import one_line
+from evaluation.embedding_pool import EmbeddingPool
+from experiments.results.experiment import STAGES
+from experiments.results.pool_file import read_pool
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 from lightning_modules.dual_encoder import DualEncoder
@@ -35,6 +39,26 @@ def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
     model: DualEncoder = built(kind, settings, subclass=False, source=str(folder.config))
     load_weights(model, folder.best)
     return model.eval()
+
+
+def kept_pool(folder: RunFolder, model: DualEncoder, split: str = "test") -> EmbeddingPool:
+    """What a run's evaluation of a split embedded, after a look at whether its model still embeds the same.
+
+    Raises:
+        RunError: there is none, it cannot be read, or it is of other weights.
+    """
+    path = folder.pool(split)
+    remedy = f"run `python train.py {STAGES[split]}`"
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; {remedy} for this run first")
+    pool = read_pool(path)
+    with torch.inference_mode():
+        vector = model.embed_text(pool.captions[:1])[0].cpu().flatten()
+    kept = pool.text[0].flatten()
+    # Evaluations may run in bfloat16.
+    if vector.shape != kept.shape or torch.nn.functional.cosine_similarity(vector, kept, dim=0) < 0.99:
+        raise RunError(f"{path}: embedded with other weights than {folder.best}; {remedy} again")
+    return pool
 
 
 def built(kind: type, settings: Any, *, subclass: bool, source: str = "the run's config") -> Any:

@@ -6,21 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from common.errors import DataError, RunError
 from common.pretrained import PACKAGE
 from common.text import one_line
 from datamodules.base import AudioCaptionDataModule
-from evaluation.embedding_pool import EmbeddingPool
 from experiments.results.embeddings_file import audio_weights_sha256
-from experiments.results.pool_file import read_pool
 from experiments.results.query_table import read_queries, rows_of
 from experiments.run_folder import RUN_TEST, RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
-from retrieval.run_model import built, load_model, read_config
+from retrieval.run_model import built, kept_pool, load_model, read_config
 from retrieval.search_folder import index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
@@ -94,23 +90,6 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
     return recordings_of(windows, audio, folder.search_index(root))
 
 
-def pool_of(folder: RunFolder, model: DualEncoder) -> EmbeddingPool:
-    """What a run's test embedded, with the weights that the model has.
-
-    Raises:
-        RunError: the run was not tested, or with other weights.
-    """
-    path = folder.pool("test")
-    pool = read_pool(path)
-    with torch.inference_mode():
-        vector = model.embed_text(pool.captions[:1])[0].cpu().flatten()
-    tested = pool.text[0].flatten()
-    # Tests may run in bfloat16.
-    if vector.shape != tested.shape or torch.nn.functional.cosine_similarity(vector, tested, dim=0) < 0.99:
-        raise RunError(f"{path}: embedded with other weights than {folder.best}; {RUN_TEST} again")
-    return pool
-
-
 def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEncoder) -> Recordings:
     """The recordings that a run was tested on, as its test embedded them, with their files where they are found.
 
@@ -120,7 +99,7 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
     path = folder.pool("test")
     if not path.is_file():
         raise RunError(f"{folder.path}: was not tested; give a FOLDER of recordings, or {RUN_TEST} first")
-    pool = pool_of(folder, model)
+    pool = kept_pool(folder, model)
     files: dict[str, Path] = {}
     seconds: dict[str, float] = {}
     try:

@@ -13,14 +13,11 @@ from datamodules.mixture import Mixture
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.pairs.base import Pair
-from lightning_modules.pairs.training_data import maybe_heard
+from lightning_modules.pairs.training_data import maybe_heard, splits_said
 from retrieval.exported import is_exported
 from retrieval.run_model import built, read_config
 
 log = logging.getLogger(__name__)
-
-TEST_TOO = "its test too"
-"""Behind the name of a data set in `Pair.trained_on`."""
 
 
 def check_teacher(name: str, model: DualEncoder, data: Any) -> None:
@@ -71,7 +68,7 @@ def _check_run(name: str, run: RunFolder, data: Any) -> None:
 def _check_pair(name: str, pair: Pair, data: Any) -> None:
     data = data.parts[data.judge] if isinstance(data, Mixture) else data
     kind = type(data).__name__
-    if f"{kind.lower()}, {TEST_TOO}" in pair.trained_on:
+    if splits_said(pair.trained_on, kind) == "test too":
         raise ModelError(
             f"teacher '{name}': was trained on the test recordings of {kind} too, so its student would know the "
             "answers; take another teacher"

@@ -25,7 +25,7 @@ from evaluation.analyses.twins import (
 from evaluation.scores import MatrixScores
 from experiments.run_folder import find_run
 from retrieval.finished_model import FinishedModel
-from retrieval.search_model import pool_of
+from retrieval.run_model import kept_pool
 
 Vectors = npt.NDArray[np.float32]
 TextTable = Callable[[Sequence[str]], Vectors]
@@ -104,7 +104,7 @@ def tested_captions(name: str, model: FinishedModel, seed: int) -> tuple[Caption
     """
     if not Path(name).expanduser().is_dir():
         raise RunError(f"{name}: no run's folder, so it has no test captions; give captions by --files and --audio")
-    pool = pool_of(find_run(Path(name).expanduser()), model.model)
+    pool = kept_pool(find_run(Path(name).expanduser()), model.model)
     variants = perturbed_captions(pool.names, pool.captions, pool.caption_audio.tolist(), seed)
     return variants, pool.audio.float().numpy()
 

@@ -180,6 +180,7 @@ class RunWriter(L.Callback):
             "devices": trainer.world_size,
             "threads": torch.get_num_threads(),  # another number sums in another order
             "precision": str(trainer.precision),
+            "data_set": getattr(trainer.datamodule, "label", ""),  # type: ignore[attr-defined]
         }
 
     def _seconds(self) -> float:

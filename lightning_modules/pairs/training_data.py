@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 # Wu et al. 2023, "Large-scale contrastive language-audio pretraining", as listed in LAION-AI/CLAP by
 # experiment_scripts/htsat-roberta-large-dataset-fusion.sh: Freesound without Clotho's recordings, but the whole of
@@ -36,6 +37,9 @@ PUBLISHED: dict[str, tuple[str, ...]] = {
 }
 """By name of the checkpoint: data sets, and the sources that their recordings come from."""
 
+TEST_TOO = "its test too"
+"""Behind the name of a data set in `Pair.trained_on`."""
+Said = Literal["train", "test too", "not said"]
 SAME_SOURCE = {"youtube": "audioset", "audioset": "youtube"}
 """AudioSet's clips are parts of videos on YouTube, by whose ids recordings are known here."""
 
@@ -43,6 +47,19 @@ SAME_SOURCE = {"youtube": "audioset", "audioset": "youtube"}
 def training_data_of(name: str) -> tuple[str, ...]:
     """What a published checkpoint was trained on; nothing where that is not known here."""
     return PUBLISHED.get(name, ())
+
+
+def splits_said(trained_on: Sequence[str], data_set: str) -> Said | None:
+    """What is published of the splits of a data set that a checkpoint was trained on; None: it is not among its data.
+
+    >>> splits_said(["clotho train", "wavcaps"], "Clotho"), splits_said(["clotho train"], "MACS")
+    ('train', None)
+    >>> splits_said(["clotho, its test too"], "Clotho"), splits_said(["clotho"], "Clotho")
+    ('test too', 'not said')
+    """
+    said: dict[str, Said] = {" train": "train", f", {TEST_TOO}": "test too", "": "not said"}
+    known = {entry.lower() for entry in trained_on}
+    return next((what for ending, what in said.items() if f"{data_set.lower()}{ending}" in known), None)
 
 
 def maybe_heard(trained_on: Sequence[str], origins: Mapping[str, str]) -> dict[str, int]:

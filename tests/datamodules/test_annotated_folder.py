@@ -11,8 +11,10 @@ import pytest
 import soundfile
 import yaml
 
-from datamodules.annotated_folder import AnnotatedFolder, Columns
+from datamodules.annotated_folder import AnnotatedFolder
+from datamodules.annotated_rows import Columns
 from datamodules.audio import read_audio
+from datamodules.id_lists import IdFile
 from datamodules.shards.packing import all_recordings
 from tests.support.annotated_layouts import LAYOUTS, write_csv, write_json
 from tests.support.layouts import RATE, write_audio
@@ -25,7 +27,9 @@ SETTINGS = {block["init_args"]["root"]: block["init_args"] for block in BLOCKS}
 
 def annotated(folder: Path, **settings: Any) -> AnnotatedFolder:
     columns = Columns(**settings.pop("columns", {}))
-    return AnnotatedFolder(**{"annotations": "captions.csv", **settings, "root": str(folder)}, columns=columns)
+    exclude = [IdFile(str(folder / each.pop("file")), **each) for each in map(dict, settings.pop("exclude", []))]
+    given = {"annotations": "captions.csv", **settings, "root": str(folder)}
+    return AnnotatedFolder(**given, columns=columns, exclude=exclude)
 
 
 def captions_of(module: AnnotatedFolder, split: str) -> dict[str, list[str]]:

@@ -241,6 +241,11 @@ def test_the_leak_report(audiocaps: Path, wavcaps: Path, capsys: pytest.CaptureF
     assert main(["leaks", *roots, "--exclude", "nothing"]) == 0
     assert "2 origins are on both sides" in capsys.readouterr().out
     assert main(["leaks", "--clotho", "nowhere"]) == 1
+    assert capsys.readouterr().err == "error: nowhere: no such folder; give the data set's folder as --clotho\n"
+    (audiocaps / "dataset/test.csv").unlink()
+    assert main(["leaks", *roots]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: nowhere/clotho_csv_files/clotho_metadata_development.csv: no such")
-    assert "give ROOT as --clotho\n" in error
+    assert error.startswith(
+        f"error: {audiocaps}/dataset/test.csv: no such file; run `audio-relevance download audiocaps"
+    )
+    assert "--data.root" not in error  # which `leaks` has not

@@ -62,6 +62,7 @@ def test_a_run_leaves_its_folder(folder: Path) -> None:
     assert {"train/loss", "train/lr", "val/loss", "val/text_to_audio/mAP@10", "test/audio_to_text/hit@5"} <= logged
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["test"]["data"]["test"]["clips"] == 6
+    assert provenance["test"]["data_set"] == provenance["fit"]["data_set"] == "Synthetic"
     assert yaml.safe_load((run / "config_fit.yaml").read_text())["data"]["init_args"]["train_clips"] == 12
 
 

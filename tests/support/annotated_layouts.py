@@ -1,12 +1,10 @@
-"""Tiny corpora in the layouts of docs/annotated_folder.md, each with what is annotated in it."""
+"""Tiny corpora in the layouts of docs/annotated_folder.md, and of AudioCaps 2.0, each with what is annotated in it."""
 
 import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.support.layouts import write_audio
 
@@ -43,20 +41,6 @@ def audiocaps2(root: Path) -> Expected:
     }
 
 
-def macs(root: Path) -> Expected:
-    expected: Expected = {"train": {}, "validation": {}}
-    files = []
-    for number in range(12):
-        name, texts = f"airport-{number}.wav", [f"people talk {number}", f"a hall {number}"]
-        notes = [{"sentence": text, "tags": ["a", "b"], "annotator_id": i} for i, text in enumerate(texts)]
-        files.append({"filename": name, "annotations": notes})
-        write_audio(root / "audio" / name)
-        expected["validation" if number == 6 else "train"][name] = texts
-    (root / "annotations").mkdir()
-    (root / "annotations" / "MACS.yaml").write_text(yaml.safe_dump({"files": files}), encoding="utf-8")
-    return expected
-
-
 def auto_acd(root: Path) -> Expected:
     write_csv(
         root / "train.csv", ("youtube_id", "caption"), ("aaa_000030", "A dog in a yard."), ("bbb_000001", "Rain.")
@@ -71,11 +55,18 @@ def auto_acd(root: Path) -> Expected:
 
 
 def audiosetcaps(root: Path) -> Expected:
-    rows = [("Yaaa", "A dog barks."), ("Yaaa", "Barking."), ("Y-1.5", "Rain.")]
-    write_csv(root / "Dataset" / "AudioSetCaps_caption.csv", ("id", "caption"), *rows)
-    for name in ("Yaaa.wav", "Y-1.5.wav"):
+    """With one video of AudioCaps' test, and one of VGGSound's."""
+    rows = [("Yr1nicOVtvkQ", "A dog barks."), ("Yr1nicOVtvkQ", "Barking."), ("Y-1.5", "Rain.")]
+    tested = [("Y7fmOlUlwoNg", "Rattling."), ("YglLQrEijrKg", "An organ.")]
+    write_csv(root / "Dataset" / "AudioSetCaps_caption.csv", ("id", "caption"), *rows, *tested)
+    for name, rows_of in {"val": [], "test": [("1", "7fmOlUlwoNg", "20", "Constant rattling noise")]}.items():
+        header = ("audiocap_id", "youtube_id", "start_time", "caption")
+        write_csv(root / "data" / "audiocaps" / "dataset" / f"{name}.csv", header, *rows_of, ("2", "x", "0", "Wind"))
+    (root / "data" / "vggsound").mkdir()
+    (root / "data" / "vggsound" / "test.csv").write_text("glLQrEijrKg_000300.mp4,playing hammond organ\n")
+    for name in ("Yr1nicOVtvkQ.wav", "Y-1.5.wav", "Y7fmOlUlwoNg.wav"):
         write_audio(root / "audio" / name)
-    return {"train": {"Yaaa": ["A dog barks.", "Barking."], "Y-1.5": ["Rain."]}}
+    return {"train": {"Yr1nicOVtvkQ": ["A dog barks.", "Barking."], "Y-1.5": ["Rain."]}}
 
 
 def fusionaudio(root: Path) -> Expected:
@@ -98,8 +89,6 @@ def dtu(root: Path) -> Expected:
 
 
 LAYOUTS: dict[str, Callable[[Path], Expected]] = {
-    "data/audiocaps2": audiocaps2,
-    "data/macs": macs,
     "data/auto_acd": auto_acd,
     "data/audiosetcaps": audiosetcaps,
     "data/fusionaudio": fusionaudio,

@@ -1,0 +1,1 @@
+"""Is a test clean? Recordings, captions and audio that training and evaluation share, in one report."""
