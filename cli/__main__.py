@@ -24,6 +24,7 @@ COMMANDS = (
     "fuse",
     "import-features",
     "leaks",
+    "moments",
     "neighbours",
     "pack",
     "rerank",
