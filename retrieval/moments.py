@@ -39,7 +39,8 @@ class MomentResults:
         predictions: for each, spans in its recording (P, 3) float64: start, end (s), score; best first.
         spans: metrics of each query (Q,), see `evaluation.spans.span_metrics`.
         random: means of the same where windows have random scores.
-        overlap: where a window's score is the share of it that is annotated: the most that such windows allow.
+        overlap: where a window's score is the share of it that is annotated, with the level at which this is exact:
+            what such windows allow.
         ranking: of all recordings, by their best windows.
     """
 
@@ -83,13 +84,14 @@ def embed_recordings(
     """
     root = folder.expanduser().resolve()
     files, missing = audio_of(moments, root)
+    total = len(files) + len(missing)
     if missing and missing_audio == "refuse":
-        raise DataError(_missing(folder, missing, len(files) + len(missing)))
+        raise DataError(_missing(folder, missing, total))
     file, windows, summary = model.embed_windows(root, window, hop, files)
     found = recordings_of(windows, root, file)
     missing += [vid for vid in files if vid not in found.row]
     if missing:
-        message = _missing(folder, missing, len(files) + len(missing))
+        message = _missing(folder, missing, total)
         if missing_audio == "refuse":
             raise DataError(message)
         log.warning("%s", message.partition(";")[0] + "; their queries are left out")
@@ -124,7 +126,7 @@ def evaluate_moments(
         for _ in range(DRAWS)
     ]
     known = found_spans(
-        recordings, described, level, lambda query, cut: known_overlap(cut.starts, cut.window, annotated[query])
+        recordings, described, LEVEL, lambda query, cut: known_overlap(cut.starts, cut.window, annotated[query])
     )
     by_chance = [span_summary(span_metrics(spans, annotated)) for spans in drawn]
     return MomentResults(

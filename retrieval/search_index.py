@@ -281,9 +281,10 @@ class SearchIndex:
     def _hit(self, rank: int, window: int, similarity: float) -> Hit:
         found, row = self.recordings, int(self.recordings.owner[window])
         assert found.starts is not None
-        several = found.counts is not None and found.counts[row] > 1
-        start = float(found.starts[window]) if several else None
-        end = None if start is None or found.window is None else start + found.window
+        start = end = None
+        if found.counts is not None and found.counts[row] > 1 and found.window is not None:
+            start = float(found.starts[window])
+            end = start + found.window
         return Hit(rank, similarity, found.names[row], found.paths[row], found.seconds[row], start, end)
 
 

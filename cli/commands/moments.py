@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.command import Command
+from cli.commands.search import check_lengths
 from common.errors import RunError
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ example:
         recordings, kept, summary = embed_recordings(model, moments, audio, window, hop, options.missing)
         print(f"index: {summary}")
         results = evaluate_moments(model, recordings, kept, options.level)
-        print_results(results, f"{options.model}, {annotations}, windows of {window:g} s every {hop:g} s")
+        print(f"moments: {annotations}, in windows of {window:g} s every {hop:g} s")
+        print_results(results, options.model)
         if options.output is not None:
             write_moments(options.output, results)
             print(f"written: {', '.join(str(options.output / name) for name in FILES)}")
@@ -112,15 +114,12 @@ def lengths(synthetic: bool, window: float | None, hop: float | None) -> tuple[f
     """Length of windows and hop in s.
 
     Raises:
-        RunError: one is not above 0, or the hop leaves gaps between windows.
+        RunError: as `check_lengths`.
     """
     usual, usual_hop = LENGTHS[synthetic]
     window = usual if window is None else window
     hop = window * usual_hop / usual if hop is None else hop
-    if not 0.1 <= window <= 3600:
-        raise RunError(f"--window is {window:g}; give seconds from 0.1 to 3600")
-    if not 0.01 <= hop <= window:
-        raise RunError(f"--hop is {hop:g}; give seconds from 0.01 to the window's {window:g}")
+    check_lengths(window, hop)
     return window, hop
 
 
@@ -134,7 +133,7 @@ def print_results(results: MomentResults, title: str) -> None:
 
     ranking = results.ranking
     table = Table(title=escape(title), title_justify="left", title_style="bold")
-    table.add_column(f"metric\n{len(results.moments)} queries in {ranking.items} recordings")
+    table.add_column(f"metric\n{len(results.moments)} queries, {ranking.items} recordings")
     for name in ("this model", "random scores", "known overlap"):
         table.add_column(name, justify="right", style="dim" if name != "this model" else None)
     for metric, *values in results.figures():
