@@ -1,7 +1,7 @@
 """Moments in long recordings: queries with the spans that they describe, in the layout of lighthouse's jsonl files.
 
-CASTELLA (Munakata et al. 2025), Clotho-Moment (Munakata et al. 2024) and UnAV-100's subset have this layout: one query a
-line with `qid`, `query`, `duration`, `vid` and `relevant_windows`; Clotho-Moment adds `fg_dB`.
+CASTELLA (arXiv 2511.15131), Clotho-Moment (arXiv 2409.15672) and UnAV-100's subset have this layout: one query a line
+with `qid`, `query`, `duration`, `vid` and `relevant_windows`; Clotho-Moment adds `fg_dB`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ KEYS = ("qid", "query", "duration", "vid", "relevant_windows")
 LARGEST = 1e12
 """Beyond any number of s or dB; NaN is not below it."""
 TOLERANCE = 2.0
-"""s that a window may reach beyond `duration`: CASTELLA's durations are whole seconds, and its windows up to 2 s longer."""
+"""s that a window may reach beyond `duration`: CASTELLA's are whole seconds, and some windows end up to 2 s later."""
 HOW_TO_GET = "the files of CASTELLA and Clotho-Moment are in the repository line/lighthouse, folder data"
 
 
@@ -67,8 +67,8 @@ def read_moments(path: Path) -> list[Moment]:
             raise DataError(f"{where}: qid '{qid}' is there already ({seen[qid]}); give each query a qid of its own")
         if durations.setdefault(moment.vid, moment.duration) != moment.duration:
             raise DataError(
-                f"{where}: duration of '{moment.vid}' is {moment.duration:g} here and {durations[moment.vid]:g} before; "
-                "correct one of them"
+                f"{where}: duration of '{moment.vid}' is {moment.duration:g} here and {durations[moment.vid]:g} "
+                "before; correct one of them"
             )
         seen[qid] = where.rpartition(", ")[2]
         moments.append(moment)
@@ -102,7 +102,9 @@ def _moment(row: Row) -> Moment:
     where, cells = row
     for key in KEYS:
         if key not in cells:
-            raise DataError(f"{where}: key '{key}' is missing (found: {first_of(cells)}); add it, or get the file again")
+            raise DataError(
+                f"{where}: key '{key}' is missing (found: {first_of(cells)}); add it, or get the file again"
+            )
     qid, query, vid = cells["qid"], cells["query"], cells["vid"]
     if not isinstance(qid, int | str) or isinstance(qid, bool):
         raise DataError(f"{where}: qid is {qid!r}; give a whole number or a text")

@@ -66,7 +66,7 @@ def span_average_precision(predicted: Floats, annotated: Floats, thresholds: Seq
 
 
 def span_metrics(predicted: Sequence[Floats], annotated: Sequence[Floats]) -> dict[str, Floats]:
-    """R1 and AP of Q queries: span_R1@0.5, span_R1@0.7, span_AP@0.5, span_AP@0.75, and span_AP, the mean over thresholds.
+    """R1 and AP of Q queries: span_R1@0.5, span_R1@0.7, span_AP@0.5, span_AP@0.75; span_AP, the mean over thresholds.
 
     Args:
         predicted: for each query (P, 3) float64: start, end, score; in any order, of equal scores the first is first.
@@ -85,7 +85,9 @@ def span_metrics(predicted: Sequence[Floats], annotated: Sequence[Floats]) -> di
     ([1.0], [0.0], [1.0])
     """
     if len(predicted) != len(annotated) or not annotated:
-        raise RelevanceError(f"predictions of {len(predicted)} queries and windows of {len(annotated)}: give both alike")
+        raise RelevanceError(
+            f"predictions of {len(predicted)} queries and windows of {len(annotated)}: give both alike"
+        )
     columns: dict[str, list[float]] = {}
     for number, (guesses, windows) in enumerate(zip(predicted, annotated, strict=True)):
         _check(number, "prediction", guesses, 3)

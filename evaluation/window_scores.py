@@ -37,9 +37,13 @@ def best_windows(
     """
     ends = np.cumsum(counts)
     if len(counts) == 0 or counts.min() < 1 or ends[-1] != scores.items:
-        raise RelevanceError(f"counts of windows add up to {counts.sum()}, and {scores.items} are scored: give each, from 1")
+        raise RelevanceError(
+            f"counts of windows add up to {counts.sum()}, and {scores.items} are scored: give each, from 1"
+        )
     if len(described) != scores.queries or described.min() < 0 or described.max() >= len(counts):
-        raise RelevanceError(f"described names {len(described)} recordings for {scores.queries} queries: give one of each")
+        raise RelevanceError(
+            f"described names {len(described)} recordings for {scores.queries} queries: give one of each"
+        )
     starts = ends - counts
     best = torch.empty(scores.queries, len(counts))
     own: list[npt.NDArray[np.float64]] = []

@@ -98,7 +98,9 @@ def _stretch(scores: Floats, centres: Floats, peak: int, least: float, duration:
     right = peak + int(np.argmax(low[peak:])) if low[peak:].any() else len(scores)
     begin = 0.0 if left < 0 else _crossing(centres[left], centres[left + 1], scores[left], scores[left + 1], least)
     last = len(scores)
-    end = duration if right == last else _crossing(*centres[right - 1 : right + 1], *scores[right - 1 : right + 1], least)
+    end = (
+        duration if right == last else _crossing(*centres[right - 1 : right + 1], *scores[right - 1 : right + 1], least)
+    )
     return max(begin, 0.0), min(end, duration)
 
 

@@ -121,7 +121,7 @@ class RunFolder:
         return self.path / "embeddings.parquet"
 
     def search_index(self, audio: Path, cut: str = "") -> Path:
-        """Embeddings of the recordings in a folder, kept by `audio-relevance search`; `cut` tells other windows apart."""
+        """Embeddings of a folder's recordings, kept by `audio-relevance search`; `cut` tells other windows apart."""
         place = audio.expanduser().resolve()
         key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.path / "search" / f"{place.name}-{key}{cut}.arrow"

@@ -245,9 +245,7 @@ class FinishedModel:
         recording, sample_rate = unwrapped(recording, sample_rate)
         if isinstance(recording, (str, PathLike)):
             path = Path(recording).expanduser()
-            return read_audio(
-                path, read_info(path), self.sample_rate, max_seconds=self.max_seconds, mix=self.mix
-            )
+            return read_audio(path, read_info(path), self.sample_rate, max_seconds=self.max_seconds, mix=self.mix)
         if sample_rate is None:
             raise DataError("samples have no sample rate of their own; give sample_rate in Hz")
         samples = np.asarray(recording.detach().cpu() if isinstance(recording, Tensor) else recording, np.float32)

@@ -55,7 +55,9 @@ class MomentResults:
         """Rows of (metric, this model, random scores, known overlap), NaN where there is none."""
         summary, chance = self.ranking.summary(), self.ranking.chance()
         ranked = [name for name in summary if name.startswith(("mAP@", "R@")) and not name.endswith("_all")]
-        rows = [(name, value, self.random[name], self.overlap[name]) for name, value in span_summary(self.spans).items()]
+        rows = [
+            (name, value, self.random[name], self.overlap[name]) for name, value in span_summary(self.spans).items()
+        ]
         return rows + [(name, summary[name], chance[name], float("nan")) for name in (*ranked, "median_rank")]
 
 

@@ -51,9 +51,7 @@ class Window(NamedTuple):
     of: int
 
 
-def windows_of(
-    name: str, path: Path, info: AudioInfo, seconds: float | None, hop: float | None = None
-) -> list[Window]:
+def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None, hop: float | None = None) -> list[Window]:
     """A recording's windows of `seconds` from its beginning to its end; one where it is shorter.
 
     Args:

@@ -35,9 +35,7 @@ class Searched:
     captions: list[str]
 
 
-def open_searched(
-    name: str, audio: Path | None, window: float | None = None, hop: float | None = None
-) -> Searched:
+def open_searched(name: str, audio: Path | None, window: float | None = None, hop: float | None = None) -> Searched:
     """The recordings in a folder, or those of a run's test, with a model that ranks them.
 
     Args:

@@ -32,7 +32,19 @@ wrote, or a pretrained pair by folder or hub name. Choose a window no longer tha
 "known overlap" says what can be reached with it."""
     epilog = """\
 example:
-  EXAMPLE"""
+  $ audio-relevance moments runs/demo_listnet/0 --synthetic
+  ...
+  runs/demo_listnet/0
+  ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+  ┃ metric                     ┃            ┃               ┃               ┃
+  ┃ 121 queries, 60 recordings ┃ this model ┃ random scores ┃ known overlap ┃
+  ┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+  │ span_R1@0.5                │     90.1 % │         2.1 % │       100.0 % │
+  │ span_R1@0.7                │     24.0 % │         1.2 % │       100.0 % │
+  │ span_mAP@0.5               │     90.1 % │         9.7 % │       100.0 % │
+  ...
+  │ mAP@10                     │     42.1 % │         4.9 % │             - │
+  ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
@@ -53,7 +65,10 @@ example:
             "--window", type=float, metavar="SECONDS", help="length of a window (default: 10; of --synthetic 4)"
         )
         parser.add_argument(
-            "--hop", type=float, metavar="SECONDS", help="from a window to the next (default: a fifth; of --synthetic 1)"
+            "--hop",
+            type=float,
+            metavar="SECONDS",
+            help="from a window to the next (default: a fifth; of --synthetic 1)",
         )
         parser.add_argument(
             "--level",
@@ -141,7 +156,7 @@ def print_results(results: MomentResults, title: str) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "span_R1 and span_mAP: by IoU with the annotated windows, in the annotated recording; the others rank recordings "
-        "by their best window.",
+        "span_R1 and span_mAP: by IoU with the annotated windows, in the annotated recording; the others rank "
+        "recordings by their best window.",
         style="dim",
     )

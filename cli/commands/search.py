@@ -25,8 +25,8 @@ class Search(Command):
 Search recordings by words with the model of a finished run. A first argument that is a folder is searched, at any
 depth; without one, the recordings that the run was tested on. A folder is embedded at the first search and kept in
 RUN/search/; later only what is new or has changed is embedded. Recordings longer than the run's data.max_seconds (or
---window) are embedded in windows of that length, and ranked by the best one. The page (--serve) also searches by an example
-recording, alone or together with words, and takes words away."""
+--window) are embedded in windows of that length, and ranked by the best one. The page (--serve) also searches by an
+example recording, alone or together with words, and takes words away."""
     epilog = """\
 example:
   $ audio-relevance search --run runs/demo_listnet/0 --top 3 "a dog barks while rain falls"

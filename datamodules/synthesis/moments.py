@@ -49,10 +49,11 @@ class Story:
 def render_moments(root: Path | str, recordings: int = RECORDINGS, seed: int = 0) -> Path:
     """Render long recordings to `root`, unless they are there already; the jsonl file of their moments.
 
-    Layout: `audio/*.flac` (16 kHz mono PCM_16, 30 to 60 s) and `moments.jsonl` (`datamodules.moments`), a query for each
-    different event: one caption of it. Recordings have 1 to 4 events of different kinds out of one setting, in the hum
-    of a place. An event lasts 5 to 9 s, a quarter of them come twice, and 4 s or more without an event lie between them
-    and at both ends. The same arguments give the same files; they are whole or not there (`render_once`).
+    Layout: `audio/*.flac` (16 kHz mono PCM_16, 30 to 60 s) and `moments.jsonl` (`datamodules.moments`), a query for
+    each different event: one caption of it. Recordings have 1 to 4 events of different kinds out of one setting, in the
+    hum of a place. An event lasts 5 to 9 s, a quarter of them come twice as far as there is room, and 4 s or more
+    without an event lie between them and at both ends. The same arguments give the same files; they are whole or not
+    there (`render_once`).
 
     Args:
         root: folder to make.

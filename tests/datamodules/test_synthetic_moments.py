@@ -79,7 +79,7 @@ def test_it_is_whole_or_not_there(annotations: Path, tmp_path: Path, monkeypatch
     with pytest.raises(ZeroDivisionError):
         render_moments(tmp_path / "corpus", recordings=1)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match="holds another synthetic corpus .recordings 3 instead of 4.; delete it"):
+    with pytest.raises(DataError, match=r"holds another synthetic corpus \(recordings 3 instead of 4\); delete it"):
         render_moments(annotations.parent, recordings=4, seed=1)
     with pytest.raises(DataError, match="0 recordings of seed 0: give at least 1"):
         render_moments(tmp_path / "corpus", recordings=0)

@@ -118,7 +118,9 @@ def test_missing_recordings(
     assert message in capsys.readouterr().err
     assert main(command(run, made, "--missing", "skip")) == 0
     assert "2 queries, 1 recordings" in capsys.readouterr().out
-    assert "no audio that can be read of 2 of 3 annotated recordings (two, three); their queries are left" in caplog.text
+    assert (
+        "no audio that can be read of 2 of 3 annotated recordings (two, three); their queries are left" in caplog.text
+    )
     soundfile.write(made[1] / "two.wav", np.ones(RATE), RATE)
     assert main(command(run, made)) == 1
     assert "of 1 of 3 annotated recordings (three); get them" in capsys.readouterr().err
