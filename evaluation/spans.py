@@ -35,7 +35,8 @@ def span_iou(first: Floats, second: Floats) -> Floats:
     common = np.maximum(ends - starts, 0)
     union = (first[:, 1] - first[:, 0])[:, None] + (second[:, 1] - second[:, 0]) - common
     # Rounding can take equal spans beyond 1.
-    return np.minimum(np.divide(common, union, out=np.zeros_like(common), where=union > 0), 1)
+    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return np.asarray(np.minimum(iou, 1), dtype=np.float64)
 
 
 def span_average_precision(predicted: Floats, annotated: Floats, thresholds: Sequence[float] = AP_THRESHOLDS) -> Floats:

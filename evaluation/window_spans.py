@@ -88,22 +88,22 @@ def known_overlap(starts: Floats, window: float, annotated: Floats) -> Floats:
     """
     starts, ends = starts[:, None], starts[:, None] + window
     common = np.minimum(ends, annotated[:, 1]) - np.maximum(starts, annotated[:, 0])  # (W, A)
-    return np.minimum(np.maximum(common, 0).sum(1) / window, 1)
+    return np.asarray(np.minimum(np.maximum(common, 0).sum(1) / window, 1), dtype=np.float64)
 
 
 def _stretch(scores: Floats, centres: Floats, peak: int, least: float, duration: float) -> tuple[float, float]:
     """Where the curve through the scores, followed from a peak to both sides, falls below `least`."""
-    low = scores < least
-    left = peak - int(np.argmax(low[peak::-1])) if low[: peak + 1].any() else -1
-    right = peak + int(np.argmax(low[peak:])) if low[peak:].any() else len(scores)
-    begin = 0.0 if left < 0 else _crossing(centres[left], centres[left + 1], scores[left], scores[left + 1], least)
-    last = len(scores)
-    end = (
-        duration if right == last else _crossing(*centres[right - 1 : right + 1], *scores[right - 1 : right + 1], least)
-    )
+    left = right = peak
+    while left >= 0 and scores[left] >= least:
+        left -= 1
+    while right < len(scores) and scores[right] >= least:
+        right += 1
+    begin = 0.0 if left < 0 else _crossing(scores, centres, left, left + 1, least)
+    end = duration if right == len(scores) else _crossing(scores, centres, right, right - 1, least)
     return max(begin, 0.0), min(end, duration)
 
 
-def _crossing(at: float, then: float, value: float, other: float, least: float) -> float:
-    """Where the line from (at, value) to (then, other) has the value `least`."""
-    return float(at + (then - at) * (least - value) / (other - value))
+def _crossing(scores: Floats, centres: Floats, below: int, above: int, least: float) -> float:
+    """Where the line from a window below `least` to its neighbour, which is not below it, has that value."""
+    share = (least - scores[below]) / (scores[above] - scores[below])
+    return float(centres[below] + share * (centres[above] - centres[below]))

@@ -72,7 +72,7 @@ def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None, ho
         positions = [i / max(count - 1, 1) for i in range(count)]
         places = [(at, at * spare if count > 1 else 0.0) for at in positions]
     else:
-        starts = [*(i * hop for i in range(math.ceil(spare / hop - REST))), spare]
+        starts = [*(i * hop for i in range(max(math.ceil(spare / hop - REST), 1))), spare]
         places = [(start / spare, start) for start in starts]
     return [Window(name, path, info, at, start, len(places)) for at, start in places]
 

@@ -77,8 +77,8 @@ def test_spans_and_ranking_are_those_of_a_loop(
     ]
     for line, spans in zip(lines, predicted, strict=True):
         np.testing.assert_allclose(line["pred_relevant_windows"], spans, atol=2e-3)
-        scores = [window[2] for window in line["pred_relevant_windows"]]
-        assert scores == sorted(scores, reverse=True)
+        written = [window[2] for window in line["pred_relevant_windows"]]
+        assert written == sorted(written, reverse=True)
     annotated = [np.array(line["relevant_windows"], float) for line in LINES]
     expected = span_summary(span_metrics(predicted, annotated))
     rows = {row["metric"]: row for row in csv.DictReader((output / "figures.csv").open())}

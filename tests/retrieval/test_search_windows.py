@@ -51,6 +51,8 @@ def test_the_last_window_reaches_the_end(frames: int, seconds: float, hop: float
 def test_a_rest_that_is_hardly_longer_gets_no_window_of_its_own() -> None:
     found = windows_of("a", Path("a"), AudioInfo(2001, 100), 10.0, 5.0)
     assert [window.start for window in found] == [0, 5, pytest.approx(10.01)]
+    found = windows_of("a", Path("a"), AudioInfo(1001, 100), 10.0, 5.0)
+    assert [window.start for window in found] == [0, pytest.approx(0.01)]
 
 
 def test_each_window_is_that_part_of_the_file(run: Path, audio: Path) -> None:
