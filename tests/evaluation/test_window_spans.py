@@ -25,7 +25,7 @@ def naive_stretch(scores: list[float], centres: list[float], peak: int, level: f
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=12), st.sampled_from([0.3, 0.5, 0.8]))
 def test_spans_are_where_the_curve_stays_above_the_level(heights: list[int], level: float) -> None:
     scores = np.array([height / 10 for height in heights])
-    starts = 2.0 * np.arange(len(scores))
+    starts = np.arange(len(scores), dtype=np.float64) * 2
     duration = float(starts[-1] + 5)
     found = spans_from_scores(scores, starts, 5.0, duration, level=level, most_iou=1.0, top=99)
     assert found[0, 2] == scores.max()
