@@ -27,6 +27,7 @@ COMMANDS = (
     "fuse",
     "import-features",
     "leaks",
+    "moments",
     "neighbours",
     "pack",
     "rank-agreement",

@@ -120,11 +120,11 @@ class RunFolder:
         """What `predict` embedded last."""
         return self.path / "embeddings.parquet"
 
-    def search_index(self, audio: Path) -> Path:
-        """Embeddings of the recordings in a folder, kept by `audio-relevance search`."""
+    def search_index(self, audio: Path, cut: str = "") -> Path:
+        """Embeddings of a folder's recordings, kept by `audio-relevance search`; `cut` tells other windows apart."""
         place = audio.expanduser().resolve()
         key = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        return self.path / "search" / f"{place.name}-{key}.arrow"
+        return self.path / "search" / f"{place.name}-{key}{cut}.arrow"
 
     def human_judgements(self, split: str) -> Path:
         """How well a split's ranking agrees with human judgements."""

@@ -17,11 +17,13 @@ from common.cache_dir import default_cache_dir
 from common.errors import DataError, ModelError, RunError
 from datamodules.audio import cut_to_length, read_audio, read_info
 from datamodules.batch import padded
+from datamodules.mono import Mix
 from experiments.results.embeddings_file import audio_weights_sha256
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.recording_forms import unwrapped
-from retrieval.search_folder import index_folder
+from retrieval.search_folder import cut_name, index_folder
 from retrieval.search_index import Hit, SearchIndex, recordings_of
+from retrieval.search_store import Windows
 
 Samples = npt.NDArray[np.float32]
 Recording = str | PathLike[str] | npt.NDArray[Any] | Tensor | Mapping[str, Any]
@@ -37,6 +39,7 @@ class FinishedModel:
         max_seconds: recordings are cropped to this length, from their beginning; None takes them whole.
         device: where it runs; default: a GPU where there is one.
         window: length in s of the windows in which longer recordings are searched; default: `max_seconds`.
+        mix: what is taken of several channels of a file.
 
     Attributes:
         sample_rate: in Hz; recordings of other rates are resampled.
@@ -48,12 +51,14 @@ class FinishedModel:
         max_seconds: float | None = None,
         device: str | torch.device | None = None,
         window: float | None = None,
+        mix: Mix = "mean",
     ) -> None:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(chosen).eval()
         self.max_seconds = max_seconds
         self.sample_rate = model.sample_rate
         self.window = max_seconds if window is None else window
+        self.mix: Mix = mix
 
     @property
     def device(self) -> torch.device:
@@ -180,8 +185,15 @@ class FinishedModel:
         """
         return self.index_of(folder)[0].search(text, top)
 
-    def index_of(self, folder: str | PathLike[str]) -> tuple[SearchIndex, str]:
+    def index_of(
+        self, folder: str | PathLike[str], window: float | None = None, hop: float | None = None
+    ) -> tuple[SearchIndex, str]:
         """A folder's recordings, in windows, ready to be searched, and what the index holds in words.
+
+        Args:
+            folder: read at any depth.
+            window: length in s of a window; None: `FinishedModel.window`.
+            hop: between windows in s; None: as few windows as cover a recording.
 
         It is kept in the cache folder, see `index_folder`; files that cannot be read are left out with a warning.
 
@@ -190,12 +202,33 @@ class FinishedModel:
             RunError: no recording could be embedded, or another process makes the same index.
         """
         root = Path(folder).expanduser().resolve()
+        file, windows, summary = self.embed_windows(root, self.window if window is None else window, hop)
+        return SearchIndex(self.model, recordings_of(windows, root, file)), summary
+
+    def embed_windows(
+        self, root: Path, window: float | None, hop: float | None = None, files: Mapping[str, Path] | None = None
+    ) -> tuple[Path, Windows, str]:
+        """Windows of a folder's recordings, embedded or out of the cache folder; see `index_folder` for all else.
+
+        Args:
+            root: the folder, absolute.
+            window: their length in s; None: recordings are taken whole.
+            hop: between them in s; None: as few as cover a recording.
+            files: the recordings by name; None: all in the folder.
+
+        Returns:
+            the index's file, what it holds, and that in words.
+        """
         sha256 = audio_weights_sha256(self.model.state_dict())
-        key = hashlib.sha256(f"{root} {sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        listed = "" if files is None else f" {sorted(files)}"
+        what = f"{root} {sha256}{cut_name(None if window == self.window else window, hop)}{listed}"
+        key = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         file = default_cache_dir() / "search" / f"{key}.arrow"
         facts = {"audio_weights_sha256": sha256, "audio_encoder": type(self.model.audio_encoder).__name__}
-        windows, summary = index_folder(file, root, self.model, facts, seconds=self.window)
-        return SearchIndex(self.model, recordings_of(windows, root, file)), summary
+        windows, summary = index_folder(
+            file, root, self.model, facts, seconds=window, hop=hop, files=files, mix=self.mix
+        )
+        return file, windows, summary
 
     def _embed(self, waveforms: list[Samples]) -> Tensor:
         values, lengths = padded(waveforms)
@@ -212,7 +245,7 @@ class FinishedModel:
         recording, sample_rate = unwrapped(recording, sample_rate)
         if isinstance(recording, (str, PathLike)):
             path = Path(recording).expanduser()
-            return read_audio(path, read_info(path), self.sample_rate, max_seconds=self.max_seconds)
+            return read_audio(path, read_info(path), self.sample_rate, max_seconds=self.max_seconds, mix=self.mix)
         if sample_rate is None:
             raise DataError("samples have no sample rate of their own; give sample_rate in Hz")
         samples = np.asarray(recording.detach().cpu() if isinstance(recording, Tensor) else recording, np.float32)

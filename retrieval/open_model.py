@@ -9,6 +9,7 @@ from transformers import AutoConfig
 
 from common.errors import ModelError
 from common.pretrained import find_model
+from datamodules.mono import Mix
 from experiments.run_folder import find_run
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.pairs import ClapPair, Pair, PeAudioPair
@@ -49,7 +50,7 @@ def load_run(name: str | PathLike[str], device: str | torch.device | None = None
     if path.is_dir() and not (path / "config.json").is_file():
         folder = find_run(path)
         config = read_config(folder)
-        return FinishedModel(load_model(folder, config), max_seconds_of(config), device)
+        return FinishedModel(load_model(folder, config), max_seconds_of(config), device, mix=mix_of(config))
     return FinishedModel(model_of_pair(pair_named(fspath(name))), None, device, PAIR_WINDOW)
 
 
@@ -57,6 +58,13 @@ def max_seconds_of(config: dict[str, Any]) -> float | None:
     """The length in s that a run's recordings were cropped to."""
     settings: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
     return settings.get("max_seconds")
+
+
+def mix_of(config: dict[str, Any]) -> Mix:
+    """What a run took of several channels."""
+    settings: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    mix: Mix = settings.get("mix", "mean")
+    return mix
 
 
 def pair_named(name: str, **options: Any) -> Pair:

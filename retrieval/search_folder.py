@@ -51,17 +51,30 @@ class Window(NamedTuple):
     of: int
 
 
-def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None) -> list[Window]:
-    """A recording's windows of `seconds`, evenly spaced from its beginning to its end; one where it is shorter.
+def windows_of(name: str, path: Path, info: AudioInfo, seconds: float | None, hop: float | None = None) -> list[Window]:
+    """A recording's windows of `seconds` from its beginning to its end; one where it is shorter.
+
+    Args:
+        name, path, info: of the recording.
+        seconds: length of a window; None: the whole recording is one.
+        hop: from the beginning of a window to that of the next in s; the last one comes sooner, so that it ends with
+            the recording. None: as few windows as cover the recording, evenly spaced.
 
     >>> [w.start for w in windows_of("a", Path("a"), AudioInfo(25, 1), 10.0)]
     [0.0, 7.5, 15.0]
+    >>> [w.start for w in windows_of("a", Path("a"), AudioInfo(25, 1), 10.0, hop=4.0)]
+    [0.0, 4.0, 8.0, 12.0, 15.0]
     """
     length = info.frames / info.sample_rate
-    count = 1 if seconds is None else max(math.ceil(length / seconds - REST), 1)
     spare = length - (seconds or length)
-    positions = [i / max(count - 1, 1) for i in range(count)]
-    return [Window(name, path, info, at, at * spare if count > 1 else 0.0, count) for at in positions]
+    if spare <= 0 or hop is None:
+        count = 1 if seconds is None else max(math.ceil(length / seconds - REST), 1)
+        positions = [i / max(count - 1, 1) for i in range(count)]
+        places = [(at, at * spare if count > 1 else 0.0) for at in positions]
+    else:
+        starts = [*(i * hop for i in range(max(math.ceil(spare / hop - REST), 1))), spare]
+        places = [(start / spare, start) for start in starts]
+    return [Window(name, path, info, at, start, len(places)) for at, start in places]
 
 
 class _WindowDataset(Dataset[Any]):
@@ -119,6 +132,15 @@ def embed_windows(
             yield batch.audio_ids.numpy()[finite].tolist(), vectors[finite]
 
 
+def cut_name(window: float | None, hop: float | None) -> str:
+    """What tells the index of some windows from others of the same folder; empty where none were asked for.
+
+    >>> cut_name(10.0, 2.5), cut_name(None, None)
+    ('-10s-2.5s', '')
+    """
+    return "".join(f"-{value:g}s" if value is not None else "-auto" for value in (window, hop)) if window or hop else ""
+
+
 def index_folder(
     path: Path,
     root: Path,
@@ -126,6 +148,8 @@ def index_folder(
     facts: Mapping[str, str],
     *,
     seconds: float | None = None,
+    hop: float | None = None,
+    files: Mapping[str, Path] | None = None,
     batch_size: int = 32,
     num_workers: int = 0,
     mix: Mix = "mean",
@@ -138,6 +162,8 @@ def index_folder(
         model: embeds on the device it is on.
         facts: "audio_weights_sha256" and "audio_encoder" of the model.
         seconds: length of a window, at most what the model was trained with; None: recordings are taken whole.
+        hop: between windows in s, see `windows_of`.
+        files: the recordings by name, where they are not all files of the folder by their paths.
         batch_size, num_workers: of loading.
         mix: what is taken of several channels.
 
@@ -154,14 +180,14 @@ def index_folder(
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}; give the folder of your recordings")
-    files = audio_by_path(root)
+    files = audio_by_path(root) if files is None else files
     if not files:
         raise DataError(f"{root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
-    facts = {**facts, "sample_rate": str(model.sample_rate), "window": str(seconds), "mix": mix}
+    facts = {**facts, "sample_rate": str(model.sample_rate), "window": str(seconds), "hop": str(hop), "mix": mix}
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=PATIENCE):
-            return _renewed(path, files, model, facts, seconds, batch_size, num_workers, mix)
+            return _renewed(path, files, model, facts, seconds, hop, batch_size, num_workers, mix)
     except Timeout as error:
         raise RunError(f"{path}: another process is writing it; wait for it to end") from error
 
@@ -172,6 +198,7 @@ def _renewed(
     model: DualEncoder,
     facts: dict[str, str],
     seconds: float | None,
+    hop: float | None,
     batch_size: int,
     num_workers: int,
     mix: Mix,
@@ -183,7 +210,7 @@ def _renewed(
     new: list[Window] = []
     for name in _tracked([name for name in stamps if name not in before], "checking audio"):
         try:
-            new += windows_of(name, files[name], read_info(files[name]), seconds)
+            new += windows_of(name, files[name], read_info(files[name]), seconds, hop)
         except DataError as error:
             log.warning("left out: %s", error)
     rows: list[int] = []

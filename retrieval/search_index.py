@@ -36,7 +36,8 @@ LONGEST_EXAMPLE = 600.0  # s
 class Hit(NamedTuple):
     """A recording that was found: its rank from 1, similarity to the query, name, file, length, and its best window.
 
-    `path` and `seconds` are None where the file is not here. The window begins at `start` s; None: the whole recording.
+    `path` and `seconds` are None where the file is not here. The window is from `start` to `end` s; None: the whole
+    recording.
     """
 
     rank: int
@@ -45,6 +46,7 @@ class Hit(NamedTuple):
     path: Path | None
     seconds: float | None
     start: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True)
@@ -279,9 +281,11 @@ class SearchIndex:
     def _hit(self, rank: int, window: int, similarity: float) -> Hit:
         found, row = self.recordings, int(self.recordings.owner[window])
         assert found.starts is not None
-        several = found.counts is not None and found.counts[row] > 1
-        start = float(found.starts[window]) if several else None
-        return Hit(rank, similarity, found.names[row], found.paths[row], found.seconds[row], start)
+        start = end = None
+        if found.counts is not None and found.counts[row] > 1 and found.window is not None:
+            start = float(found.starts[window])
+            end = start + found.window
+        return Hit(rank, similarity, found.names[row], found.paths[row], found.seconds[row], start, end)
 
 
 def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Recordings:

@@ -17,7 +17,7 @@ from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
 from retrieval.run_model import built, kept_pool, load_model, read_config
-from retrieval.search_folder import index_folder
+from retrieval.search_folder import cut_name, index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,14 @@ class Searched:
     captions: list[str]
 
 
-def open_searched(name: str, audio: Path | None) -> Searched:
+def open_searched(name: str, audio: Path | None, window: float | None = None, hop: float | None = None) -> Searched:
     """The recordings in a folder, or those of a run's test, with a model that ranks them.
 
     Args:
         name: a run's folder, a folder that `audio-relevance export` wrote, or a pretrained pair (folder or hub name).
         audio: the folder of recordings; what is new in it is embedded. None: the test of the run.
+        window: length in s of the windows that longer recordings are cut into; None: what the model was trained with.
+        hop: between windows in s; None: as few windows as cover a recording.
 
     Raises:
         UserError: there is no such model, or no recordings to search.
@@ -47,11 +49,15 @@ def open_searched(name: str, audio: Path | None) -> Searched:
         folder = find_run(path)
         config = read_config(folder)
         model = load_model(folder, config)
-        found = embedded_folder(folder, config, model, audio) if audio else tested_recordings(folder, config, model)
+        found = (
+            embedded_folder(folder, config, model, audio, window, hop)
+            if audio
+            else tested_recordings(folder, config, model)
+        )
         return Searched(SearchIndex(model, found), f"the model of {folder.path}", example_queries(folder, 5))
     if audio is None:
         raise RunError(f"{name}: no run, so there is no test of it to search; give a FOLDER of recordings")
-    index, summary = load_run(name, "cpu").index_of(audio)
+    index, summary = load_run(name, "cpu").index_of(audio, window, hop)
     print(f"index: {summary}")
     return Searched(index, name, [])
 
@@ -63,8 +69,17 @@ def _is_pair(name: str, path: Path) -> bool:
     return name.startswith(PACKAGE) or name.count("/") == 1
 
 
-def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncoder, audio: Path) -> Recordings:
-    """Recordings in a folder, in windows of the run's data.max_seconds; kept in the run folder, see `index_folder`.
+def embedded_folder(
+    folder: RunFolder,
+    config: dict[str, Any],
+    model: DualEncoder,
+    audio: Path,
+    window: float | None = None,
+    hop: float | None = None,
+) -> Recordings:
+    """Recordings in a folder, in windows of the run's data.max_seconds or of a given length; see `index_folder`.
+
+    The index is kept in the run folder, one for each length and hop.
 
     Raises:
         DataError: there is no such folder, or no audio in it.
@@ -73,21 +88,23 @@ def embedded_folder(folder: RunFolder, config: dict[str, Any], model: DualEncode
     settings = (config.get("data") or {}).get("init_args") or {}
     encoder = config["model"].get("pair") or config["model"]["audio_encoder"]
     root = audio.expanduser().resolve()
+    file = folder.search_index(root, cut_name(window, hop))
     windows, summary = index_folder(
-        folder.search_index(root),
+        file,
         root,
         model,
         {
             "audio_weights_sha256": audio_weights_sha256(model.state_dict()),
             "audio_encoder": json.dumps(encoder, sort_keys=True),
         },
-        seconds=settings.get("max_seconds", 30.0),
+        seconds=settings.get("max_seconds", 30.0) if window is None else window,
+        hop=hop,
         batch_size=settings.get("batch_size", 32),
         num_workers=settings.get("num_workers", 0),
         mix=settings.get("mix", "mean"),
     )
     print(f"index: {summary}")
-    return recordings_of(windows, audio, folder.search_index(root))
+    return recordings_of(windows, audio, file)
 
 
 def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEncoder) -> Recordings:

@@ -264,11 +264,11 @@ def ranking_csv(hits: list[Hit]) -> str:
     """A ranking as a csv file; a name that a spreadsheet would take for a formula begins with `./`."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["rank", "similarity", "file", "seconds", "window_start"])
+    rows.writerow(["rank", "similarity", "file", "seconds", "window_start", "window_end"])
     for hit in hits:
         name = f"./{hit.name}" if hit.name[:1] in tuple("=+-@\t\r") else hit.name
-        seconds, start = ("" if value is None else f"{value:.3f}" for value in (hit.seconds, hit.start))
-        rows.writerow([hit.rank, f"{hit.similarity:.6f}", name, seconds, start])
+        times = ["" if value is None else f"{value:.3f}" for value in (hit.seconds, hit.start, hit.end)]
+        rows.writerow([hit.rank, f"{hit.similarity:.6f}", name, *times])
     return out.getvalue()
 
 

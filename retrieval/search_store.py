@@ -20,7 +20,7 @@ from experiments.results.embeddings_file import Stamp
 
 log = logging.getLogger(__name__)
 
-DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "window", "mix")
+DECISIVE = ("audio_weights_sha256", "audio_encoder", "sample_rate", "window", "hop", "mix")
 """Facts that decide what the embedding of a window is."""
 COLUMNS = ("name", "path", "bytes", "modified", "seconds", "windows", "start", "embedding")
 
@@ -89,7 +89,8 @@ def read_windows(path: Path) -> Windows:
     """
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        facts = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        stored = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        facts = {"hop": "None", **stored}  # older files do not name it
         if set(COLUMNS) - set(table.column_names) or {*DECISIVE, "crc32", "id", "shape"} - set(facts):
             raise RunError(f"{path}: holds something else than a search index; delete it")
         if str(_checksum(table)) != facts["crc32"]:

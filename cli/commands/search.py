@@ -24,9 +24,9 @@ class Search(Command):
     description = """\
 Search recordings by words with the model of a finished run. A first argument that is a folder is searched, at any
 depth; without one, the recordings that the run was tested on. A folder is embedded at the first search and kept in
-RUN/search/; later only what is new or has changed is embedded. Recordings longer than the run's data.max_seconds are
-embedded in windows of that length, and ranked by the best one. The page (--serve) also searches by an example
-recording, alone or together with words, and takes words away."""
+RUN/search/; later only what is new or has changed is embedded. Recordings longer than the run's data.max_seconds (or
+--window) are embedded in windows of that length, and ranked by the best one. The page (--serve) also searches by an
+example recording, alone or together with words, and takes words away."""
     epilog = """\
 example:
   $ audio-relevance search --run runs/demo_listnet/0 --top 3 "a dog barks while rain falls"
@@ -54,6 +54,15 @@ example:
             "by folder or hub name (default: the newest run in runs/)",
         )
         parser.add_argument("--audio", type=Path, metavar="FOLDER", help="another way to give the folder")
+        parser.add_argument(
+            "--window",
+            type=float,
+            metavar="SECONDS",
+            help="length of the windows that longer recordings of a folder are cut into (default: data.max_seconds)",
+        )
+        parser.add_argument(
+            "--hop", type=float, metavar="SECONDS", help="from a window to the next (default: no more than cover it)"
+        )
         parser.add_argument("--top", type=int, default=10, help="how many recordings to show (default: 10)")
         parser.add_argument("--serve", action="store_true", help="open a local page with a search box and players")
         parser.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
@@ -67,6 +76,7 @@ example:
             raise RunError(f"a query {fault}; say in words what you want to hear")
         if options.top < 1:
             raise RunError(f"--top is {options.top}; give at least 1")
+        check_lengths(options.window, options.hop)
         if options.port is not None and not 1 <= options.port <= 65535:
             raise RunError(f"--port is {options.port}; give a number from 1 to 65535")
 
@@ -81,7 +91,9 @@ example:
         name = str(newest_run(Path("runs"))) if options.run is None else options.run
         if options.run is None:
             print(f"model: {name} (--run names another)")
-        searched = open_searched(name, audio)
+        if audio is None and (options.window or options.hop):
+            raise RunError("--window and --hop cut the recordings of a folder; give a FOLDER")
+        searched = open_searched(name, audio, options.window, options.hop)
         for query in queries:
             print_hits(query, searched.index.search(query, options.top))
         if options.serve:
@@ -103,6 +115,20 @@ def folder_and_queries(audio: Path | None, given: list[str]) -> tuple[Path | Non
         what = "is not a folder" if first.exists() else "no such folder"
         raise RunError(f"{first}: {what}; give the folder of your recordings")
     return None, given
+
+
+def check_lengths(window: float | None, hop: float | None) -> None:
+    """Whether windows can be cut so.
+
+    Raises:
+        RunError: a length is not above 0, or the hop leaves gaps between windows, or goes without a window.
+    """
+    if window is not None and not 0.1 <= window <= 3600:
+        raise RunError(f"--window is {window:g}; give seconds from 0.1 to 3600")
+    if hop is not None and window is None:
+        raise RunError("--hop goes with --window SECONDS; give both")
+    if hop is not None and window is not None and not 0.01 <= hop <= window:
+        raise RunError(f"--hop is {hop:g}; give seconds from 0.01 to the window's {window:g}")
 
 
 def newest_run(root: Path) -> Path:
@@ -131,10 +157,10 @@ def print_hits(query: str, hits: list[Hit]) -> None:
     )
     parts = any(hit.start is not None for hit in hits)
     if parts:
-        columns = (*columns, Column("best part from", justify="right"))
+        columns = (*columns, Column("best part", justify="right"))
     table = Table(*columns, title=escape(query), title_justify="left", title_style="bold")
     for hit in hits:
         seconds = "" if hit.seconds is None else f"{hit.seconds:.1f}"
-        start = [] if not parts else ["" if hit.start is None else f"{hit.start:.1f}"]
-        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds, *start)
+        part = [] if not parts else ["" if hit.start is None else f"{hit.start:.1f} - {hit.end:.1f}"]
+        table.add_row(str(hit.rank), f"{hit.similarity:.3f}", escape(hit.name), seconds, *part)
     Console().print(table)

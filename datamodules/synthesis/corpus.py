@@ -1,9 +1,7 @@
 """Renders a corpus of scenes into files in Clotho's layout, with the known relevance beside them."""
 
 import csv
-import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +10,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import soundfile
@@ -25,12 +22,12 @@ from datamodules.synthesis.clips import render_clip, to_pcm16
 from datamodules.synthesis.scenes import Scene, draw_scene
 from datamodules.synthesis.signals import SAMPLE_RATE
 from datamodules.synthesis.truth import relevance
+from datamodules.synthesis.whole_folder import render_once
 
 #: Clips of each split unless told otherwise.
 CLIPS: Mapping[str, int] = MappingProxyType({"development": 1200, "validation": 200, "evaluation": 300})
 #: Raise it with every change that changes a file of the corpus.
 GENERATOR_VERSION = 2
-MARKER = "corpus.json"
 
 CAPTION_COLUMNS = ("file_name", *(f"caption_{i}" for i in range(1, 6)))
 METADATA_COLUMNS = ("file_name", "keywords", "sound_id", "sound_link", "start_end_samples", "manufacturer", "license")
@@ -74,25 +71,17 @@ def render_corpus(root: Path | str, clips: Mapping[str, int] = CLIPS, seed: int 
     """
     root = Path(root).expanduser().resolve()
     arguments = _arguments(clips, seed, workers)
-    if _is_finished(root, arguments):
-        return
-    part = root.parent / f".{root.name}.{uuid4().hex[:8]}.part"
     try:
-        part.mkdir(parents=True)
-        _render_into(part, clips, seed, workers or _automatic_workers(sum(clips.values())))
-        (part / MARKER).write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-        _publish(part, root, arguments)
-    except OSError as error:
-        raise DataError(
-            f"{root}: the corpus cannot be written ({error}); free the disk or choose another root"
-        ) from error
+        render_once(
+            root,
+            arguments,
+            lambda part: _render_into(part, clips, seed, workers or _automatic_workers(sum(clips.values()))),
+        )
     except BrokenProcessPool as error:
         raise DataError(
             f"{root}: a rendering process died; keep the calling script's code under `if __name__ == '__main__'`, "
             "free memory, or render with workers=1"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def describe(seed: int, split: str, index: int) -> tuple[Scene, tuple[str, ...]]:
@@ -127,38 +116,6 @@ def _arguments(clips: Mapping[str, int], seed: int, workers: int) -> dict[str, A
     if not clips:
         raise DataError("clips of a synthetic corpus: no split; name at least one, such as development: 100")
     return {"generator_version": GENERATOR_VERSION, "seed": seed, "clips": dict(clips)}
-
-
-def _is_finished(root: Path, arguments: Mapping[str, Any]) -> bool:
-    """Whether `root` holds this very corpus; False where nothing is there yet.
-
-    Raises:
-        DataError: Something else is there.
-    """
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    try:
-        found = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise DataError(f"{root}: holds something else than a synthetic corpus; give a new or an empty folder as root")
-    if found != arguments:
-        differing = [
-            f"{key} {found.get(key)} instead of {value}" for key, value in arguments.items() if found.get(key) != value
-        ]
-        raise DataError(
-            f"{root}: holds another synthetic corpus ({'; '.join(differing)}); delete it or give another root"
-        )
-    return True
-
-
-def _publish(part: Path, root: Path, arguments: Mapping[str, Any]) -> None:
-    try:
-        os.replace(part, root)
-    except OSError:
-        if not _is_finished(root, arguments):  # else another process was faster, with the same bytes
-            raise
 
 
 def _render_into(part: Path, clips: Mapping[str, int], seed: int, workers: int) -> None:

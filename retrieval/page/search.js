@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const FIELDS = ["text", "minus", "folder", "shortest", "longest"];
 const player = new Audio();
-let about = {}, like = "", likeName = "", shown = 0, playing = null, asked = 0;
+let about = {}, like = "", likeName = "", shown = 0, playing = null, until = null, asked = 0;
 
 function clock(seconds) {
   const whole = Math.floor(seconds), minutes = Math.floor(whole / 60);
@@ -111,25 +111,27 @@ function card(hit) {
     if (hit.seconds) play(item, name, hit.seconds * (event.clientX - box.left) / box.width);
   };
   if (hit.start !== null && hit.seconds) {
-    const width = Math.min(about.window, hit.seconds);
+    const end = Math.min(hit.end, hit.seconds);
     part(".window").hidden = false;
     part(".window").style.left = `${100 * hit.start / hit.seconds}%`;
-    part(".window").style.width = `${100 * width / hit.seconds}%`;
+    part(".window").style.width = `${100 * (end - hit.start) / hit.seconds}%`;
     part(".jump").hidden = false;
-    part(".jump").textContent = `Best part: ${clock(hit.start)} – ${clock(hit.start + width)}`;
-    part(".jump").onclick = () => play(item, name, hit.start);
+    part(".jump").textContent = `Best part: ${clock(hit.start)} – ${clock(end)}`;
+    part(".jump").onclick = () => play(item, name, hit.start, end);
   }
   item.seconds = hit.seconds;
   return item;
 }
 
-function play(item, name, at = null) {
+// From a second on, and up to one where it is given; playing again goes on after it.
+function play(item, name, at = null, end = null) {
   if (playing !== item) {
     stop();
     playing = item;
     player.src = `audio?name=${name}`;
   }
   if (at !== null) player.currentTime = at;
+  until = end;
   item.classList.add("playing");
   player.play().catch((error) => { if (error.name !== "AbortError") say("This browser cannot play the recording.", true); });
 }
@@ -149,6 +151,11 @@ function mark() {
   playing.querySelector(".time").textContent = player.paused ? clock(length) : `${clock(player.currentTime)} / ${clock(length)}`;
 }
 for (const event of ["timeupdate", "play", "pause", "ended"]) player.addEventListener(event, mark);
+player.addEventListener("timeupdate", () => {
+  if (until === null || player.currentTime < until) return;
+  until = null;
+  player.pause();
+});
 
 async function addExample(file) {
   say(`Listening to ${file.name} …`);

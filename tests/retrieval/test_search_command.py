@@ -23,7 +23,7 @@ from retrieval.search_store import read_windows
 from tests.support.corpus import CLIPS
 from tests.support.recordings import NAMES, damage, embedded, model_of, other_weights, tiny_run, write_recordings
 
-ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │(?: +([\d.]*) │)?")
+ROW = re.compile(r"│ (\d+) +│ (-?\d\.\d+) +│ (.+?) +│ +([\d.]*) │(?: +([\d. -]*) │)?")
 
 
 @pytest.fixture(scope="module")

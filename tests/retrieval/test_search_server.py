@@ -87,9 +87,10 @@ def test_answers_are_those_of_the_index(server: SearchServer, index: SearchIndex
 
 
 def test_a_spreadsheet_sees_no_formula() -> None:
-    text = ranking_csv([Hit(1, 0.5, HOSTILE, None, None), Hit(2, 0.25, 'a,"b".wav', None, 1.0, 2.0)])
+    text = ranking_csv([Hit(1, 0.5, HOSTILE, None, None), Hit(2, 0.25, 'a,"b".wav', None, 9.0, 2.0, 4.5)])
     rows = list(csv.reader(io.StringIO(text)))
-    assert rows[1:] == [["1", "0.500000", f"./{HOSTILE}", "", ""], ["2", "0.250000", 'a,"b".wav', "1.000", "2.000"]]
+    assert rows[1] == ["1", "0.500000", f"./{HOSTILE}", "", "", ""]
+    assert rows[2] == ["2", "0.250000", 'a,"b".wav', "9.000", "2.000", "4.500"]
 
 
 def test_recordings_are_given_whole_and_in_parts(server: SearchServer, index: SearchIndex) -> None:
