@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from experiments.comparison.paired_tests import LEVEL, PairTest
 from experiments.comparison.summaries import Metric, summarise
-from experiments.comparison.tables import cell, row_of_cells
+from experiments.comparison.tables import cell, row_of_cells, runs_text
 from experiments.results.experiment import Experiment
 
 NOTE = (
@@ -57,8 +57,10 @@ def league_markdown(experiments: Sequence[Experiment], tests: Sequence[PairTest]
 
 
 def league_note(experiments: Sequence[Experiment], tests: Sequence[PairTest]) -> str:
-    """What the differences and stars of a league are."""
-    return NOTE.format(baseline=experiments[0].name, tests=len(tests))
+    """What the figures, differences and stars of a league are."""
+    metrics = list(dict.fromkeys(test.metric for test in tests))
+    differences = NOTE.format(baseline=experiments[0].name, tests=len(tests))
+    return f"{runs_text(experiments, metrics, bold=False)} {differences}"
 
 
 def _best_first(experiments: Sequence[Experiment], metric: Metric) -> list[Experiment]:

@@ -75,7 +75,7 @@ def print_comparison(
     say(console, pools_text(experiments[0], split))
     if league and tests:
         console.print(league_table(experiments, tests))
-        say(console, runs_text(experiments, shown), league_note(experiments, tests))
+        say(console, league_note(experiments, tests))
         return
     for table in screen_tables(experiments, shown):
         console.print(table)

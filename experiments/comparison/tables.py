@@ -31,17 +31,16 @@ def pools_text(experiment: Experiment, split: str) -> str:
     return f"{split.capitalize()} split: {', '.join(parts)}."
 
 
-def runs_text(experiments: Sequence[Experiment], metrics: Sequence[Metric]) -> str:
-    """What the figures and bold type are, and which methods have no standard deviation."""
+def runs_text(experiments: Sequence[Experiment], metrics: Sequence[Metric], *, bold: bool = True) -> str:
+    """What the figures and, where there is any, bold type are, and which methods have no standard deviation."""
     text = "Mean over runs in %" + (" (ranks as they are)" if any(metric.is_rank for metric in metrics) else "")
     lone = [experiment.name for experiment in experiments if len(experiment.runs) == 1]
     if len(lone) < len(experiments):
         text += " ± sample standard deviation"
     text += f"; one run only, so no standard deviation: {', '.join(lone)}." if lone else "."
-    bold = (
-        ["Bold: the best mean of a column, whether or not it is significantly better."] if len(experiments) > 1 else []
-    )
-    return " ".join([text, *bold, *notes_on(metrics)])
+    if bold and len(experiments) > 1:
+        text += " Bold: the best mean of a column, whether or not it is significantly better."
+    return " ".join([text, *notes_on(metrics)])
 
 
 def screen_tables(experiments: Sequence[Experiment], metrics: Sequence[Metric], rows: str = "method") -> list[Table]:
