@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,19 +30,30 @@ def check_free(folder: Path, *patterns: str) -> None:
         raise DataError(f"{found}: is of something else, and would be written over; move it, or give another folder")
 
 
-def check_writable(path: Path) -> None:
-    """Whether a file can be written: asked before the work whose result goes there. Nothing stays behind.
+def check_writable(*paths: Path) -> None:
+    """Whether files can be written: asked before the work whose results go there. Nothing stays behind.
 
     Raises:
-        DataError: it is a folder, or the folder around it cannot be made or written to.
+        DataError: one is a folder, or the folder around it cannot be made or written to.
     """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with made(path.parent), tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
+    for path in paths:
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with made(path.parent), tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
+
+
+def check_not_read(path: Path, sources: Iterable[Path]) -> None:
+    """Whether a result would be written over a file that it is made from.
+
+    Raises:
+        DataError: it would.
+    """
+    if path.resolve() in {source.resolve() for source in sources}:
+        raise DataError(f"{path}: is read too, and would be written over; give another place")
 
 
 @contextmanager

@@ -110,9 +110,9 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
         return ModelSource(str(folder), True)
     import huggingface_hub
 
-    if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision), str):
-        return ModelSource(name, True)
     try:  # one question to the hub: the loaders themselves retry every file for a minute
+        if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return ModelSource(name, True)
         huggingface_hub.HfApi().model_info(name, revision=revision, timeout=PROBE_SECONDS)
     except Exception as error:
         raise ModelError(explain_unavailable(name, error)) from error

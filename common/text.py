@@ -83,4 +83,13 @@ def query_fault(query: str) -> str | None:
     """
     if not query.strip():
         return "is empty"
-    return None if query.encode("utf-8", "ignore").decode() == query else "is not UTF-8"
+    return None if is_utf8(query) else "is not UTF-8"
+
+
+def is_utf8(text: str) -> bool:
+    r"""Whether a text can be written: JSON may hold halves of surrogate pairs, the command line any bytes.
+
+    >>> is_utf8("dog\udcff"), is_utf8("日")
+    (False, True)
+    """
+    return text.encode("utf-8", "ignore").decode() == text

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from common.text import is_utf8
+
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 EMPTY = frozenset(
     ("nan", "n/a", "#n/a", "na", "<na>", "null", "none", "nil", "undefined", "#name?", "#value!", "#ref!")
@@ -62,6 +64,8 @@ def caption_fault(text: str) -> str | None:
     """
     if text.casefold() in EMPTY:
         return f"is '{text}', as programs write for an empty cell"
+    if not is_utf8(text):
+        return "is not UTF-8"
     return None if any(character.isalnum() for character in text) else "holds no words"
 
 

@@ -23,26 +23,43 @@ def read_text(path: Path, how_to_get: str, encoding: str = "utf-8-sig") -> str:
         return content.decode(encoding)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {how_to_get}") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder; give the path of a file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); get the file again") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not in {encoding} ({error}); save it in that encoding") from error
+        name = "UTF-8" if encoding.startswith("utf-8") else encoding
+        raise DataError(
+            f"{path}: is not in {name} ({error.reason} at byte {error.start}); save it as {name}"
+        ) from error
 
 
-def read_csv(path: Path, columns: Sequence[str], encoding: str, how_to_get: str) -> list[tuple[int, dict[str, str]]]:
+def read_csv(
+    path: Path, columns: Sequence[str], encoding: str, how_to_get: str, optional: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
     """(line number, row by column) of a csv file that must have `columns`; absent cells are empty strings.
 
+    Args:
+        path: the file.
+        columns: it must have them.
+        encoding: of it.
+        how_to_get: the remedy where there is no such file.
+        optional: columns that it may have once.
+
     Raises:
-        DataError: no such file, another encoding or separator, a column that is missing or there twice, a quote that
-            is never closed or takes in other rows, a last row that is cut off, or a row with more cells than columns.
+        DataError: no such file, an empty one where columns are asked for, another encoding or separator, a column that
+            is missing or there twice, a quote that is never closed or takes in other rows, a last row that is cut off,
+            or a row with more cells than columns.
     """
     text = read_text(path, how_to_get, encoding)
     rows = _rows(path, text)
     header = rows[0][2] if rows else []
+    if columns and not header:
+        raise DataError(f"{path}: is empty; {how_to_get}")
     if absent := [column for column in columns if column not in header]:
         remedy = header_hint(header, absent[0], text.partition("\n")[0])
         raise DataError(f"{path}: column '{absent[0]}' is missing (found: {first_of(header)}); {remedy}")
-    if twice := [column for column in columns if header.count(column) > 1]:
+    if twice := [column for column in (*columns, *optional) if header.count(column) > 1]:
         raise DataError(f"{path}: column '{twice[0]}' is there twice in the first line; rename or delete one of them")
     for begin, line, row in rows[1:]:
         if any(swallowed_row(cell, len(header)) for cell in row if "\n" in cell or "\r" in cell):

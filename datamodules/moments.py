@@ -108,6 +108,8 @@ def _moment(row: Row) -> Moment:
     qid, query, vid = cells["qid"], cells["query"], cells["vid"]
     if not isinstance(qid, int | str) or isinstance(qid, bool):
         raise DataError(f"{where}: qid is {qid!r}; give a whole number or a text")
+    if isinstance(qid, str) and (fault := query_fault(qid)):
+        raise DataError(f"{where}: qid {fault}; give each query a qid of its own")
     for key, text in (("query", query), ("vid", vid)):
         if not isinstance(text, str) or (fault := query_fault(text)):
             raise DataError(f"{where}: {key} {'is no text' if not isinstance(text, str) else fault}; correct it")

@@ -7,12 +7,17 @@ from typing import Protocol
 
 from common.errors import DataError
 from common.text import first_of
+from datamodules.csv_faults import EMPTY, id_fault, plain_number
 from datamodules.csv_files import read_csv
 
 VIDEO = re.compile(r"Y?([\w-]{11})(?:_\d+){0,2}(?:\.\w{1,5})?", re.ASCII)
 """A video's id of 11 characters, after a Y or not, before a begin and an end or not, before an ending or not."""
 ID_COLUMNS = {"sound_id": "freesound", "freesound_id": "freesound", "youtube_id": "youtube", "ytid": "youtube"}
 """Columns of ids, and whose ids they are."""
+
+
+NO_ID = EMPTY | {"not found"}
+"""What stands for an id that is not known; "Not found" in Clotho's files."""
 
 
 class HasOrigins(Protocol):
@@ -47,23 +52,29 @@ class ListedOrigins:
 
 
 def read_listed_origins(path: Path) -> dict[str, str]:
-    """Origins by the ids of a csv file with a column of `ID_COLUMNS`; cells that hold no id are passed over.
+    """Origins by the ids of a csv file with columns of `ID_COLUMNS`; cells that hold no id are passed over.
 
     Raises:
-        DataError: as `read_csv`; it has none of the columns, or no ids.
+        DataError: as `read_csv`; it has none of the columns, no ids, or one that a spreadsheet spoiled.
     """
     rows = read_csv(path, (), "utf-8-sig", "check the path")
     header = list(rows[0][1]) if rows else []
-    column = next((name for name in header if name.lower() in ID_COLUMNS), None)
-    if column is None:
+    columns = [name for name in header if name.lower() in ID_COLUMNS]
+    if not columns:
         raise DataError(
             f"{path}: has no column of ids (found: {first_of(header)}); call one {', '.join(list(ID_COLUMNS)[:-1])}"
         )
-    source = ID_COLUMNS[column.lower()]
-    ids = [row[column].strip() for _, row in rows]
-    found = {text: origin_of(source, text) for text in ids if text and text.casefold() != "not found"}
+    found = {}
+    for line, row in read_csv(path, columns, "utf-8-sig", "check the path"):
+        for column in columns:
+            text = plain_number(row[column].strip())
+            if not text or text.casefold() in NO_ID:
+                continue
+            if fault := id_fault(text):
+                raise DataError(f"{path}, line {line}: {column} '{text}' {fault}; give the id, or delete the row")
+            found[text] = origin_of(ID_COLUMNS[column.lower()], text)
     if not found:
-        raise DataError(f"{path}: column '{column}' holds no ids; get the file again")
+        raise DataError(f"{path}: column '{columns[0]}' holds no ids; get the file again")
     return found
 
 

@@ -12,13 +12,23 @@ CUT_OFF = (
     "ends in the middle of a line, so it was cut off; restore it from a copy, or repeat the run (if it is whole, end "
     "its last line)"
 )
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "trainer": dict,
+    "run": dict,
+    "model_class": str,
+    "data": dict,
+    "data.init_args": dict,
+    "data.init_args.max_seconds": (int, float),
+    "data.init_args.mix": str,
+}
+"""What a run writes under keys that are read without a parser's checks, outermost first; null stands for none."""
 
 
 def read_saved_config(path: Path) -> dict[str, Any]:
     """A run's resolved config, under today's names.
 
     Raises:
-        RunError: it cannot be read, or is cut off.
+        RunError: it cannot be read, is cut off, or holds something else under a key of `KINDS`.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -32,4 +42,12 @@ def read_saved_config(path: Path) -> dict[str, Any]:
         )
     if not text.endswith("\n"):
         raise RunError(f"{path}: {CUT_OFF}")
+    for key, kind in KINDS.items():
+        value: Any = config
+        for name in key.split("."):
+            value = None if value is None else value.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise RunError(
+                f"{path}: {key} is {value!r}, which no run writes; restore it from a copy, or repeat the run"
+            )
     return config

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import DataError
+from common.errors import DataError, UserError
 from common.text import query_fault
 from datamodules.csv_files import read_csv
 
@@ -20,11 +20,10 @@ def read_cells(path: Path, score_of: Callable[[Path], float]) -> dict[tuple[str,
         score_of: from the folder of a run, relative to the working directory, to its score.
 
     Raises:
-        DataError: no such file, a missing column, no rows, an empty cell, a pair that comes twice, or a score that is
-            not from 0 to 1.
-        UserError: as `score_of`.
+        DataError: no such file, a missing column, no rows, an empty cell, a pair that comes twice, a score that is
+            not from 0 to 1, or a run that has none: what `score_of` raises, with the line.
     """
-    rows = read_csv(path, ("fit", "data"), "utf-8-sig", CELLS)
+    rows = read_csv(path, ("fit", "data"), "utf-8-sig", CELLS, ("run", "score"))
     cells: dict[tuple[str, str], float] = {}
     for line, row in rows:
         where, key = f"{path}, line {line}", (row["fit"].strip(), row["data"].strip())
@@ -35,7 +34,10 @@ def read_cells(path: Path, score_of: Callable[[Path], float]) -> dict[tuple[str,
         score, run = row.get("score", "").strip(), row.get("run", "").strip()
         if bool(score) == bool(run):
             raise DataError(f"{where}: give a score or the folder of a run, one of the two; {CELLS}")
-        cells[key] = score_of(Path(run)) if run else _score(score, where)
+        try:
+            cells[key] = score_of(Path(run)) if run else _score(score)
+        except UserError as error:
+            raise DataError(f"{where}: {error}") from error
     if not cells:
         raise DataError(f"{path}: holds no scores; {CELLS}")
     return cells
@@ -58,11 +60,11 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def _score(text: str, where: str) -> float:
+def _score(text: str) -> float:
     try:
         score = float(text)
     except ValueError:
         score = math.nan
     if not 0 <= score <= 1:
-        raise DataError(f"{where}: score is '{text}'; give a number from 0 to 1")
+        raise DataError(f"score is '{text}'; give a number from 0 to 1")
     return score

@@ -57,8 +57,8 @@ def rank_composed(run: Path, queries: Sequence[ComposedQuery], weights: Sequence
     known = [query for query in queries if rows.keys() >= {query.clip, query.target}]
     if not known:
         raise DataError(
-            f"none of {len(queries)} queries is of the {len(pool.names)} recordings of the {split} split (for instance "
-            f"'{queries[0].clip}'; the split has {first_of(pool.names, 2)}); give queries of this data set and split"
+            f"{run}: its {split} split holds the recordings of none of the {len(queries)} queries (for instance "
+            f"'{queries[0].clip}'; it has {first_of(pool.names, 2)}); give queries of this data set and split"
         )
     if len(known) < len(queries):
         gone = len(queries) - len(known)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from common.atomic_files import replacing
@@ -13,7 +14,7 @@ FILES = ("predictions.jsonl", "figures.csv", "queries.csv")
 
 
 def write_moments(folder: Path, results: MomentResults) -> None:
-    """Write the files of an evaluation, each whole or not there.
+    """Write the files of an evaluation, all or, when one cannot be written, none.
 
     predictions.jsonl has lighthouse's layout of submissions (qid, query, vid, pred_relevant_windows); figures.csv the
     metrics of the model, of random scores and of the known overlap; queries.csv each query's values and the expected
@@ -33,9 +34,9 @@ def write_moments(folder: Path, results: MomentResults) -> None:
         _csv(("metric", "model", "random_scores", "known_overlap"), figures),
         _csv(("qid", "vid", "query", "recording_rank", *results.spans), rows),
     )
-    for name, content in zip(FILES, contents, strict=True):
-        with replacing(folder / name) as beside:
-            beside.write_text(content, encoding="utf-8")
+    with ExitStack() as stack:
+        for name, content in zip(FILES, contents, strict=True):
+            stack.enter_context(replacing(folder / name)).write_text(content, encoding="utf-8")
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -8,13 +8,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import scores_of
 from evaluation.scores import Scores
-from experiments.results.pool_file import read_pool
 from experiments.run_folder import find_run
 from retrieval.finished_model import FinishedModel
-from retrieval.run_model import load_model, read_config
+from retrieval.run_model import kept_pool, load_model, read_config
 
 
 class TextScorer:
@@ -28,13 +28,16 @@ class TextScorer:
         pool: of the split.
 
     Raises:
-        UserError: the run is not finished, its model cannot be loaded, or it holds no embeddings of the split.
+        UserError: the run is not finished, its model cannot be loaded, or it holds no embeddings of the split by this
+            model, or those of one recording.
     """
 
     def __init__(self, folder: Path, split: str = "test") -> None:
         run = find_run(folder)
-        self.pool: EmbeddingPool = read_pool(run.pool(split))
         self.model = FinishedModel(load_model(run, read_config(run)), device="cpu")
+        self.pool: EmbeddingPool = kept_pool(run, self.model.model, split)
+        if len(self.pool.names) < 2:
+            raise RunError(f"{run.pool(split)}: holds one recording alone; take a run that was tested on more")
 
     def scores(self, texts: Sequence[str]) -> Scores:
         """Of texts (Q) and the pool's recordings (N)."""

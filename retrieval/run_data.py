@@ -28,9 +28,10 @@ def data_of_run(folder: Path) -> AudioCaptionDataModule:
     run = RunFolder(folder)
     if not run.config.is_file():
         raise RunError(f"{run.config}: no such file; give the folder of a run of `python train.py fit`")
-    data: AudioCaptionDataModule = built(
-        AudioCaptionDataModule, read_config(run)["data"], subclass=True, source=str(run.config)
-    )
+    settings = read_config(run).get("data")
+    if settings is None:
+        raise RunError(f"{run.config}: no settings of data in it; restore it from a copy, or repeat the run")
+    data: AudioCaptionDataModule = built(AudioCaptionDataModule, settings, subclass=True, source=str(run.config))
     return data
 
 

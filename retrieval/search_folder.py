@@ -176,7 +176,10 @@ def index_folder(
     """
     if not model.audio_encoder.reads_audio:
         what = type(model.audio_encoder).__name__
-        raise RunError(f"{what} reads stored features, no audio files; search the run's test (without a FOLDER)")
+        raise RunError(
+            f"{what} reads stored features, no audio files; take a model that reads audio, or search the recordings of "
+            "the run's test (`audio-relevance search` without a FOLDER)"
+        )
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}; give the folder of your recordings")

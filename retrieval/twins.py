@@ -67,7 +67,8 @@ def shares_of_variants(
     }
     shares = {name: recall_shares(values, described, len(vectors)) for name, values in found.items()}
     for twins in variants.twin_sets():
-        changed = recall_differences(found[twins.name], found[ORIGINAL], described)
+        pair = found[twins.name], found[ORIGINAL]
+        changed = recall_differences(*pair, described) if len(vectors) > 1 else []  # of one recording R@k is always 1
         shares[twins.name] = [*_shares(model, twins, vectors, texts), *shares[twins.name], *changed]
     return shares
 

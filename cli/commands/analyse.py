@@ -70,13 +70,13 @@ example:
         from cli.run_setup import listed_clips, rated_clips
         from common.atomic_files import check_writable
         from experiments.analyses.analysis import analyse
-        from experiments.analyses.files import write_analysis
+        from experiments.analyses.files import FILES, write_analysis
         from experiments.analyses.runs import read_methods
         from experiments.analyses.screen import print_analysis
         from retrieval.run_data import bank_of_run, facts_of_data
 
         quiet()
-        check_writable(options.output / "performance.csv")
+        check_writable(*(options.output / name for name in FILES))
         methods = read_methods(options.folders, options.split)
         judgements = [listed_clips(options.relevant_clips)] if options.relevant_clips else []
         judgements += [rated_clips(options.ratings)] if options.ratings else []

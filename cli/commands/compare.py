@@ -77,14 +77,14 @@ example:
         """Read the runs, test, print and write."""
         from common.atomic_files import check_writable
         from experiments.comparison.paired_tests import compare_experiments
-        from experiments.comparison.report import print_comparison, write_comparison
+        from experiments.comparison.report import FILES, print_comparison, write_comparison
         from experiments.comparison.summaries import metrics_to_test, shown_metrics
         from experiments.results.experiment import read_experiments
 
         if options.output and options.output.exists() and not options.output.is_dir():
             raise RunError(f"{options.output}: is a file; give --output a folder")
         if options.output:
-            check_writable(options.output / "table.md")
+            check_writable(*(options.output / name for name in FILES))
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations, with_first=options.league)

@@ -127,13 +127,14 @@ def _parts(options: argparse.Namespace) -> list[Part]:
 
 def _report(parts: list[Part], options: argparse.Namespace) -> None:
     """Check everything, write the report, and print what it comes to."""
-    from common.atomic_files import check_writable, replacing
+    from common.atomic_files import check_not_read, check_writable, replacing
     from lightning_modules.pairs.training_data import PUBLISHED
     from retrieval.hygiene.checks import check_hygiene
     from retrieval.hygiene.embedded import read_embedded
     from retrieval.hygiene.report import hygiene_report
 
     check_writable(options.report)
+    check_not_read(options.report, [*options.ids, *options.embeddings, *map(Path, options.config)])
     embedded = [each for path in options.embeddings for each in read_embedded(path.expanduser())]
     found = check_hygiene(parts, embedded, PUBLISHED, options.threshold)
     with replacing(options.report) as beside:

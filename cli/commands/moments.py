@@ -107,7 +107,7 @@ example:
 
         quiet()
         if options.output is not None:
-            check_writable(options.output / FILES[0])
+            check_writable(*(options.output / name for name in FILES))
         if options.synthetic is not None:
             annotations = render_moments(options.synthetic)
             audio = annotations.parent / AUDIO

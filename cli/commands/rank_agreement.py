@@ -35,7 +35,7 @@ example, of a tiny model that knows English alone:
     def run(self, options: argparse.Namespace) -> None:
         """Score, print and write."""
         from cli.quiet import quiet
-        from common.atomic_files import check_writable
+        from common.atomic_files import check_not_read, check_writable
         from experiments.analyses.agreement import agreement_of_pairs, print_agreement, write_agreement
         from retrieval.analysis_files import read_pairs
         from retrieval.query_pairs import TextScorer
@@ -43,6 +43,7 @@ example, of a tiny model that knows English alone:
         quiet()
         if options.output:
             check_writable(options.output)
+            check_not_read(options.output, [options.file])
         pairs = read_pairs(options.file)
         scorer = TextScorer(options.run, options.split)
         queries, translations = zip(*pairs, strict=True)

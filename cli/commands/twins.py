@@ -68,11 +68,11 @@ example:
 
         from cli.quiet import quiet
         from common.atomic_files import check_writable
-        from experiments.analyses.twins import print_twins, write_twins
+        from experiments.analyses.twins import FILES, print_twins, write_twins
 
         quiet()
         if options.output:
-            check_writable(options.output / "twins.csv")
+            check_writable(*(options.output / name for name in FILES))
         score = {"synthetic": synthetic_rows, "perturbed": variant_rows, "dtu": variant_rows}.get(
             options.kind, pair_rows
         )

@@ -15,6 +15,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from common.errors import DataError
+from common.numbers import check_numbers
 from datamodules.twins.twin_set import CaptionVariants, Recording
 
 CONNECTIVES = ("followed by", "preceded by", "before", "after", "then", "while", "and")
@@ -158,7 +160,12 @@ def perturbed(caption: str, name: str, seed: int = 0) -> str:
 def perturbed_captions(
     recordings: Sequence[Recording | str], captions: Sequence[str], caption_audio: Sequence[int], seed: int = 0
 ) -> CaptionVariants:
-    """Captions (C,) of recordings in every form of `PERTURBATIONS`."""
+    """Captions (C,) of recordings in every form of `PERTURBATIONS`.
+
+    Raises:
+        DataError: the seed is negative.
+    """
+    check_numbers(DataError, "changed captions", 0, seed=seed)
     variants = {name: [perturbed(caption, name, seed) for caption in captions] for name in PERTURBATIONS}
     return CaptionVariants(recordings, captions, caption_audio, variants)
 

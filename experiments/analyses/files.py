@@ -17,6 +17,12 @@ from experiments.comparison.tables import csv_text
 from experiments.figures.analyses import draw_calibration, draw_hubness, draw_performance
 from experiments.figures.style import save_figure
 
+FILES = (
+    *("performance.csv", "hubness.csv", "k_occurrence.csv", "calibration.csv", "near_misses.csv", "errors.csv"),
+    *("performance.png", "hubness.png", "calibration.png"),
+)
+"""All that an analysis may write."""
+
 
 @dataclass(frozen=True)
 class Analysis:

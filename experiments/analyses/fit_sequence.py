@@ -66,11 +66,13 @@ def score_of_run(folder: Path, metric: str, split: str) -> float:
     """A metric of a run, or its mean over the runs of an experiment.
 
     Raises:
-        RunError: there are no results, or no such metric.
+        RunError: there are no results, no such metric, or one of both directions.
     """
     experiment = read_experiment(folder, split)
-    (found,) = metrics_named([experiment], [metric])
-    means = run_means(experiment, found)
+    found = metrics_named([experiment], [metric])
+    if len(found) > 1:
+        raise RunError(f"--metric {metric} is of both directions; name one of them, such as {found[0].key}")
+    means = run_means(experiment, found[0])
     if means is None:
         raise RunError(f"{folder}: {metric} has no value in it; name another --metric")
     return float(means.mean())

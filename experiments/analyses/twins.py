@@ -1,6 +1,5 @@
 """What models make of twin sets: a table on the screen, the same as csv, and a figure."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -13,8 +12,10 @@ from rich.table import Column, Table
 from common.atomic_files import replacing
 from evaluation.analyses.twins import MEASURES, Share
 from experiments.analyses.twins_figure import draw_twins
+from experiments.comparison.tables import csv_text
 from experiments.figures.style import save_figure
 
+FILES = ("twins.csv", "twins.png")
 HEADER = ("twins", "measure", "model", "share", "low", "high", "chance", "ties", "n")
 
 
@@ -49,21 +50,22 @@ def print_twins(rows: Sequence[Row], title: str) -> None:
 
 
 def write_twins(folder: Path, rows: Sequence[Row], title: str) -> None:
-    """Write `twins.csv`, as fractions of 1, and `twins.png` into a folder.
+    """Write `twins.csv`, as fractions of 1, and `twins.png` into a folder: both or, when one fails, none.
 
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(folder / "twins.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        for row in grouped(rows):
-            share = row.share
-            numbers = (share.value, share.low, share.high, share.chance, share.ties)
-            shown = ["" if isnan(number) else f"{number:.6f}" for number in numbers]
-            writer.writerow([row.twins, share.measure, row.model, *shown, share.n])
-    with replacing(folder / "twins.png") as path:
-        save_figure(draw_twins([(row.twins, row.model, row.share) for row in grouped(rows)], title), path)
+    lines: list[list[object]] = []
+    for row in grouped(rows):
+        share = row.share
+        numbers = (share.value, share.low, share.high, share.chance, share.ties)
+        shown = ["" if isnan(number) else f"{number:.6f}" for number in numbers]
+        lines.append([row.twins, share.measure, row.model, *shown, share.n])
+    figure = draw_twins([(row.twins, row.model, row.share) for row in grouped(rows)], title)
+    table, picture = (folder / name for name in FILES)
+    with replacing(table) as beside_table, replacing(picture) as beside_picture:
+        beside_table.write_text(csv_text(HEADER, lines), encoding="utf-8")
+        save_figure(figure, beside_picture)
 
 
 def grouped(rows: Sequence[Row]) -> list[Row]:

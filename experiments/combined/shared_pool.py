@@ -84,7 +84,7 @@ def read_shared_pool(folders: Sequence[Path], split: str, *, intersect: bool = F
             f"{', '.join(map(str, folders))}: were evaluated on different {split} pools ({counts} recordings, "
             f"{len(shared[0].names)} in common); take those they share with --intersect"
         )
-    audio_ids, caption_ids, manifest = _ids(RunFolder(folders[0]), split, shared[0])
+    audio_ids, caption_ids, manifest = _ids(RunFolder(folders[0]), split, shared[0], whole=whole)
     rows, columns = np.argsort(audio_ids), np.argsort(caption_ids)
     ordered = [_under_ids(pool.rows(rows.tolist(), columns.tolist()), audio_ids, caption_ids) for pool in shared]
     return SharedPool(split, ordered, manifest if whole else "")
@@ -105,7 +105,7 @@ def check_apart(validation: SharedPool, test: SharedPool) -> None:
         )
 
 
-def _ids(run: RunFolder, split: str, pool: EmbeddingPool) -> tuple[list[int], list[int], str]:
+def _ids(run: RunFolder, split: str, pool: EmbeddingPool, *, whole: bool) -> tuple[list[int], list[int], str]:
     """Ids of a pool's recordings and captions in a run's table of queries, and the manifest of its split."""
     path = run.queries(split)
     table = read_queries(path)
@@ -120,6 +120,8 @@ def _ids(run: RunFolder, split: str, pool: EmbeddingPool) -> tuple[list[int], li
         audio_ids = [by_name[name] for name in pool.names]
         clips = [audio_ids[row] for row in pool.caption_audio.tolist()]
         caption_ids = [by_text[clip, text].pop(0) for clip, text in zip(clips, pool.captions, strict=True)]
+        if whole and (len(audio_ids), len(caption_ids)) != (len(heard), len(said)):
+            raise KeyError("queries that are not in the pool")
     except (KeyError, IndexError) as error:
         raise RunError(
             f"{path}: holds other queries than {run.pool(split).name}; run `python train.py {STAGES[split]}` again"

@@ -7,6 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import RunError
 from evaluation.significance import (
     PairedTTest,
     Uncertainty,
@@ -73,14 +74,19 @@ def compare_pair(baseline: Experiment, method: Experiment, metric: Metric, permu
     """All tests of one pair and metric, without a correction: `p_holm` is `over_clips.p`.
 
     Raises:
-        RunError: the two were evaluated on different pools.
-        common.errors.RelevanceError: fewer than two recordings, NaN or inf.
+        RunError: the two were evaluated on different pools, or on fewer than two recordings.
+        common.errors.RelevanceError: NaN or inf.
     """
     check_same_pool([baseline, method])
     a, b, known = scores_of(baseline, method, metric)
     clips = baseline.directions[metric.direction].clip_ids[known]
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     clips_a, clips_b = cluster_means(mean_a, clips), cluster_means(mean_b, clips)
+    if len(clips_a) < 2:
+        raise RunError(
+            f"{baseline.name} and {method.name}: have {metric.key} of {len(clips_a)} recordings, and tests need 2; "
+            "compare runs on a larger pool"
+        )
     over_clips = paired_t_test(clips_b, clips_a)
     gaps = b.mean(axis=1)[:, None] - a.mean(axis=1)  # (S', S)
     return PairTest(

@@ -32,6 +32,8 @@ from experiments.results.experiment import Experiment
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
 
+FILES = ("table.md", "table.tex", "table.csv", "tests.csv", "league.md", "comparison.png")
+"""All that a comparison may write."""
 MAY_DIFFER = (
     "data.init_args.root",
     "data.init_args.packed",

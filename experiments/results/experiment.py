@@ -159,7 +159,7 @@ def check_same_pool(runs: Sequence[Experiment]) -> None:
         if differs := _difference(runs[0], other):
             raise RunError(
                 f"{runs[0].runs[0]} and {other.runs[0]} were evaluated on different pools: {differs}; evaluate "
-                "all again on the recordings they share with --intersect"
+                "all again on the recordings they share with `compare --intersect`"
             )
 
 

@@ -73,8 +73,11 @@ def read_pool(path: Path) -> EmbeddingPool:
             described = texts["names"], text, texts["captions"], caption_audio
             pool = EmbeddingPool.of_texts(audio, *described, int(texts.get("gates", 0)), tensors.get(RELEVANCE))
             rows = set(pool.caption_audio.tolist())
+            if not all(isinstance(text, str) for text in (*pool.names, *pool.captions)):
+                raise ValueError("its names and captions are no texts")
             if not (
-                len(pool.names) == len(pool.audio)
+                len(pool.captions) > 0
+                and len(pool.names) == len(pool.audio)
                 and len(pool.captions) == len(pool.text) == len(pool.caption_audio)
                 and rows <= set(range(len(pool.audio)))
                 and (pool.relevance is None or pool.relevance.shape == (len(audio), len(audio)))

@@ -51,7 +51,13 @@ def read_embedded(path: Path) -> list[Embedded]:
         split = path.stem.removeprefix("pool_")
         made_by = str(path.resolve().parent)
         return [_unit(path, split if split in ORDER else None, made_by, pool.names, pool.audio.float().numpy())]
-    embeddings = read_embeddings(path)
+    try:
+        embeddings = read_embeddings(path)
+    except RunError as error:  # its remedies are those of `predict`
+        cause = str(error).partition(";")[0]
+        raise RunError(
+            f"{cause}; give a store of features, a file of `python train.py predict`, or a run's pool"
+        ) from error
     if embeddings.facts.get("unit_length", "true") == "false":
         raise RunError(f"{path}: its embeddings are no vectors for cosine similarity; give those of another model")
     names = embeddings.table["name"].to_pylist()

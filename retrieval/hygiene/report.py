@@ -129,16 +129,17 @@ def _pairs(compared: Sequence[Compared], most: int) -> Iterable[str]:
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (1,)) -> str:
     """A table in Markdown, figures to the right; `words` are the columns of words beside the first."""
     right = ["---" if column in (0, *words) else "---:" for column in range(len(headers))]
-    lines = [[text.replace("|", r"\|") for text in row] for row in rows]
+    lines = [[" ".join(text.splitlines()).replace("|", r"\|") for text in row] for row in rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (headers, right, *lines))
 
 
 def code(text: str) -> str:
-    """A name as code, whatever is in it.
+    r"""A name as code, in one line, whatever is in it.
 
-    >>> code("a.wav"), code("a`b")
-    ('`a.wav`', '`` a`b ``')
+    >>> code("a.wav"), code("a`b\nc")
+    ('`a.wav`', '`` a`b c ``')
     """
+    text = " ".join(text.splitlines())
     ticks = "``" if "`" in text else "`"
     return f"{ticks} {text} {ticks}" if "`" in text else f"`{text}`"
 

@@ -116,6 +116,7 @@ def test_a_sequence_of_runs_and_scores(runs: Path, capsys: pytest.CaptureFixture
         ("a,x,,1.5\n", "line 2: score is '1.5'; give a number from 0 to 1"),
         ("a,x,,good\n", "line 2: score is 'good'; give a number from 0 to 1"),
         (",x,,0.5\n", "line 2: fit or data is empty; name both"),
+        ("a,x,gone,\n", "fits.csv, line 2: gone: no such folder; give an experiment's"),
         ("a,x,,0.5\na,x,,0.5\n", "line 3: fit 'a' on data 'x' comes twice; delete one of the rows"),
         ("", "fits.csv: holds no scores"),
     ],
@@ -127,9 +128,35 @@ def test_a_row_of_fits_is_refused_by_its_line(
     assert message in refused(capsys, "forgetting", "fits.csv")
 
 
+def test_a_column_that_is_there_twice_and_a_metric_of_both_directions(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "fits.csv").write_text("fit,data,score,score\na,x,0.5,0.6\n")
+    assert "fits.csv: column 'score' is there twice in the first line" in refused(capsys, "forgetting", "fits.csv")
+    (runs / "fits.csv").write_text("fit,data,run\na,x,a\n")
+    message = refused(capsys, "forgetting", "fits.csv", "--metric", "R@1")
+    assert "--metric R@1 is of both directions; name one of them, such as text_to_audio/R@1" in message
+
+
+@pytest.mark.parametrize("name", ["errors.csv", "calibration.png"])
+def test_a_folder_in_place_of_a_file_is_refused_before_the_work(
+    runs: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "x" / name).mkdir(parents=True)
+    assert f"x/{name}: cannot be written (Is a directory)" in refused(capsys, "analyse", "a", "--output", "x")
+    assert [path.name for path in (runs / "x").iterdir()] == [name]
+
+
+def test_pairs_are_not_written_over(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "pairs.csv").write_text("query,translation\na dog,ein Hund\n")
+    message = refused(capsys, "rank-agreement", "a/0", "pairs.csv", "--output", "pairs.csv")
+    assert "pairs.csv: is read too, and would be written over; give another place" in message
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "pairs.csv: is empty; write a csv file with the columns query,translation"),
         ("query,translation\na dog,\n", "pairs.csv, line 2: the translation is empty; give both texts of each pair"),
         ("query,translation\n", "pairs.csv: holds no queries"),
         ("query,german\na,b\n", "pairs.csv: column 'translation' is missing"),

@@ -31,7 +31,7 @@ def test_runs_of_other_pools_are_evaluated_again_on_what_they_share(
         read_experiments([folders[0], folders[1]])
     assert str(caught.value) == (
         f"{tmp_path / 'a' / '0'} and {tmp_path / 'b' / '5'} were evaluated on different pools: query 0 is another text "
-        "(18 such queries), text to audio; evaluate all again on the recordings they share with --intersect"
+        "(18 such queries), text to audio; evaluate all again on the recordings they share with `compare --intersect`"
     )
     experiments = read_experiments(folders, intersect=True)
     shared = set(NAMES[6:20])
@@ -113,4 +113,4 @@ def test_what_differs_between_pools_is_said(
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert f"{runs / 'better' / '2'} were evaluated on different pools: {differs}" in error
-        assert error.endswith("evaluate all again on the recordings they share with --intersect\n")
+        assert error.endswith("evaluate all again on the recordings they share with `compare --intersect`\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from common.atomic_files import check_writable, replacing
+from common.atomic_files import check_not_read, check_writable, replacing
 from common.errors import DataError
 from common.text import refused_by_system
 
@@ -47,7 +47,15 @@ def test_a_place_is_checked_before_the_work_and_left_as_it_was(tmp_path: Path) -
         check_writable(tmp_path / "dir.npz")
     with pytest.raises(DataError, match=r"file/x\.npz: cannot be written \((File exists|Not a directory)\); give"):
         check_writable(tmp_path / "file" / "x.npz")
+    with pytest.raises(DataError, match=r"dir\.npz: cannot be written"):
+        check_writable(tmp_path / "new.csv", tmp_path / "dir.npz")
     assert sorted(os.listdir(tmp_path)) == ["dir.npz", "file"]
+
+
+def test_a_file_that_is_read_is_not_written_over(tmp_path: Path) -> None:
+    check_not_read(tmp_path / "new.csv", [tmp_path / "pairs.csv"])
+    with pytest.raises(DataError, match=r"pairs\.csv: is read too, and would be written over; give another place$"):
+        check_not_read(tmp_path / "x" / ".." / "pairs.csv", [tmp_path / "pairs.csv"])
 
 
 def test_a_folder_that_may_not_be_written_is_named_by_the_file_with_a_remedy(tmp_path: Path) -> None:

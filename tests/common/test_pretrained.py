@@ -11,7 +11,7 @@ import torch
 
 from common.errors import ModelError
 from common.http import CHUNK
-from common.pretrained import cached_path, find_weights
+from common.pretrained import cached_path, find_model, find_weights
 from tests.support.local_server import Server, serve
 from tests.support.waiting import until
 
@@ -158,3 +158,9 @@ def test_no_network_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(ModelError, match=r"hub:a/b/c.pt: is not in the local hub cache, .* \(no route to host\)"):
         find_weights("hub:a/b/c.pt")
+
+
+@pytest.mark.parametrize("name", ["a b/../c", "x/y/z", "-"])
+def test_what_can_be_no_name_at_the_hub_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=r"is neither a local folder nor in the local hub cache, .*[Rr]epo id"):
+        find_model(name)

@@ -58,7 +58,7 @@ def test_empty_caption_files(corpus: Corpus, refused: Refused) -> None:
     )
     path.write_bytes(b"")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message == f"{path}: column 'file_name' is missing (found: none); get the file again"
+    assert message.startswith(f"{path}: is empty; run `audio-relevance download clotho")
 
 
 def test_caption_file_in_another_encoding(corpus: Corpus, refused: Refused) -> None:
@@ -66,8 +66,8 @@ def test_caption_file_in_another_encoding(corpus: Corpus, refused: Refused) -> N
     text = path.read_text("utf-8").replace("—", "-").replace("雨", "rain")
     path.write_text(text, "iso-8859-1")
     message = refused(lambda: clotho(corpus).setup("fit"))
-    assert message.startswith(f"{path}: is not in utf-8-sig (")
-    assert message.endswith("); save it in that encoding")
+    assert message.startswith(f"{path}: is not in UTF-8 (")
+    assert message.endswith("); save it as UTF-8")
 
 
 def test_caption_file_with_a_byte_order_mark(corpus: Corpus) -> None:
@@ -90,7 +90,7 @@ def test_a_folder_instead_of_a_caption_file(corpus: Corpus, refused: Refused) ->
     path = corpus.caption_file("development")
     path.unlink()
     path.mkdir()
-    assert refused(lambda: read_caption_csv(path)) == f"{path}: cannot be read (Is a directory); get the file again"
+    assert refused(lambda: read_caption_csv(path)) == f"{path}: is a folder; give the path of a file"
 
 
 def test_metadata_without_a_column(corpus: Corpus, refused: Refused) -> None:

@@ -53,6 +53,8 @@ def with_value(**values: Any) -> dict[str, Any]:
         ({"qid": 1}, "line 2: key 'query' is missing (found: qid); add it, or get the file again"),
         (with_value(qid="ab-1_1"), "line 2: qid 'ab-1_1' is there already (line 1); give each query a qid of its own"),
         (with_value(qid=None), "line 2: qid is None; give a whole number or a text"),
+        (with_value(qid="\ud800"), "line 2: qid is not UTF-8; give each query a qid of its own"),
+        (with_value(qid=" "), "line 2: qid is empty; give each query a qid of its own"),
         (with_value(qid=True), "line 2: qid is True; give a whole number or a text"),
         (with_value(query=" "), "line 2: query is empty; correct it"),
         (with_value(query=3), "line 2: query is no text; correct it"),

@@ -44,12 +44,24 @@ def test_a_list_of_ids_takes_part_in_the_search_for_leaks(tmp_path: Path) -> Non
     ]
 
 
+def test_all_columns_of_ids_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    rows = (("12.0", "Yr1nicOVtvkQ_30"), ("nan", ""), ("", "NaN"))
+    write_csv(tmp_path / "a.csv", ("sound_id", "youtube_id"), *rows)
+    found = ListedOrigins(tmp_path / "a.csv").origins("train")
+    assert sorted(found.values()) == ["freesound:12", "youtube:r1nicOVtvkQ"]
+
+
 def test_lists_that_hold_no_ids_are_refused(tmp_path: Path, refused: Refused) -> None:
     write_csv(tmp_path / "a.csv", ("id", "label"), ("1", "x"))
     message = refused(lambda: ListedOrigins(tmp_path / "a.csv"))
     assert "a.csv: has no column of ids (found: id, label); call one sound_id, freesound_id, youtube_id" in message
     write_csv(tmp_path / "b.csv", ("youtube_id",), ("not found",))
     assert "b.csv: column 'youtube_id' holds no ids" in refused(lambda: ListedOrigins(tmp_path / "b.csv"))
+    write_csv(tmp_path / "c.csv", ("sound_id", "label"), ("1", "x"), ("1E+05", "y"))
+    message = refused(lambda: ListedOrigins(tmp_path / "c.csv"))
+    assert message.endswith("c.csv, line 3: sound_id '1E+05' was lost in a spreadsheet; give the id, or delete the row")
+    write_csv(tmp_path / "d.csv", ("sound_id", "sound_id"), ("1", "2"))
+    assert "d.csv: column 'sound_id' is there twice" in refused(lambda: ListedOrigins(tmp_path / "d.csv"))
     assert "none.csv: no such file; check the path" in refused(lambda: ListedOrigins(tmp_path / "none.csv"))
 
 

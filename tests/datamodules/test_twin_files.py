@@ -151,6 +151,7 @@ def test_changes_are_called_by_their_files(original: str, changed: str, name: st
         (dtu_with(1, caption_1=None, caption_2=None), "entry 2: column 'caption' or 'caption_1' is missing"),
         (dtu_with(1, caption_2="  "), "entry 2: column 'caption_2' holds no text"),
         (dtu_with(1, caption_2=["A bell"]), "entry 2: column 'caption_2' holds no text"),
+        (dtu_with(1, caption_2="A bell \ud800"), "entry 2: column 'caption_2' is not UTF-8; give a caption there"),
     ],
 )
 def test_bad_files_of_dtu_are_refused(

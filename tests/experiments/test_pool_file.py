@@ -1,6 +1,8 @@
 """Pools of runs, and runs evaluated again on the recordings that all of them were tested on."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,4 +116,21 @@ def test_an_embedding_that_is_not_finite_is_named(tmp_path: Path, side: str, nam
     getattr(result.pool, side)[1, 2] = float("nan")
     write_pool(path, result)
     with pytest.raises(RunError, match=rf"pool.safetensors: cannot be read \(the embedding of {named}.* holds NaN"):
+        read_pool(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "captions", "message"),
+    [
+        ([1, None], ["a", "b"], "its names and captions are no texts"),
+        (["a", "b"], ["a", 2], "its names and captions are no texts"),
+        ([], [], "its parts do not fit together"),
+    ],
+)
+def test_a_pool_of_no_texts_is_refused(tmp_path: Path, names: list[Any], captions: list[Any], message: str) -> None:
+    path = tmp_path / "pool.safetensors"
+    tensors = {"audio": torch.eye(len(names)), "text": torch.eye(len(captions))}
+    metadata = {"names": json.dumps(names), "captions": json.dumps(captions)}
+    save_file({**tensors, "caption_audio": torch.arange(len(captions))}, path, metadata)
+    with pytest.raises(RunError, match=rf"pool.safetensors: cannot be read \({message}\); run `python train.py test`"):
         read_pool(path)

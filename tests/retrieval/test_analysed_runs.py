@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from cli.__main__ import main
 from common.errors import RunError
 from evaluation.analyses.rank_agreement import rank_agreement
+from evaluation.evaluator import evaluate
 from experiments.analyses.runs import read_methods
-from experiments.results.pool_file import read_pool
+from experiments.results.pool_file import read_pool, write_pool
 from experiments.run_folder import RunFolder
 from retrieval.open_model import load_run
 from retrieval.query_pairs import TextScorer
@@ -105,3 +107,38 @@ def test_a_run_without_embeddings_is_refused(copied: Path) -> None:
     RunFolder(copied).pool("test").unlink()
     with pytest.raises(RunError, match=r"pool_test.safetensors: no such file; run `python train.py test`"):
         TextScorer(copied)
+
+
+def test_a_pool_of_other_weights_or_of_one_recording_is_refused(copied: Path) -> None:
+    path = RunFolder(copied).pool("test")
+    whole = read_pool(path)
+    part = whole.rows([0], [i for i, row in enumerate(whole.caption_audio.tolist()) if row == 0])
+    write_pool(path, evaluate("test", part))
+    with pytest.raises(RunError, match=r"pool_test.safetensors: holds one recording alone; take a run"):
+        TextScorer(copied)
+    whole.text = whole.text.flip(1)
+    write_pool(path, evaluate("test", whole))
+    with pytest.raises(RunError, match=r"pool_test.safetensors: embedded with other weights than .*best.ckpt"):
+        TextScorer(copied)
+
+
+def test_a_pool_of_fewer_queries_than_the_run_was_tested_on_is_refused(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = RunFolder(copied).pool("test")
+    whole = read_pool(path)
+    rows = [i for i, row in enumerate(whole.caption_audio.tolist()) if row < 2]
+    write_pool(path, evaluate("test", whole.rows([0, 1], rows)))
+    assert main(["analyse", str(copied), "--output", str(tmp_path / "found")]) == 1
+    assert "queries_test.parquet: holds other queries than pool_test.safetensors" in capsys.readouterr().err
+
+
+def test_a_config_without_data_is_named(copied: Path) -> None:
+    config = RunFolder(copied).config
+    settings = yaml.safe_load(config.read_text())
+    del settings["data"]
+    config.write_text(yaml.safe_dump(settings))
+    said = f"{config}: no settings of data in it; restore it from a copy, or repeat the run"
+    assert facts_of_data(read_methods([copied], "test"), "test").note == f"the data of {copied} cannot be read: {said}"
+    with pytest.raises(RunError, match="no settings of data in it"):
+        bank_of_run(copied, 5)

@@ -78,6 +78,11 @@ def test_data_sets_of_configs_are_listed_without_a_report_too(
         (["--embeddings", "x", "--report", "r.md", "--threshold", "2"], "--threshold a cosine similarity"),
         (["--embeddings", "gone.parquet", "--report", "r.md"], "gone.parquet: no such file"),
         (["--ids", "ids.csv", "--report", "."], ".: cannot be written (Is a directory); give another place"),
+        (["--ids", "ids.csv", "--report", "ids.csv"], "ids.csv: is read too, and would be written over"),
+        (
+            ["--embeddings", "ids.csv", "--report", "r.md"],
+            "; give a store of features, a file of `python train.py predict`, or a run's pool",
+        ),
         (["--config", "no_such.yaml"], "config 'no_such.yaml' is neither a file nor in configs/"),
     ],
 )

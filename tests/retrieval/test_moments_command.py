@@ -189,6 +189,15 @@ def test_bad_input_ends_in_one_line(
     assert message in line
 
 
+def test_a_folder_in_place_of_a_file_is_refused_before_the_work(
+    run: Path, made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "queries.csv").mkdir(parents=True)
+    assert main(command(run, made, "--output", str(tmp_path / "out"))) == 1
+    assert "queries.csv: cannot be written (Is a directory)" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["queries.csv"]
+
+
 def test_annotations_and_audio_go_together(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options in ([], ["--audio", "long"]):
         with pytest.raises(SystemExit):

@@ -86,6 +86,12 @@ def test_variants_have_recalls_in_one_pool_and_a_control() -> None:
     assert named["other"]["R@1 change"].value == named["other"]["R@1"].value - named["original"]["R@1"].value
 
 
+def test_one_recording_has_no_control_and_no_change_of_recall() -> None:
+    variants = CaptionVariants(rendered("count", draw_pairs("count", 1)).recordings[:1], ["rain"], [0], {"x": ["wind"]})
+    (_, shares) = shares_of_variants(FinishedModel(tiny_model(), device="cpu"), variants).values()
+    assert [share.measure for share in shares] == ["text", "R@1", "R@5", "R@10"]
+
+
 def rows_of(folder: Path) -> list[dict[str, str]]:
     with (folder / "twins.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -157,8 +163,11 @@ def test_mistakes_are_one_line(teacher: Path, tmp_path: Path, capsys: pytest.Cap
     assert "--files and --audio go together" in said(run, "--set", "compa", "--files", pairs)
     assert "--keep writes synthetic twins" in said(run, "--set", "perturbed", "--keep", "x")
     assert "a run is given twice" in said(run, run, "--set", "synthetic")
+    assert "changed captions: seed is -1; give a number from 0" in said(run, "--set", "perturbed", "--seed", "-1")
     assert "pairs is 0" in said(run, "--set", "synthetic", "--pairs", "0")
     assert "no such folder" in said(run, "--set", "compa", "--files", pairs, "--audio", str(tmp_path / "gone"))
     assert "no run" in said(str(tmp_path), "--set", "perturbed")
+    (tmp_path / "out" / "twins.png").mkdir(parents=True)
+    assert "twins.png: cannot be written" in said(run, "--set", "synthetic", "--output", str(tmp_path / "out"))
     (tmp_path / "file").touch()
     assert "cannot be written" in said(run, "--set", "synthetic", "--output", str(tmp_path / "file"))
