@@ -43,7 +43,9 @@ def test_methods_stand_best_first_with_their_differences_from_the_first_one(fold
             (test,) = (test for test in tests if (test.method, test.metric) == (name, PRIMARY))
             assert difference.rstrip("*") == f"{means[name] - means['base_line']:+.2f}"
             assert difference.endswith("*") == (test.p_holm < LEVEL)
-    assert lines[-1].startswith("Mean over runs in % ± sample standard deviation. Differences from base_line in points; *")
+    assert lines[-1].startswith(
+        "Mean over runs in % ± sample standard deviation. Differences from base_line in points; *"
+    )
     assert lines[-1].endswith("all 4 tests.")
 
 
