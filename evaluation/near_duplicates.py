@@ -55,7 +55,7 @@ def near_duplicates(
 
     >>> vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
     >>> found = near_duplicates(vectors, threshold=0.7)
-    >>> found.pairs.tolist(), found.found, found.concerned, found.nearest.round(2).tolist()
+    >>> found.pairs.tolist(), found.found, found.concerned, [round(value, 2) for value in found.nearest.tolist()]
     ([[0, 1]], 1, 2, [0.8, 0.8, 0.6])
     """
     within = second is None

@@ -19,8 +19,8 @@ translation or paraphrase, and print how well both rankings agree: Spearman's rh
 recordings, the overlap of the best ten, and rank-biased overlap. Where a query is a caption of the pool, the
 rank of its recording is known in both."""
     epilog = """\
-example, of a tiny model that knows English alone:
-  $ audio-relevance rank-agreement runs/listnet/0 german.csv
+example:
+  $ audio-relevance rank-agreement runs/listnet/0 german.csv    # a tiny model that knows English alone
                        mean      95 % interval   pairs
    ────────────────────────────────────────────────────
     ..."""

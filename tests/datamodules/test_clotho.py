@@ -155,7 +155,7 @@ def test_all_recordings_missing(corpus: Corpus, refused: Refused) -> None:
     message = refused(lambda: clotho(corpus).setup("fit"))
     assert "6 of 6 annotated recordings are missing: 'rain on a roof.wav', " in message
     assert "; run `audio-relevance download clotho --root ROOT`, or get Clotho v2.1 from Zenodo record" in message
-    assert "--data.root" in message
+    assert message.endswith("then give ROOT as the data set's root")
 
 
 def test_no_folder_of_recordings(corpus: Corpus, refused: Refused) -> None:

@@ -32,7 +32,14 @@ EXCLUSION = {"exclude": "clotho_audiocaps", "exclude_freesound": None, "validati
 CLIPS = {"train_clips": 1200, "validation_clips": 200, "test_clips": 300, "corpus_seed": 0}
 OPTIONS: dict[type[AudioCaptionDataModule], dict[str, Any]] = {
     Clotho: {**ANNOTATED, "root": "data/clotho", "subset": None, "cut_seed": 0},
-    AudioCaps: {**ANNOTATED, "root": "data/audiocaps", "subset": None, "max_seconds": 10.0, "broken_audio": "skip"},
+    AudioCaps: {
+        **ANNOTATED,
+        "root": "data/audiocaps",
+        "subset": None,
+        "version": 1,
+        "max_seconds": 10.0,
+        "broken_audio": "skip",
+    },
     WavCaps: {**ANNOTATED, "root": "data/wavcaps", "sources": SOURCES, **EXCLUSION, "broken_audio": "skip"},
     Synthetic: {
         **ANNOTATED,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from common.directions import DIRECTIONS
@@ -20,11 +21,11 @@ from tests.support.ranks import on_ranks
 AUDIO, CAPTIONS = 7, 21
 
 
-def pool() -> EmbeddingPool:
+def pool(relevance: Tensor | None = None) -> EmbeddingPool:
     rng = torch.Generator().manual_seed(3)
     audio, text = (normalize(torch.randn(n, 4, generator=rng), dim=1) for n in (AUDIO, CAPTIONS))
     described = torch.arange(CAPTIONS) % AUDIO
-    return EmbeddingPool(audio, torch.arange(AUDIO), text, torch.arange(CAPTIONS), described)
+    return EmbeddingPool(audio, torch.arange(AUDIO), text, torch.arange(CAPTIONS), described, relevance=relevance)
 
 
 def evaluated(*metrics: QueryMetric, **options: Any) -> Evaluation:
@@ -48,8 +49,9 @@ def test_values_are_columns_and_their_means_are_in_the_summary_beside_chance() -
 
 
 def test_metrics_stand_beside_graded_ones_and_leave_all_others_as_they_are() -> None:
-    known = np.eye(AUDIO, dtype=np.float32)
-    plain, more = evaluated(known=known), evaluated(ReciprocalRank(), known=known)
+    graded = pool(torch.eye(AUDIO))
+    plain, more = evaluate("test", graded), evaluate("test", graded, metrics=[ReciprocalRank()])
+    assert "nDCG@10" in plain.rankings["text_to_audio"].summary()
     for direction in DIRECTIONS:
         with_own = more.rankings[direction].summary()
         with_own.pop("ReciprocalRank")

@@ -18,6 +18,7 @@ FACTS = {
     "audio_encoder": "{}",
     "sample_rate": "100",
     "window": "2.0",
+    "hop": "None",
     "mix": "mean",
     "shape": "8",
 }
