@@ -139,7 +139,7 @@ def newest_run(root: Path) -> Path:
     """
     found = sorted(root.glob("*/*/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise RunError(f"{root}: no finished run; `make demo` trains one in five minutes, or name one with --run")
+        raise RunError(f"{root}: no finished run; `make demo` trains one in three minutes, or name one with --run")
     return found[-1].parents[1]
 
 

@@ -281,7 +281,7 @@ def test_the_folder_comes_first_and_the_newest_run_is_taken(
 ) -> None:
     monkeypatch.chdir(run.parents[1])
     assert main(["search", str(audio), "loud dog", "--top", "1"]) == 1
-    assert "runs: no finished run; `make demo` trains one in five minutes" in capsys.readouterr().err
+    assert "runs: no finished run; `make demo` trains one in three minutes" in capsys.readouterr().err
     Path("runs").mkdir()
     shutil.move(run.parent, "runs/tiny")
     assert main(["search", str(audio), "--top", "1", "loud dog"]) == 0
