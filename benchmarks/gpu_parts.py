@@ -172,7 +172,7 @@ class Losses:
             loss.backward()
             gradients = [value.grad.flatten() for value in self.model.parameters() if value.grad is not None]
             if not bf16:
-                exact, by_exact = float(loss), torch.cat(gradients)
+                exact, by_exact = float(loss.detach()), torch.cat(gradients)
         cosine = torch.nn.functional.cosine_similarity(torch.cat(gradients), by_exact, dim=0)
         return Figures(
             note=f"loss {exact:.5f} in fp32, {float(loss):.5f} in bf16; cosine of gradients {float(cosine):.5f}"

@@ -11,6 +11,7 @@ from typing import Any
 import gpu
 import pytest
 import torch
+from gpu_parts import REHEARSAL, parts_of
 
 ROOT = Path(__file__).parents[2]
 MACHINE = {"device": "CPU", "torch": "2", "rehearsal": True}
@@ -55,6 +56,16 @@ def test_a_rehearsal_measures_everything_and_continues(tmp_path: Path) -> None:
     again = start(tmp_path / "out", *peer)
     assert [line for line in again if line.endswith(" ...")] == ["authors 10 s ...", "authors 30 s ..."]
     assert len(json.loads((tmp_path / "out" / "gpu.json").read_text())["rows"]) == len(rows)
+
+
+PARTS = parts_of(REHEARSAL, torch.device("cpu"), None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [name for name in PARTS if name != "step, compiled"])  # compiling takes half a minute
+def test_each_part_measures_on_a_cpu(part: str) -> None:
+    figures = next(iter(PARTS[part].values()))()
+    assert (figures.ms or 0) > 0 or "in bf16" in figures.note
 
 
 @pytest.mark.slow
