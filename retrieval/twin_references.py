@@ -1,7 +1,8 @@
 """Two scorers of synthetic twins whose shares are known: they show that an analysis measures what it says."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,21 +11,16 @@ from datamodules.synthesis.truth import relevance
 from datamodules.twins.synthetic import ScenePair
 from evaluation.analyses.twins import Floats, TwinScores
 
+Thing = TypeVar("Thing")
+
 
 def oracle(pairs: Sequence[ScenePair]) -> TwinScores:
-    """The known relevance of each scene to what the captions were written of: a model told the truth."""
+    """The known relevance of each scene to what the captions were written of: what a perfect model knows."""
 
     def related(captions: Sequence[Scene], recordings: Sequence[Scene]) -> Floats:
         return np.array([relevance([c], [a])[0, 0] for c, a in zip(captions, recordings, strict=True)], np.float64)
 
-    first, second = [pair.scene for pair in pairs], [pair.twin_scene for pair in pairs]
-    return TwinScores(
-        related(first, first),
-        related(second, first),
-        np.arange(len(pairs)),
-        related(first, second),
-        related(second, second),
-    )
+    return _of_both([pair.scene for pair in pairs], [pair.twin_scene for pair in pairs], related)
 
 
 def bag_of_words(pairs: Sequence[ScenePair]) -> TwinScores:
@@ -33,17 +29,18 @@ def bag_of_words(pairs: Sequence[ScenePair]) -> TwinScores:
     def alike(left: Sequence[str], right: Sequence[str]) -> Floats:
         return np.array([_cosine(_counted(a), _counted(b)) for a, b in zip(left, right, strict=True)])
 
-    first, second = [pair.caption for pair in pairs], [pair.twin_caption for pair in pairs]
-    return TwinScores(
-        alike(first, first),
-        alike(second, first),
-        np.arange(len(pairs)),
-        alike(first, second),
-        alike(second, second),
-    )
+    return _of_both([pair.caption for pair in pairs], [pair.twin_caption for pair in pairs], alike)
 
 
 REFERENCES = {"oracle": oracle, "bag of words": bag_of_words}
+
+
+def _of_both(
+    first: Sequence[Thing], second: Sequence[Thing], score: Callable[[Sequence[Thing], Sequence[Thing]], Floats]
+) -> TwinScores:
+    """Scores of captions (left) for recordings (right), where one thing stands for each of both."""
+    same = np.arange(len(first))
+    return TwinScores(score(first, first), score(second, first), same, score(first, second), score(second, second))
 
 
 def _counted(text: str) -> Counter[str]:

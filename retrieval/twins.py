@@ -74,7 +74,7 @@ def shares_of_variants(
 
 
 def score_twins(model: FinishedModel, twins: TwinSet, audio: Vectors, texts: TextTable) -> TwinScores:
-    """The scores of every caption and its twin with the recordings (A, D) they are to be told apart by."""
+    """The scores of every caption and its twin for recordings (A, D)."""
     captions = texts([twin.caption for twin in twins.twins]), texts([twin.twin_caption for twin in twins.twins])
     rows = np.array([twin.audio for twin in twins.twins])  # (T,)
     own, text = (_pairs(model, vectors, audio[rows]) for vectors in captions)
