@@ -5,7 +5,7 @@
 One step of the paper's model at full size (PaSST and roberta-large, random weights; dropout and patchout as in
 training) on made-up recordings and captions, over `--steps` steps: the mean of each stage, the median of whole steps.
 The share of the peak is the step's matrix work over its time, relative to a large matrix product in the same number
-format on the same machine. On a GPU in bf16, on a CPU in fp32, unless told otherwise; memory is a GPU's, or the
+format on the same machine. On a GPU in bf16, on a CPU in fp32, by default; memory is a GPU's, or the
 process's largest.
 """
 

@@ -17,7 +17,7 @@ class MtebEncoder:
     """What `mteb.evaluate` takes: embeds recordings at their own rate, as a test of the model does.
 
     MTEB's wrapper of a `SentenceTransformer` needs torchaudio, takes a model for one of text alone, and resamples to
-    16 kHz unless told otherwise; none of this holds here.
+    16 kHz by default; none of this holds here.
 
     Args:
         model_name: as of `load_run`: a run's folder, an exported folder, or a pretrained pair.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "data/synthetic_moments"
 LENGTHS = {False: (10.0, 2.0), True: (4.0, 1.0)}
-"""Window and hop in s unless told otherwise: of annotated recordings, and of the synthetic ones."""
+"""Window and hop in s by default: of annotated recordings, and of the synthetic ones."""
 
 
 class Moments(Command):

@@ -24,7 +24,7 @@ from datamodules.synthesis.signals import SAMPLE_RATE
 from datamodules.synthesis.truth import relevance
 from datamodules.synthesis.whole_folder import render_once
 
-#: Clips of each split unless told otherwise.
+#: Clips of each split by default.
 CLIPS: Mapping[str, int] = MappingProxyType({"development": 1200, "validation": 200, "evaluation": 300})
 #: Raise it with every change that changes a file of the corpus.
 GENERATOR_VERSION = 2

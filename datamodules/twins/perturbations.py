@@ -107,7 +107,7 @@ def drop_connectives(caption: str, rng: np.random.Generator) -> str:
 def nouns_only(caption: str, rng: np.random.Generator) -> str:
     """Content words alone: without `FUNCTION_WORDS`, and without words in -ly, -ing and -ed.
 
-    Without a tagger, verbs in the present ("barks") cannot be told from plural nouns, and stay; so do adjectives.
+    Without a tagger, verbs in the present ("barks") look like plural nouns, and stay; so do adjectives.
 
     >>> nouns_only("A small dog is barking loudly in the distance.", np.random.default_rng(0))
     'Small dog distance.'

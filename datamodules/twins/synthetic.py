@@ -29,7 +29,7 @@ from datamodules.twins.twin_set import Twin, TwinSet
 
 Rng = np.random.Generator
 PAIRS = 100
-"""Of each property unless told otherwise."""
+"""Of each property by default."""
 ORDERED = ("{0}, followed by {1}", "{0}, then {1}", "{0} before {1}", "{1} after {0}")
 SEQUENTIAL = ORDERED[:2]
 TOGETHER = ("{0} and {1} at the same time", "{0} over the sound of {1}")

@@ -68,15 +68,15 @@ def share_right(grades: Floats, near: Ints, own: Ints, threshold: float = 0.5) -
     others = grades.copy()
     others[rows[:, 0], own] = np.nan
     of_near = others[rows, near]  # (E, n)
-    judged = ~np.isnan(of_near)
-    some = judged.any(1)
+    known = ~np.isnan(of_near)
+    some = known.any(1)
     pool = (~np.isnan(others)).sum(1)  # (E,)
     good = (others >= threshold).sum(1)  # NaN compares as false
     right = (of_near >= threshold).astype(np.float64)
     chance = [
-        1 - comb(int(m - r), int(j)) / comb(int(m), int(j)) for m, r, j in zip(pool, good, judged.sum(1), strict=True)
+        1 - comb(int(m - r), int(j)) / comb(int(m), int(j)) for m, r, j in zip(pool, good, known.sum(1), strict=True)
     ]
-    first = judged[:, 0]
+    first = known[:, 0]
     return ShareRight(
         int(some.sum()),
         int(first.sum()),

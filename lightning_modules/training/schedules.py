@@ -72,7 +72,7 @@ class StepDecay(Schedule):
 
     Args:
         gamma: the factor of one epoch.
-        trained_epochs: epochs of an earlier training whose decay goes on here; the authors fine-tune so, with 20.
+        trained_epochs: epochs of an earlier training whose decay continues here; the authors fine-tune so, with 20.
 
     Raises:
         ModelError: values that make no schedule.

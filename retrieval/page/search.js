@@ -123,7 +123,7 @@ function card(hit) {
   return item;
 }
 
-// From a second on, and up to one where it is given; playing again goes on after it.
+// From a second on, and up to one where it is given; playing again continues after it.
 function play(item, name, at = null, end = null) {
   if (playing !== item) {
     stop();

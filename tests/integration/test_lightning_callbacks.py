@@ -252,7 +252,7 @@ def test_what_a_callback_unfreezes_is_trained_at_its_rate(folder: Path) -> None:
     assert [len(rates) for rates in Watch.rates] == [1] * 10 + [2] * 10
     assert {rates[1] for rates in Watch.rates[10:]} == {1e-3}  # the schedule leaves it alone
     assert Watch.training == [False] * 10 + [True] * 10
-    assert len({rates[0] for rates in Watch.rates}) == 20  # and goes on with the others
+    assert len({rates[0] for rates in Watch.rates}) == 20  # and continues with the others
     first = Watch.validated[0]["audio_encoder.frames.weight"]
     assert not torch.equal(first, Watch.validated[-1]["audio_encoder.frames.weight"])
 

@@ -23,4 +23,4 @@ def test_the_player_jumps_to_the_best_part_and_stops_at_its_end() -> None:
     assert seen["secondHasNone"]
     assert (seen["source"], seen["from"]) == ("audio?name=a%20b.wav", 60)
     assert (seen["pausedBefore"], seen["pausedAtEnd"]) == (False, True)
-    assert not seen["pausedAfter"]  # what is played again goes on
+    assert not seen["pausedAfter"]  # what is played again continues

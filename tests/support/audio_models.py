@@ -24,7 +24,7 @@ from lightning_modules.audio_encoders import AudioEncoder
 
 
 def noise(sample_rate: int, *seconds: float) -> tuple[Tensor, Tensor]:
-    """Clips of these lengths; beyond its end each goes on with rubbish, which must not be heard."""
+    """Clips of these lengths; beyond its end each continues with rubbish, which must not be heard."""
     lengths = torch.tensor([round(s * sample_rate) for s in seconds])
     return 0.1 * torch.randn(len(seconds), int(lengths.max())), lengths
 
