@@ -49,7 +49,9 @@ class TwinSet:
 
     def __post_init__(self) -> None:
         if not self.twins:
-            raise DataError(f"{self.name}: no caption differs from its twin, so there is nothing to compare; give others")
+            raise DataError(
+                f"{self.name}: no caption differs from its twin, so there is nothing to compare; give others"
+            )
         if len({twin.twin_audio is None for twin in self.twins}) > 1:
             raise DataError(f"{self.name}: only some twins have a recording of their own; give all one, or none")
 
