@@ -138,8 +138,8 @@ def test_what_does_not_go_together() -> None:
 
 
 def step(ids: list[int]) -> dict[str, Tensor]:
-    model = prepared(VICReg(0.1, of="pairs"), BarlowTwins(0.1, of="pairs"), EmbeddingBalance())
-    loss = model.training_step(TinyData().pairs(ids), 0)
+    model = prepared(VICReg(0.1, of="pairs"), BarlowTwins(0.1, of="pairs"), EmbeddingBalance()).double()
+    loss = model.training_step(TinyData().pairs(ids), 0)  # float64: to standardise amplifies rounding
     loss.backward()
     return {"loss": loss.detach(), **{key: p.grad for key, p in model.named_parameters() if p.grad is not None}}
 
@@ -153,4 +153,4 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     ranks = on_ranks(on_a_rank, tmp_path)
     for key, expected in step(BATCH).items():
         mean = torch.stack([rank[key] for rank in ranks]).mean(0)
-        torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(mean, expected, rtol=1e-5, atol=1e-6)  # scores are float32
