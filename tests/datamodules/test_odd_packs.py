@@ -87,9 +87,7 @@ def test_a_damaged_plan_is_one_line(
     capsys.readouterr()
     assert pack(corpus, folder) == 1
     message = capsys.readouterr().err
-    assert message.startswith(
-        f"error: {folder / 'plan.json'}: is damaged, so what the shards beside it hold is not known"
-    )
+    assert message.startswith(f"error: {folder / 'plan.json'}: is damaged, so what is beside it is not known; delete")
     assert message.count("\n") == 1
 
 
