@@ -31,7 +31,7 @@ def read_rows(path: Path, columns: Sequence[str], rows: str | None, how_to_get: 
             (f"{path}, line {line}", row) for line, row in read_csv(path, columns, "utf-8-sig", how_to_get)
         ],
         ".jsonl": lambda: list(_read_lines(path, read_text(path, how_to_get))),
-        ".json": lambda: _listed(path, _parsed(path, "JSON", parse_json, how_to_get), rows),
+        ".json": lambda: _listed(path, read_json(path, how_to_get), rows),
         ".yaml": lambda: _listed(path, _parsed(path, "YAML", parse_yaml, how_to_get), rows),
     }
     ending = path.suffix.lower().replace(".yml", ".yaml")
@@ -71,6 +71,15 @@ def cells(row: Row, column: str) -> list[str]:
     if bad := [value for value in values if isinstance(value, dict | list | bool)]:
         raise DataError(f"{where}: column '{column}' holds {type(bad[0]).__name__}, no text; name what is inside it")
     return [text for value in values if value is not None and (text := str(value).strip())]
+
+
+def read_json(path: Path, how_to_get: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: no such file, or it is not JSON.
+    """
+    return _parsed(path, "JSON", parse_json, how_to_get)
 
 
 def _parsed(path: Path, kind: str, parse: Callable[[str], Any], how_to_get: str) -> Any:

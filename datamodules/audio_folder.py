@@ -48,6 +48,21 @@ def audio_by_path(folder: Path) -> dict[str, Path]:
     return {name: names[name] for name in sorted(names) if not os.path.basename(name).startswith(".")}
 
 
+def recordings_in(folder: Path) -> dict[str, Path]:
+    """`audio_by_path` of a folder that should hold recordings.
+
+    Raises:
+        DataError: there is no such folder, or no audio in it.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; give the folder of your recordings")
+    files = audio_by_path(folder)
+    if not files:
+        raise DataError(f"{folder}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+    return files
+
+
 def _audio_files(folder: Path) -> Iterator[str]:
     seen: set[str] = set()  # a link may lead back to a folder above it
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -119,12 +134,7 @@ class AudioFolder(AudioCaptionDataModule):
         if self.experts:
             self.tables["test"] = self.read_split("test")
             return
-        if not self.root.is_dir():
-            what = "is not a folder" if self.root.exists() else "no such folder"
-            raise DataError(f"{self.root}: {what}; give the folder of your recordings")
-        self._files = audio_by_path(self.root)
-        if not self._files:
-            raise DataError(f"{self.root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+        self._files = recordings_in(self.root)
 
     def predict_files(self) -> dict[str, Path]:
         """Like `AudioCaptionDataModule.predict_files`; whether they can be read is not known yet."""
