@@ -131,7 +131,7 @@ def test_what_the_data_module_refuses_is_one_line(
     with pytest.raises(SystemExit) as ended:
         packed(corpus, tmp_path / "shards", "--data.batch_size", "0")
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: data.batch_size must be at least 1, got 0\n"
+    assert capsys.readouterr().err == "error: data.batch_size is 0; give a number from 1\n"
     packed(corpus, tmp_path / "shards")
     assert not [warning for warning in recwarn if "jsonargparse" in str(warning.category).lower()]
     assert "Deprecation" not in capsys.readouterr().err

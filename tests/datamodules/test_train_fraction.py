@@ -106,5 +106,5 @@ def test_shares_of_parts_and_of_their_mixture(corpus: Corpus) -> None:
 def test_a_share_is_above_0_and_at_most_1(fraction: float) -> None:
     with pytest.raises(DataError, match=r"^data.train_fraction is \S+; give a share above 0, 1 for all recordings$"):
         Clotho(train_fraction=fraction)
-    with pytest.raises(DataError, match=r"^data.fraction_seed must be at least 0, got -1$"):
+    with pytest.raises(DataError, match=r"^data.fraction_seed is -1; give a number from 0$"):
         Clotho(fraction_seed=-1)
