@@ -18,7 +18,7 @@ from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import RecordingDataset
 from datamodules.experts.in_tables import ExpertFrames
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 
 log = logging.getLogger(__name__)
 
@@ -144,11 +144,11 @@ class AudioFolder(AudioCaptionDataModule):
         """The recordings that were not left out and can be read; their ids count all of them."""
         if self.experts:
             return self._featured()
-        rows: list[tuple[int, str, Path, AudioInfo]] = []
+        rows: list[AudioRow] = []
         files = [(number, *file) for number, file in enumerate(self._files.items()) if file[0] not in self._left_out]
         for number, name, path in track(files, "checking audio", transient=True):
             try:
-                rows.append((number, name, path, _info(path)))
+                rows.append(AudioRow(number, name, path, _info(path)))
             except DataError as error:
                 if self.broken_audio == "refuse":
                     raise
@@ -161,7 +161,9 @@ class AudioFolder(AudioCaptionDataModule):
         listed = list(dict.fromkeys(key for store in self.stores.values() for key in store.rows))
         self._files = {name: self.root / name for _, name in listed}
         rows = [
-            (i, key[1], self.root / key[1], NO_AUDIO) for i, key in enumerate(listed) if key[1] not in self._left_out
+            AudioRow(i, key[1], self.root / key[1], NO_AUDIO)
+            for i, key in enumerate(listed)
+            if key[1] not in self._left_out
         ]
         places = tuple((0, *key) for key in listed if key[1] not in self._left_out)
         return split_table(

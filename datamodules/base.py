@@ -100,11 +100,9 @@ class AudioCaptionDataModule(L.LightningDataModule):
         check_numbers(DataError, "data.", 0, 1, label_noise=label_noise)
         check_numbers(DataError, "data.related.", 1, group=related.group if related else None)
         if max_seconds is not None and not (math.isfinite(max_seconds) and max_seconds > 0):
-            raise DataError(f"data.max_seconds must be positive or null, got {max_seconds}")
-        if sample_rate is not None and sample_rate < 1:
-            raise DataError(f"data.sample_rate must be at least 1 Hz, got {sample_rate}")
-        if sample_rate is not None and sample_rate > HIGHEST_RATE:
-            raise DataError(f"data.sample_rate is {sample_rate} Hz; give at most {HIGHEST_RATE}")
+            raise DataError(f"data.max_seconds is {max_seconds}; give a number above 0, or null")
+        if sample_rate is not None and not 1 <= sample_rate <= HIGHEST_RATE:
+            raise DataError(f"data.sample_rate is {sample_rate} Hz; give a number from 1 to {HIGHEST_RATE}")
         if not 0 < train_fraction <= 1:
             raise DataError(f"data.train_fraction is {train_fraction}; give a share above 0, 1 for all recordings")
         self.batch_size = batch_size

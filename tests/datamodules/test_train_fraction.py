@@ -11,14 +11,14 @@ from common.errors import DataError
 from datamodules.audio import AudioInfo
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 from tests.support.corpus import Corpus, write_corpus
 from tests.support.expert_features import write_features
 
 
 def table_of(captions: dict[int, int]) -> SplitTable:
     """Recordings by id, with a number of captions each."""
-    rows = [(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in captions]
+    rows = [AudioRow(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in captions]
     texts = [(100 * a + i, row, f"{i} of {a}") for row, (a, n) in enumerate(captions.items()) for i in range(n)]
     return split_table(rows, texts, missing=["gone.wav"])
 

@@ -11,14 +11,14 @@ from common.errors import DataError
 from datamodules.audio import AudioInfo
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 from tests.support.corpus import Corpus
 from tests.support.expert_features import write_features
 
 
 def table_of(recordings: int) -> SplitTable:
     """Recordings 0, 2, 4, ... with two captions each."""
-    rows = [(2 * i, f"{i}.wav", Path(f"{i}.wav"), AudioInfo(40 + i, 100)) for i in range(recordings)]
+    rows = [AudioRow(2 * i, f"{i}.wav", Path(f"{i}.wav"), AudioInfo(40 + i, 100)) for i in range(recordings)]
     return split_table(rows, [(2 * i + k, i, f"{k} of {i}") for i in range(recordings) for k in range(2)])
 
 
