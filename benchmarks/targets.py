@@ -69,7 +69,8 @@ def sentences(count: int) -> list[str]:
     return [" ".join(rng.choice(WORDS, 10)) for _ in range(count)]
 
 
-def small_step(repeats: int, pairs: int = 32) -> float:
+def small_step(repeats: int) -> float:
+    pairs = 32
     text = HuggingFaceText(MINILM, pooling="mean", trained_layers=0)
     model = DualEncoder(SmallCNN(), text, CaptionSimilarity(), ListNet(), matcher=Cosine(256, "linear"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])

@@ -84,6 +84,7 @@ def dispatch(program: str, names: Sequence[str], arguments: Sequence[str] | None
     else:
         split = given.index("--") if command.has_rest and "--" in given else len(given)
         command.add_arguments(parser)
+        parser.set_defaults(refuse=parser.error)
         parse = parser.parse_intermixed_args if command.intermixed else parser.parse_args
         options = parse(given[1:split])
         if command.has_rest:

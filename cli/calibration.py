@@ -8,7 +8,6 @@ import numpy as np
 import yaml
 
 from common.atomic_files import check_writable, replacing
-from common.errors import RunError
 from datamodules.judgements.tau_ratings import Rating, read_tau_ratings
 from experiments.figures.calibration import curve, draw
 from relevance.calibration import (
@@ -81,12 +80,7 @@ def calibrate(root: Path, splits: Sequence[str], model: str, pairing: Pairing, o
         UserError: the ratings cannot be read or fitted, or the folder cannot be written to.
     """
     figure_path, config_path = out / "calibration.png", out / "calibration.yaml"
-    try:  # before the slow work
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"--out {out}: cannot be made a folder ({error.strerror}); give another") from error
-    for path in (figure_path, config_path):
-        check_writable(path)
+    check_writable(figure_path, config_path)  # before the slow work
     splits = list(dict.fromkeys(splits))
     parts = [read_tau_ratings(root, split) for split in splits]
     h, own = zip(*(similarities(part, model) for part in parts), strict=True)  # by split, as the cache is
@@ -99,13 +93,10 @@ def calibrate(root: Path, splits: Sequence[str], model: str, pairing: Pairing, o
         f"{len(ratings)} ratings of {queries.max() + 1} queries "
         f"(TAU Graded Relevances 2023, {' + '.join(splits)}), pairing {pairing}, {model}"
     )
-    try:
-        with replacing(figure_path) as path:
-            draw(path, found, similarity, rating, origin.replace(", pairing", "\npairing"))
-        with replacing(config_path) as path:
-            path.write_text(config(found, model, origin), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{out}: cannot be written to ({error.strerror}); give another --out") from error
+    with replacing(figure_path) as path:
+        draw(path, found, similarity, rating, origin.replace(", pairing", "\npairing"))
+    with replacing(config_path) as path:
+        path.write_text(config(found, model, origin), encoding="utf-8")
     print(f"{origin}\n{found}\n\n{table(found, similarity, rating)}\n")
     print("intervals are cluster-robust over queries")
     if found.squeezed:

@@ -36,7 +36,7 @@ class Command:
         """Declare the arguments."""
 
     def run(self, options: argparse.Namespace) -> int | None:
-        """Do the work; the exit code, None for 0.
+        """Do the work; the exit code, None for 0. `options.refuse(message)` leaves with exit code 2.
 
         Raises:
             common.errors.UserError: the user can correct something.

@@ -14,21 +14,6 @@ from common.text import NO_ROOM
 UNFINISHED = ".*.part*"
 """Pattern of the files that `replacing` leaves where its process is killed."""
 
-OURS = (".lock", "plan.json")
-"""What a folder holds from the moment that a command fills it."""
-
-
-def check_free(folder: Path, *patterns: str) -> None:
-    """Whether files of these names can be written into a folder: a user's own would be lost.
-
-    Raises:
-        DataError: it holds such a file, and none that a command like this one leaves from its beginning on.
-    """
-    if any((folder / name).exists() for name in OURS):
-        return
-    for found in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
-        raise DataError(f"{found}: is of something else, and would be written over; move it, or give another folder")
-
 
 def check_writable(*paths: Path) -> None:
     """Whether files can be written: asked before the work whose results go there. Nothing stays behind.
@@ -43,6 +28,8 @@ def check_writable(*paths: Path) -> None:
             with made(path.parent), tempfile.TemporaryFile(dir=path.parent):
                 pass
         except OSError as error:
+            if path.parent.is_file():
+                raise DataError(f"{path.parent}: is a file; give a folder") from error
             raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
 
 

@@ -14,7 +14,7 @@ def check_numbers(
 
     Args:
         error: what to raise.
-        owner: what the numbers belong to, for the message.
+        owner: what the numbers belong to, for the message: a class, or the beginning of a key, such as "data.".
         low, high: the ends of the range, both in it.
         numbers: by name.
 
@@ -26,4 +26,4 @@ def check_numbers(
     for name, value in numbers.items():
         if value is not None and not (math.isfinite(value) and low <= value <= high):
             wanted = f"from {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-            raise error(f"{owner}: {name} is {value:g}; give a number {wanted}")
+            raise error(f"{owner}{'' if owner.endswith('.') else ': '}{name} is {value:g}; give a number {wanted}")

@@ -16,7 +16,7 @@ from datamodules.experts.in_tables import ExpertFrames, present_in
 from datamodules.experts.store import Recording, captions_checksum
 from datamodules.file_names import warn_of_same
 from datamodules.shards.format import read_index
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 
 log = logging.getLogger(__name__)
 
@@ -157,10 +157,7 @@ class AnnotatedDataModule(AudioCaptionDataModule):
             )
         before = [row for earlier in self.splits[: self.splits.index(split)] for row in self.annotations(earlier)]
         audio_id, caption_id = len(before), sum(len(row.captions) for row in before)
-        rows: list[tuple[int, str, Path, AudioInfo]] = []
-        offsets: list[int | None] = []
-        gains: list[float] = []
-        begins: list[int] = []
+        rows: list[AudioRow] = []
         captions: list[tuple[int, int, str]] = []
         missing: list[str] = []
         broken: list[str] = []
@@ -171,18 +168,15 @@ class AnnotatedDataModule(AudioCaptionDataModule):
         ):
             if file is not None:
                 captions += [(caption_id + i, len(rows), text) for i, text in enumerate(row.captions)]
-                rows.append((audio_id, row.name, file.path, file.info))
-                offsets.append(file.offset)
-                gains.append(file.gain)
-                begins.append(file.begin)
+                rows.append(AudioRow(audio_id, row.name, *file))
             elif row.name not in broken[-1:]:
                 missing.append(row.name)
             audio_id += 1
             caption_id += len(row.captions)
         self._report(folder, missing, broken, total)
-        places = tuple((0, split, name) for _, name, _, _ in rows)
+        places = tuple((0, split, row.name) for row in rows)
         experts = {name: ExpertFrames((store,), places) for name, store in self.stores.items()}
-        return split_table(rows, captions, [*missing, *broken], offsets, gains, experts, begins)
+        return split_table(rows, captions, [*missing, *broken], experts)
 
     def recordings(self, split: str) -> list[Recording]:
         """The annotated recordings of a split as stores of features list them."""

@@ -31,8 +31,8 @@ def read_rows(path: Path, columns: Sequence[str], rows: str | None, how_to_get: 
             (f"{path}, line {line}", row) for line, row in read_csv(path, columns, "utf-8-sig", how_to_get)
         ],
         ".jsonl": lambda: list(_read_lines(path, read_text(path, how_to_get))),
-        ".json": lambda: _listed(path, _parsed(path, "JSON", parse_json, how_to_get), rows),
-        ".yaml": lambda: _listed(path, _parsed(path, "YAML", parse_yaml, how_to_get), rows),
+        ".json": lambda: listed(path, read_json(path, how_to_get), rows),
+        ".yaml": lambda: listed(path, _parsed(path, "YAML", parse_yaml, how_to_get), rows),
     }
     ending = path.suffix.lower().replace(".yml", ".yaml")
     if ending not in readers:
@@ -73,6 +73,15 @@ def cells(row: Row, column: str) -> list[str]:
     return [text for value in values if value is not None and (text := str(value).strip())]
 
 
+def read_json(path: Path, how_to_get: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: no such file, or it is not JSON.
+    """
+    return _parsed(path, "JSON", parse_json, how_to_get)
+
+
 def _parsed(path: Path, kind: str, parse: Callable[[str], Any], how_to_get: str) -> Any:
     text = read_text(path, how_to_get)
     try:
@@ -96,18 +105,24 @@ def _read_lines(path: Path, text: str) -> Iterator[Row]:
         yield f"{path}, line {number}", row
 
 
-def _listed(path: Path, content: Any, rows: str | None) -> list[Row]:
+def listed(path: Path, content: Any, rows: str | None, remedy: str | None = None) -> list[Row]:
+    """The rows in the content of a file, by the dotted path to their list, as of `read_rows`.
+
+    Raises:
+        DataError: there is none; the message ends in the `remedy`, by default one about `data.rows`.
+    """
     for name in rows.split(".") if rows else ():
         if not isinstance(content, dict) or name not in content:
             there = first_of(map(str, content if isinstance(content, dict) else ()))
-            raise DataError(f"{path}: has no key '{name}' (found: {there}); change data.rows, now '{rows}'")
+            other = f"change data.rows, now '{rows}'"
+            raise DataError(f"{path}: has no key '{name}' (found: {there}); {remedy or other}")
         content = content[name]
     if isinstance(content, dict) and content and all(isinstance(value, dict) for value in content.values()):
         content = [{"key": key, **value} for key, value in content.items()]
     if not isinstance(content, list):
         keys = [key for key, value in content.items() if isinstance(value, list)] if isinstance(content, dict) else []
-        remedy = f"set data.rows, perhaps to '{keys[0]}'" if keys else "see docs/data.md for the layouts that are read"
-        raise DataError(f"{path}: holds no list of rows; {remedy}")
+        other = f"set data.rows, perhaps to '{keys[0]}'" if keys else "see docs/data.md for the layouts that are read"
+        raise DataError(f"{path}: holds no list of rows; {remedy or other}")
     for number, row in enumerate(content, 1):
         if not isinstance(row, dict):
             raise DataError(f"{path}, entry {number}: is no object with columns; fix or delete the entry")

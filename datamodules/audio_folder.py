@@ -18,7 +18,7 @@ from datamodules.base import AudioCaptionDataModule
 from datamodules.batch import Batch, Example, collate
 from datamodules.examples import RecordingDataset
 from datamodules.experts.in_tables import ExpertFrames
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,21 @@ def audio_by_path(folder: Path) -> dict[str, Path]:
     """
     names = {Path(path).relative_to(folder).as_posix(): Path(path) for path in _audio_files(folder)}
     return {name: names[name] for name in sorted(names) if not os.path.basename(name).startswith(".")}
+
+
+def recordings_in(folder: Path) -> dict[str, Path]:
+    """`audio_by_path` of a folder that should hold recordings.
+
+    Raises:
+        DataError: there is no such folder, or no audio in it.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; give the folder of your recordings")
+    files = audio_by_path(folder)
+    if not files:
+        raise DataError(f"{folder}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+    return files
 
 
 def _audio_files(folder: Path) -> Iterator[str]:
@@ -119,12 +134,7 @@ class AudioFolder(AudioCaptionDataModule):
         if self.experts:
             self.tables["test"] = self.read_split("test")
             return
-        if not self.root.is_dir():
-            what = "is not a folder" if self.root.exists() else "no such folder"
-            raise DataError(f"{self.root}: {what}; give the folder of your recordings")
-        self._files = audio_by_path(self.root)
-        if not self._files:
-            raise DataError(f"{self.root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+        self._files = recordings_in(self.root)
 
     def predict_files(self) -> dict[str, Path]:
         """Like `AudioCaptionDataModule.predict_files`; whether they can be read is not known yet."""
@@ -134,11 +144,11 @@ class AudioFolder(AudioCaptionDataModule):
         """The recordings that were not left out and can be read; their ids count all of them."""
         if self.experts:
             return self._featured()
-        rows: list[tuple[int, str, Path, AudioInfo]] = []
+        rows: list[AudioRow] = []
         files = [(number, *file) for number, file in enumerate(self._files.items()) if file[0] not in self._left_out]
         for number, name, path in track(files, "checking audio", transient=True):
             try:
-                rows.append((number, name, path, _info(path)))
+                rows.append(AudioRow(number, name, path, _info(path)))
             except DataError as error:
                 if self.broken_audio == "refuse":
                     raise
@@ -151,7 +161,9 @@ class AudioFolder(AudioCaptionDataModule):
         listed = list(dict.fromkeys(key for store in self.stores.values() for key in store.rows))
         self._files = {name: self.root / name for _, name in listed}
         rows = [
-            (i, key[1], self.root / key[1], NO_AUDIO) for i, key in enumerate(listed) if key[1] not in self._left_out
+            AudioRow(i, key[1], self.root / key[1], NO_AUDIO)
+            for i, key in enumerate(listed)
+            if key[1] not in self._left_out
         ]
         places = tuple((0, *key) for key in listed if key[1] not in self._left_out)
         return split_table(

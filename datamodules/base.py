@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from common.errors import DataError
 from common.lightning_loops import begins_at
+from common.numbers import check_numbers
 from datamodules.audio import HIGHEST_RATE
 from datamodules.augmentations.base import Augmentation, Side
 from datamodules.batch import Batch, Example, collate
@@ -94,26 +95,16 @@ class AudioCaptionDataModule(L.LightningDataModule):
         augmentations: list[Augmentation] | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise DataError(f"data.batch_size must be at least 1, got {batch_size}")
+        check_numbers(DataError, "data.", 1, batch_size=batch_size)
+        check_numbers(DataError, "data.", 0, num_workers=num_workers, seed=seed, fraction_seed=fraction_seed)
+        check_numbers(DataError, "data.", 0, 1, label_noise=label_noise)
+        check_numbers(DataError, "data.related.", 1, group=related.group if related else None)
         if max_seconds is not None and not (math.isfinite(max_seconds) and max_seconds > 0):
-            raise DataError(f"data.max_seconds must be positive or null, got {max_seconds}")
-        if sample_rate is not None and sample_rate < 1:
-            raise DataError(f"data.sample_rate must be at least 1 Hz, got {sample_rate}")
-        if sample_rate is not None and sample_rate > HIGHEST_RATE:
-            raise DataError(f"data.sample_rate is {sample_rate} Hz; give at most {HIGHEST_RATE}")
-        if num_workers < 0:
-            raise DataError(f"data.num_workers must be at least 0, got {num_workers}")
-        if seed is not None and seed < 0:
-            raise DataError(f"data.seed must be at least 0, got {seed}")
-        if related is not None and related.group < 1:
-            raise DataError(f"data.related.group must be at least 1, got {related.group}")
+            raise DataError(f"data.max_seconds is {max_seconds}; give a number above 0, or null")
+        if sample_rate is not None and not 1 <= sample_rate <= HIGHEST_RATE:
+            raise DataError(f"data.sample_rate is {sample_rate} Hz; give a number from 1 to {HIGHEST_RATE}")
         if not 0 < train_fraction <= 1:
             raise DataError(f"data.train_fraction is {train_fraction}; give a share above 0, 1 for all recordings")
-        if not 0 <= label_noise <= 1:
-            raise DataError(f"data.label_noise is {label_noise}; give a share from 0, none, to 1, all recordings")
-        if fraction_seed < 0:
-            raise DataError(f"data.fraction_seed must be at least 0, got {fraction_seed}")
         self.batch_size = batch_size
         self.max_seconds = max_seconds
         self.mix = mix

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -15,7 +14,48 @@ from datamodules.sampling.pair_batches import Draw
 from datamodules.table import SplitTable
 
 
-class PairDataset(Dataset[Example]):
+class _TableDataset(Dataset[Example]):
+    """Recordings of a table, at a rate in Hz, cropped to `max_seconds`; without `decode` samples of silence."""
+
+    def __init__(
+        self,
+        table: SplitTable,
+        sample_rate: int,
+        max_seconds: float | None,
+        decode: bool = True,
+        mix: Mix = "mean",
+    ) -> None:
+        self.table, self.sample_rate, self.max_seconds = table, sample_rate, max_seconds
+        self.decode, self.mix = decode, mix
+
+    def example(self, audio_row: int, captions: range, position: float) -> Example:
+        """A recording, cropped at a position from 0 to 1, with rows of its captions."""
+        audio = self.table.audio.slice(audio_row, 1).to_pylist()[0]
+        described = self.table.captions.slice(captions.start, len(captions)).to_pylist()
+        waveform = np.zeros(1, np.float32)
+        if self.decode and not self.table.experts:
+            waveform = read_audio(
+                Path(audio["path"]),
+                self.table.info(audio_row),
+                self.sample_rate,
+                max_seconds=self.max_seconds,
+                position=position,
+                offset=audio["offset"],
+                gain=audio["gain"],
+                begin=audio["begin"],
+                mix=self.mix,
+            )
+        return Example(
+            waveform=waveform,
+            audio_id=audio["audio_id"],
+            name=audio["name"],
+            captions=[caption["caption"] for caption in described],
+            caption_ids=[caption["caption_id"] for caption in described],
+            experts={name: frames.of(audio_row) for name, frames in self.table.experts.items()},
+        )
+
+
+class PairDataset(_TableDataset):
     """Training: row i is caption i with a random crop of its recording, drawn from (seed, epoch, caption id), as are
     the numbers of the augmentations.
     """
@@ -30,8 +70,8 @@ class PairDataset(Dataset[Example]):
         mix: Mix = "mean",
         augmentations: Sequence[Augmentation] = (),
     ) -> None:
-        self.table, self.sample_rate, self.max_seconds, self.seed = table, sample_rate, max_seconds, seed
-        self.decode, self.mix, self.augmentations = decode, mix, augmentations
+        super().__init__(table, sample_rate, max_seconds, decode, mix)
+        self.seed, self.augmentations = seed, augmentations
 
     def __len__(self) -> int:
         return len(self.table.captions)
@@ -49,65 +89,14 @@ class PairDataset(Dataset[Example]):
         return self._pair(int(rng.integers(len(self))), rng.random())
 
     def _pair(self, row: int, position: float) -> Example:
-        caption = self.table.captions.slice(row, 1).to_pylist()[0]
-        audio_row, max_seconds = caption["audio_row"], self.max_seconds
-        return _example(
-            self.table, audio_row, [caption], self.sample_rate, max_seconds, position, self.decode, self.mix
-        )
+        return self.example(self.table.captions["audio_row"][row].as_py(), range(row, row + 1), position)
 
 
-class RecordingDataset(Dataset[Example]):
+class RecordingDataset(_TableDataset):
     """Evaluation: row i is recording i from its beginning, with all of its captions."""
-
-    def __init__(
-        self,
-        table: SplitTable,
-        sample_rate: int,
-        max_seconds: float | None,
-        decode: bool = True,
-        mix: Mix = "mean",
-    ) -> None:
-        self.table, self.sample_rate, self.max_seconds, self.decode = table, sample_rate, max_seconds, decode
-        self.mix = mix
 
     def __len__(self) -> int:
         return len(self.table.audio)
 
     def __getitem__(self, row: int) -> Example:
-        rows = self.table.caption_rows(row)
-        captions = self.table.captions.slice(rows.start, len(rows)).to_pylist()
-        return _example(self.table, row, captions, self.sample_rate, self.max_seconds, 0.0, self.decode, self.mix)
-
-
-def _example(
-    table: SplitTable,
-    audio_row: int,
-    captions: list[dict[str, Any]],
-    sample_rate: int,
-    max_seconds: float | None,
-    position: float,
-    decode: bool,
-    mix: Mix,
-) -> Example:
-    audio = table.audio.slice(audio_row, 1).to_pylist()[0]
-    waveform = np.zeros(1, np.float32)
-    if decode and not table.experts:
-        waveform = read_audio(
-            Path(audio["path"]),
-            table.info(audio_row),
-            sample_rate,
-            max_seconds=max_seconds,
-            position=position,
-            offset=audio["offset"],
-            gain=audio["gain"],
-            begin=audio["begin"],
-            mix=mix,
-        )
-    return Example(
-        waveform=waveform,
-        audio_id=audio["audio_id"],
-        name=audio["name"],
-        captions=[caption["caption"] for caption in captions],
-        caption_ids=[caption["caption_id"] for caption in captions],
-        experts={name: frames.of(audio_row) for name, frames in table.experts.items()},
-    )
+        return self.example(row, self.table.caption_rows(row), 0.0)

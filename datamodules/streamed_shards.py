@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Subset
 
 from common.errors import DataError
 from common.lightning_loops import begins_at
+from common.numbers import check_numbers
 from datamodules.base import STAGE_SPLITS, AudioCaptionDataModule
 from datamodules.batch import Batch
 from datamodules.sampling.stream_order import StreamSampler, batches_of_turns, stretch_of_rank
@@ -54,8 +55,7 @@ class StreamedShards(AudioCaptionDataModule):
             augmentations=None,
             **kwargs,
         )
-        if shuffle_buffer < 1:
-            raise DataError(f"data.shuffle_buffer must be at least 1, got {shuffle_buffer}")
+        check_numbers(DataError, "data.", 1, shuffle_buffer=shuffle_buffer)
         self.shards = (shards if is_remote(shards) else str(Path(shards).expanduser())).rstrip("/")
         self.shuffle_buffer = shuffle_buffer
         self._index: tuple[pa.Table, int] | None = None

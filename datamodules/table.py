@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -125,26 +125,35 @@ class SplitTable:
         }
 
 
+class AudioRow(NamedTuple):
+    """A recording as a row of `SplitTable.audio`, where the columns are explained."""
+
+    audio_id: int
+    name: str
+    path: Path
+    info: AudioInfo
+    offset: int | None = None
+    gain: float = 1.0
+    begin: int = 0
+
+
 def split_table(
-    rows: Sequence[tuple[int, str, Path, AudioInfo]],
+    rows: Sequence[AudioRow],
     captions: Sequence[tuple[int, int, str]],
     missing: Sequence[str] = (),
-    offsets: Sequence[int | None] | None = None,
-    gains: Sequence[float] | None = None,
     experts: Mapping[str, ExpertFrames] | None = None,
-    begins: Sequence[int] | None = None,
 ) -> SplitTable:
-    """Build a table from rows (audio_id, name, path, info) and captions (caption_id, audio_row, caption)."""
+    """Build a table from rows and captions (caption_id, audio_row, caption)."""
     audio = pa.table(
         {
-            "audio_id": pa.array([row[0] for row in rows], pa.int64()),
-            "name": pa.array([row[1] for row in rows], pa.string()),
-            "path": pa.array([str(row[2]) for row in rows], pa.string()),
-            "frames": pa.array([row[3].frames for row in rows], pa.int64()),
-            "sample_rate": pa.array([row[3].sample_rate for row in rows], pa.int32()),
-            "offset": pa.nulls(len(rows), pa.int64()) if offsets is None else pa.array(offsets, pa.int64()),
-            "gain": pa.array(np.ones(len(rows)) if gains is None else gains, pa.float32()),
-            "begin": pa.array(np.zeros(len(rows), np.int64) if begins is None else begins, pa.int64()),
+            "audio_id": pa.array([row.audio_id for row in rows], pa.int64()),
+            "name": pa.array([row.name for row in rows], pa.string()),
+            "path": pa.array([str(row.path) for row in rows], pa.string()),
+            "frames": pa.array([row.info.frames for row in rows], pa.int64()),
+            "sample_rate": pa.array([row.info.sample_rate for row in rows], pa.int32()),
+            "offset": pa.array([row.offset for row in rows], pa.int64()),
+            "gain": pa.array([row.gain for row in rows], pa.float32()),
+            "begin": pa.array([row.begin for row in rows], pa.int64()),
         }
     )
     ordered = sorted(captions, key=lambda caption: caption[1])

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from common.errors import DataError
-from common.unique_keys import parse_json
 from datamodules.annotated import AnnotatedDataModule, Annotation, Tolerance
+from datamodules.annotation_files import read_json
 from datamodules.audio_folder import audio_by_stem
 from datamodules.csv_faults import caption_fault, id_fault
-from datamodules.csv_files import read_csv, read_text
+from datamodules.csv_files import read_csv
 from datamodules.wavcaps_layout import BROKEN, EXCLUSIONS, FILES, FOLDERS, Exclusion, Source
 
 HOW_TO_GET = (
@@ -86,7 +86,7 @@ class WavCaps(AnnotatedDataModule):
         if self.exclude is not None:
             file_name, sources = EXCLUSIONS[self.exclude]
             path = self.root / "json_files" / "blacklist" / file_name
-            content = read_json(path)
+            content = read_json(path, HOW_TO_GET)
             if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
                 raise DataError(f"{path}: is not a table of lists of ids; get the file again")
             if empty := [source for source in sources if not content.get(source)]:
@@ -141,7 +141,7 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
     Raises:
         DataError: no such file, not JSON, another shape, an entry without id or caption, an id that comes twice.
     """
-    content = read_json(path)
+    content = read_json(path, HOW_TO_GET)
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise DataError(f'{path}: is not of the shape {{"data": [{{"id", "caption", ...}}, ...]}}; get the file again')
@@ -164,19 +164,6 @@ def read_wavcaps_json(path: Path, source: str) -> dict[str, str]:
             raise DataError(f"{path}: entry {number}: id '{item}' comes twice; delete one of the entries")
         captions[name] = caption.strip()
     return captions
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        DataError: no such file, or it is not JSON.
-    """
-    text = read_text(path, HOW_TO_GET)
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 
 def _stem(item: str) -> str:

@@ -21,15 +21,15 @@ HELD_ELEMENTS = 2**27
 """Scores that are computed once and kept for the search, of all parts together: 512 MiB."""
 
 
-def weight_grid(parts: int, most: int = MOST_POINTS) -> list[tuple[float, ...]]:
-    """All weights that are multiples of 1/n and sum to 1; n is 10, or less where that would make more than `most`.
+def weight_grid(parts: int) -> list[tuple[float, ...]]:
+    """All weights that are multiples of 1/n and sum to 1; n is 10, or less where that would be too many.
 
     Those nearest to equal weights come first.
 
     >>> weight_grid(2)[:3], len(weight_grid(3)), len(weight_grid(5))
     ([(0.5, 0.5), (0.4, 0.6), (0.6, 0.4)], 66, 210)
     """
-    steps = next((n for n in range(FINEST, 1, -1) if math.comb(n + parts - 1, parts - 1) <= most), 1)
+    steps = next((n for n in range(FINEST, 1, -1) if math.comb(n + parts - 1, parts - 1) <= MOST_POINTS), 1)
     points = [
         tuple((b - a - 1) / steps for a, b in itertools.pairwise((-1, *bars, steps + parts - 1)))
         for bars in itertools.combinations(range(steps + parts - 1), parts - 1)

@@ -20,7 +20,7 @@ from evaluation.metrics import average_precision, recall
 from evaluation.ndcg import ndcg
 from evaluation.ranks import Indices, checked_pairs, count_ranks, score_blocks
 from evaluation.scores import Scores
-from evaluation.ties import TieGroups, chance_groups, tie_groups
+from evaluation.ties import TieGroups, chance_groups
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -73,8 +73,7 @@ def agreement_with_lists(scores: Scores, query: Indices, item: Indices) -> Agree
     0.8333333333333333
     """
     counts = count_ranks(scores, query, item, topk=1)
-    groups = tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy())
-    return Agreement(_by_lists(groups), _by_lists(chance_groups(counts.items, groups.total)))
+    return Agreement(_by_lists(counts.groups), _by_lists(chance_groups(counts.items, counts.groups.total)))
 
 
 def _by_lists(groups: TieGroups) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from evaluation.metrics import KS, mean_of_known, per_query, summarise, summary_name
 from evaluation.ranks import BLOCK_ELEMENTS, Indices, RankCounts, count_ranks
 from evaluation.scores import Scores
-from evaluation.ties import Floats, Ints, TieGroups, chance_groups, tie_groups
+from evaluation.ties import Floats, Ints, TieGroups, chance_groups
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RankingResult:
     def of(cls, counts: RankCounts, *, ks: Sequence[int] = KS, map_at: int = 10) -> RankingResult:
         """The result that the counts of all queries make, on the CPU."""
         return cls(
-            groups=tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy()),
+            groups=counts.groups,
             items=counts.items,
             topk_items=counts.topk_items.cpu().numpy(),
             topk_scores=counts.topk_scores.cpu().numpy(),

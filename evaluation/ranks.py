@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from common.errors import RelevanceError
 from evaluation.scores import Scores
+from evaluation.ties import TieGroups, tie_groups
 
 Indices = Tensor | npt.NDArray[np.int64]
 
@@ -69,6 +71,11 @@ class RankCounts:
     def queries(self) -> int:
         """The number Q of queries."""
         return self.topk_items.shape[0]
+
+    @cached_property
+    def groups(self) -> TieGroups:
+        """The places of all relevant items, on the CPU."""
+        return tie_groups(*(each.cpu().numpy() for each in (self.query, self.greater, self.equal)))
 
 
 @torch.no_grad()

@@ -39,8 +39,8 @@ def span_iou(first: Floats, second: Floats) -> Floats:
     return np.asarray(np.minimum(iou, 1), dtype=np.float64)
 
 
-def span_average_precision(predicted: Floats, annotated: Floats, thresholds: Sequence[float] = AP_THRESHOLDS) -> Floats:
-    """Average precision (T,) of one query's predictions at each IoU threshold.
+def span_average_precision(predicted: Floats, annotated: Floats) -> Floats:
+    """Average precision (T,) of one query's predictions at each IoU of `AP_THRESHOLDS`.
 
     From the best prediction on, each takes the annotated window that it overlaps most of those that are not taken and
     that it meets by the threshold; of two equally good ones the later, as in lighthouse. A prediction without one is
@@ -50,9 +50,8 @@ def span_average_precision(predicted: Floats, annotated: Floats, thresholds: Seq
     Args:
         predicted: (P, 2) float64 starts and ends in s, best first; P may be 0, which gives 0.
         annotated: (W, 2) float64, W at least 1.
-        thresholds: T values of IoU.
     """
-    least = np.asarray(thresholds, dtype=np.float64)[:, None]  # (T, 1)
+    least = np.array(AP_THRESHOLDS)[:, None]  # (T, 1)
     taken = np.zeros((len(least), len(annotated)), dtype=bool)
     true = np.zeros((len(least), len(predicted)), dtype=bool)
     rows = np.arange(len(least))

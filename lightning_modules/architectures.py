@@ -5,11 +5,13 @@ that a clip beside a longer one gets another vector than the same clip alone. Wh
 every model is tried on two short inputs when it is built; those that see padding get inputs of one length at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from common.errors import ModelError
 
 TOLERANCE = 1e-4
 """Relative difference of two vectors that are the same but for rounding."""
@@ -44,6 +46,27 @@ def in_groups(encode: Callable[[Tensor], Tensor], lengths: Tensor) -> Tensor:
     groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
     vectors = torch.cat([encode(rows) for rows in groups])
     return vectors[torch.cat(groups).argsort()]
+
+
+def check_whole(name: str, report: Mapping[str, Any], whole: nn.Module, tower: nn.Module) -> None:
+    """Whether a checkpoint has all weights of a model's tower.
+
+    Args:
+        name: of the checkpoint, for the message.
+        report: of transformers on its loading.
+        whole: the model that was loaded.
+        tower: the part of it that is used.
+
+    Raises:
+        ModelError: it has not.
+    """
+    used = {id(parameter) for parameter in tower.parameters()}
+    named = {key for key, parameter in whole.named_parameters() if id(parameter) in used}
+    if missing := sorted(named & set(report["missing_keys"])):
+        raise ModelError(
+            f"the weights of '{name}' are missing {len(missing)} tensors of its {type(tower).__name__} (e.g. "
+            f"{missing[0]}); give the whole model as its authors published it"
+        )
 
 
 def tower_of(model: Any, names: tuple[str, ...]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,13 @@ BATCH = 256
 """Captions that are embedded at a time."""
 
 
+def training_captions(data: Any, most: int | None = None) -> list[str]:
+    """Captions of a data module's training split: all, or at most so many, evenly spaced."""
+    captions, _ = data.read_captions()
+    ids = data.caption_ids("train").tolist()
+    return [captions[i] for i in ids[:: 1 if most is None else max(1, -(-len(ids) // most))]]
+
+
 @torch.inference_mode()
 def bank_scores(model: RetrievalModule, audio: Tensor, most: int | None = None) -> Scores:
     """Scores (B, A) of training captions for embedded recordings (A, ...); no audio of the training split is read.
@@ -24,16 +31,13 @@ def bank_scores(model: RetrievalModule, audio: Tensor, most: int | None = None) 
     Args:
         model: in evaluation mode, with the data module that it was trained on.
         audio: as the model embeds recordings.
-        most: captions at most, evenly spaced over the split; None: all.
+        most: captions at most; None: all.
 
     Raises:
         ModelError: the data have no training captions.
     """
-    datamodule = model.captions_source()
-    captions, _ = datamodule.read_captions()
-    ids = datamodule.caption_ids("train").tolist()
-    if not ids:
+    texts = training_captions(model.captions_source(), most)
+    if not texts:
         raise ModelError("model.normalisation: QBNorm reads training captions, and these data have none; leave it out")
-    texts = [captions[i] for i in ids[:: 1 if most is None else -(-len(ids) // most)]]
     embedded = [model.embed_text(texts[begin : begin + BATCH]) for begin in range(0, len(texts), BATCH)]
     return model.matcher.pool_scores(torch.cat(embedded), audio)

@@ -1,7 +1,7 @@
 """Training on relevance and evaluation by ranking, for any model that embeds recordings and captions."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning as L
@@ -314,8 +314,4 @@ class RetrievalModule(L.LightningModule):
         Each batch pairs every recording with one of its captions, as in training: first all first captions, then all
         second ones, and so on. So it does not depend on how the pool was computed.
         """
-        return pool_loss(self, pool, self.loss_batches(pool))
-
-    def loss_batches(self, pool: EmbeddingPool) -> Iterator[Tensor]:
-        """Rows of the captions (B,) of each batch that `pool_loss` is a mean over."""
-        return batches_of_captions(pool, self.loss_batch)
+        return pool_loss(self, pool, batches_of_captions(pool, self.loss_batch))

@@ -29,57 +29,27 @@ class Neighbours(NamedTuple):
     similarity: npt.NDArray[np.float32]
 
 
-def nearest_captions(
-    table: npt.NDArray[np.floating],
-    audio_of_caption: Ints,
-    k: int,
-    *,
-    captions: Ints | None = None,
-    exact_below: int = EXACT_BELOW,
-    nprobe: int = NPROBE,
-    progress: bool = False,
-) -> Neighbours:
-    """The k captions most like each caption, with other words and of other recordings: row i is of `captions[i]`.
+class CaptionIndex:
+    """The different texts among captions, to be searched by embedding.
 
-    Rows of `table` that are equal are one text. A caption's own text and the texts that only its own recording has are
-    left out, and each other text is named once: by its caption with the smallest id that is of another recording. Equal
-    similarities are in the order of ids; which of those that are equal at the k-th place are named, FAISS decides, each
-    time the same.
+    Rows of `table` that are equal are one text. Of a search for a caption its own text and the texts that only its own
+    recording has are left out, and each other text is named once: by its caption with the smallest id that is of
+    another recording. Equal similarities are in the order of ids; which of those that are equal at the k-th place are
+    named, FAISS decides, each time the same. Fewer than `EXACT_BELOW` texts are each compared with all; of more, FAISS'
+    inverted file is made, whose lists are the cells of a k-means of a sample, and `NPROBE` lists are looked into.
 
     Args:
         table: (C, D) unit-length embeddings; may be float16 and memory-mapped.
         audio_of_caption: (C,) recording of each caption.
-        k: how many.
-        captions: ids that are asked for and that may be found; default: all.
-        exact_below, nprobe: as in `CaptionIndex`.
+        captions: ids that may be found.
         progress: whether to show a bar.
 
     Raises:
         RelevanceError: shapes that do not fit, no captions, or FAISS is not installed.
 
     >>> table = np.eye(4, dtype=np.float32)[[0, 0, 1, 2]]
-    >>> nearest_captions(table, np.array([0, 1, 1, 2]), 2).ids.tolist()
+    >>> CaptionIndex(table, np.array([0, 1, 1, 2]), np.arange(4)).of_captions(np.arange(4), 2).ids.tolist()
     [[2, 3], [3, -1], [0, 3], [0, 2]]
-    """
-    asked = np.arange(len(table)) if captions is None else captions
-    index = CaptionIndex(table, audio_of_caption, asked, exact_below=exact_below, nprobe=nprobe, progress=progress)
-    return index.of_captions(asked, k)
-
-
-class CaptionIndex:
-    """The different texts among captions, to be searched by embedding.
-
-    Args:
-        table: (C, D) unit-length embeddings; may be float16 and memory-mapped.
-        audio_of_caption: (C,) recording of each caption.
-        captions: ids that may be found.
-        exact_below: with fewer texts than this each is compared with all; with more, FAISS' inverted file is made,
-            whose lists are the cells of a k-means of a sample.
-        nprobe: lists looked into; more find more of the true neighbours, and take longer.
-        progress: whether to show a bar.
-
-    Raises:
-        RelevanceError: shapes that do not fit, no captions, or FAISS is not installed.
     """
 
     def __init__(
@@ -88,8 +58,6 @@ class CaptionIndex:
         audio_of_caption: Ints,
         captions: Ints,
         *,
-        exact_below: int = EXACT_BELOW,
-        nprobe: int = NPROBE,
         progress: bool = False,
     ) -> None:
         if table.ndim != 2 or audio_of_caption.shape != table.shape[:1]:
@@ -110,8 +78,8 @@ class CaptionIndex:
         # Texts of one recording: so many more have to be asked for, as they may all be left out.
         pairs = np.unique(np.stack([audio_of_caption[captions], text]), axis=1)  # (2, different pairs)
         self._spare = int(np.bincount(np.unique(pairs[0], return_inverse=True)[1]).max())
-        self.exact = len(self._first) < exact_below
-        self._index = self._flat() if self.exact else self._inverted_file(nprobe)
+        self.exact = len(self._first) < EXACT_BELOW
+        self._index = self._flat() if self.exact else self._inverted_file()
 
     def of_captions(self, captions: Ints, k: int) -> Neighbours:
         """The neighbours (Q, k) of captions in the index, with other words and of other recordings."""
@@ -144,7 +112,7 @@ class CaptionIndex:
         self._add(index)
         return index
 
-    def _inverted_file(self, nprobe: int) -> Any:
+    def _inverted_file(self) -> Any:
         faiss, dim = _faiss(), self.table.shape[1]
         lists = min(round(4 * len(self._first) ** 0.5), len(self._first))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
@@ -152,7 +120,7 @@ class CaptionIndex:
         rows = np.random.default_rng(0).choice(self._first, sample, replace=False, shuffle=False)
         index.cp.min_points_per_centroid = 1  # it would only warn
         index.train(np.asarray(self.table[np.sort(rows)], dtype=np.float32))
-        index.nprobe = nprobe
+        index.nprobe = NPROBE
         self._add(index)
         return index
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from common.atomic_files import no_room
 from common.errors import ModelError, RunError
 from common.text import one_line, remedy_of
-from experiments.run_folder import RunFolder, find_run
+from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import SETTINGS, UNFINISHED, is_exported, replacing_model, write_model
 from retrieval.model_card import card_of
-from retrieval.open_model import max_seconds_of, model_of_pair, pair_named
-from retrieval.run_model import load_model, read_config
+from retrieval.open_model import model_of_pair, pair_named, run_named
+from retrieval.run_model import data_options, load_model, read_config
 
 MODULE = '''"""Runs this folder's model in sentence-transformers, with the code of the package audio-relevance."""
 
@@ -44,10 +44,9 @@ def source_named(name: str) -> Source:
     path = Path(name).expanduser()
     if is_exported(path):
         raise RunError(f"{name}: is an exported model already; give the run it came from")
-    if path.is_dir() and not (path / "config.json").is_file():
-        folder = find_run(path)
+    if folder := run_named(path):
         config = read_config(folder)
-        return Source(load_model(folder, config), config, max_seconds_of(config), folder)
+        return Source(load_model(folder, config), config, data_options(config).get("max_seconds"), folder)
     pair = pair_named(name)
     kind = f"{type(pair).__module__}.{type(pair).__qualname__}"
     config = {"model": {"pair": {"class_path": kind, "init_args": {"name": name}}}}

@@ -6,10 +6,7 @@ not finished; the parts then become the store. So what lies in the folder in the
 
 import csv
 import json
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, check_free, replacing
+from common.atomic_files import replacing
 from common.errors import DataError
-from common.processes import end_with_parent
+from common.filled_folder import PLAN, Failures, check_plan, each_done, filling, json_in, write_failures
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.audio import Segment, part_of, read_audio
 from datamodules.audio_folder import AudioFolder
@@ -47,7 +43,6 @@ from lightning_modules.states import States
 PART = 128
 """Recordings a part: what is lost, for each worker, when the process is killed."""
 PARTS = "parts"
-Failures = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -123,93 +118,37 @@ def extract(
     if any(segment for _, _, segment in present):
         plan["parts_of_files"] = True  # earlier versions took the whole file
     parts = [present[begin : begin + PART] for begin in range(0, len(present), PART)]
-    check_free(folder, FACTS, FRAMES, RECORDINGS, "failures.csv")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            _check_plan(folder, plan)
-            if not (folder / FACTS).exists():
-                for unfinished in [*folder.glob(UNFINISHED), *folder.glob(f"{PARTS}/{UNFINISHED}")]:
-                    unfinished.unlink()
-                jobs = [(folder / PARTS / f"{number:06d}", part) for number, part in enumerate(parts)]
-                for _ in track(_done(jobs, encoder, settings, workers), "extracting", len(jobs), transient=True):
-                    pass
-                _join(folder, [path for path, _ in jobs], {**facts, "versions": package_versions()})
-            failures = _read_failures(folder / "failures.csv")
-            count = int(read_facts(folder)["recordings"])
-            if count + len(failures) != len(present):
-                raise DataError(
-                    f"{folder}: was made when {count + len(failures)} of the recordings had a file, now {len(present)} "
-                    "have one; delete it and extract again, or give another folder"
-                )
-            return count, failures
-    except Timeout as error:
-        raise DataError(f"{folder}: another process extracts into it; wait for it, or give another folder") from error
+    with filling(folder, FACTS, FRAMES, RECORDINGS, "failures.csv"):
+        if (folder / FACTS).exists() and not (folder / PLAN).exists():
+            raise DataError(f"{folder}: holds a store that was imported; give another folder, or delete it")
+        check_plan(folder, plan)
+        if not (folder / FACTS).exists():
+            jobs = [(folder / PARTS / f"{number:06d}", part) for number, part in enumerate(parts)]
+            threads = max(1, torch.get_num_threads() // workers)
+            done = each_done(_renew, jobs, workers, _begin, encoder, settings, threads)
+            for _ in track(done, "extracting", len(jobs), transient=True):
+                pass
+            _join(folder, [path for path, _ in jobs], {**facts, "versions": package_versions()})
+        failures = _read_failures(folder / "failures.csv")
+        count = int(read_facts(folder)["recordings"])
+        if count + len(failures) != len(present):
+            raise DataError(
+                f"{folder}: was made when {count + len(failures)} of the recordings had a file, now {len(present)} "
+                "have one; delete it and extract again, or give another folder"
+            )
+        return count, failures
 
 
-def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
-    path = folder / "plan.json"
-    if not path.is_file():
-        if (folder / FACTS).exists():
-            raise DataError(f"{folder}: holds a store that was made otherwise; give another folder, or delete it")
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(plan, indent=2) + "\n")
-        return
-    former = _read_json(path)
-    if not isinstance(former, dict):
-        raise DataError(f"{path}: is damaged; delete {folder} and extract again, or give another folder")
-    if differing := [key for key in plan if former.get(key) != plan[key]]:
-        key = differing[0]
-        raise DataError(
-            f"{folder}: holds features of another extraction ({key}: {former.get(key)} before, {plan[key]} now); give "
-            "another folder, or delete it"
-        )
-
-
-def _read_json(path: Path) -> Any:
-    """What a file holds; None where it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return None
-
-
-Job = tuple[Path, list[tuple[Recording, Path, Segment | None]]]
 _IN_WORKER: list[tuple[AudioEncoder, Settings]] = []
 
 
-def _done(jobs: Sequence[Job], encoder: AudioEncoder, settings: Settings, workers: int) -> Iterator[None]:
-    """`renew_part`, as many at a time as there are workers; yields as each is done."""
-    if workers == 1:
-        encoder.to(settings.device)
-        for job in jobs:
-            renew_part(*job, encoder, settings)
-            yield
-        return
-    threads = max(1, torch.get_num_threads() // workers)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_worker, (encoder, settings, threads)) as pool:
-        try:
-            for done in as_completed([pool.submit(_renew_in_worker, *job) for job in jobs]):
-                yield done.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "an extracting process was killed, perhaps because memory ran out; run the same command again, it "
-                "continues, with fewer --workers"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _begin_worker(encoder: AudioEncoder, settings: Settings, threads: int) -> None:
-    end_with_parent()
+def _begin(encoder: AudioEncoder, settings: Settings, threads: int) -> None:
     torch.set_num_threads(threads)
-    _IN_WORKER.append((encoder.to(settings.device), settings))
+    _IN_WORKER[:] = [(encoder.to(settings.device), settings)]
 
 
-def _renew_in_worker(path: Path, recordings: list[tuple[Recording, Path, Segment | None]]) -> None:
-    renew_part(path, recordings, *_IN_WORKER[-1])
+def _renew(path: Path, recordings: list[tuple[Recording, Path, Segment | None]]) -> None:
+    renew_part(path, recordings, *_IN_WORKER[0])
 
 
 def renew_part(
@@ -226,7 +165,7 @@ def renew_part(
     made = [encoder.sample_rate, settings.max_seconds, settings.mix, settings.dtype]
     files = [made, *([row.name, (status := file.stat()).st_size, status.st_mtime_ns] for row, file, _ in recordings)]
     table = path.with_suffix(".json")
-    former = _read_json(table) if table.is_file() else None
+    former = json_in(table) if table.is_file() else None
     if isinstance(former, dict) and former.get("files") == files:
         return
     frames: list[npt.NDArray[np.floating]] = []
@@ -278,8 +217,7 @@ def _join(folder: Path, parts: Sequence[Path], facts: dict[str, Any]) -> None:
     tables = [json.loads(part.with_suffix(".json").read_text()) for part in parts]
     listed = [(Recording(*recording), count) for table in tables for recording, count in table["listed"]]
     failures = [failure for table in tables for failure in table["failures"]]
-    with replacing(folder / "failures.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "error"), *failures])
+    write_failures(folder / "failures.csv", failures)
     if not listed:
         raise DataError(f"{folder / 'failures.csv'}: none of the {len(failures)} recordings could be used; fix them")
     with replacing(folder / FRAMES) as beside, beside.open("wb") as stream:

@@ -1,13 +1,9 @@
 """What `audio-relevance moments` writes: predictions, figures, and a row for each query."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-from common.atomic_files import replacing
+from experiments.result_files import csv_text, write_together
 from retrieval.moments import MomentResults, prediction_lines
 
 FILES = ("predictions.jsonl", "figures.csv", "queries.csv")
@@ -31,17 +27,7 @@ def write_moments(folder: Path, results: MomentResults) -> None:
     ]
     contents = (
         lines,
-        _csv(("metric", "model", "random_scores", "known_overlap"), figures),
-        _csv(("qid", "vid", "query", "recording_rank", *results.spans), rows),
+        csv_text(("metric", "model", "random_scores", "known_overlap"), figures),
+        csv_text(("qid", "vid", "query", "recording_rank", *results.spans), rows),
     )
-    with ExitStack() as stack:
-        for name, content in zip(FILES, contents, strict=True):
-            stack.enter_context(replacing(folder / name)).write_text(content, encoding="utf-8")
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return out.getvalue()
+    write_together(folder, dict(zip(FILES, contents, strict=True)))

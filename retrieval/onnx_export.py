@@ -24,6 +24,7 @@ from lightning_modules.text_encoders import HuggingFaceText
 from lightning_modules.text_encoders.base import pool_tokens
 
 TOLERANCE = 1e-4
+SECONDS = 10.0  # of the recordings that the audio graph takes, where the encoder has no windows of its own
 EXAMPLES = ("a dog barks", "rain falls on a metal roof while the wind blows")
 
 
@@ -77,13 +78,12 @@ def load_onnx() -> None:
         raise ModelError(f"--onnx needs {', '.join(missing)}: pip install 'audio-relevance[onnx]'")
 
 
-def export_onnx(model: DualEncoder, folder: Path, seconds: float = 10.0) -> Iterator[str]:
+def export_onnx(model: DualEncoder, folder: Path) -> Iterator[str]:
     """Write text.onnx and audio.onnx; one line about each, also of a tower that cannot be written.
 
     Args:
         model: in evaluation mode, on the CPU.
         folder: exists.
-        seconds: length of the recordings that the audio graph takes, where the encoder has no windows of its own.
 
     Raises:
         OSError: a file cannot be written, as on a full disk.
@@ -93,7 +93,7 @@ def export_onnx(model: DualEncoder, folder: Path, seconds: float = 10.0) -> Iter
     tokens = tokenizer(list(EXAMPLES), padding=True, return_tensors="pt") if tokenizer is not None else {}
     text = [tokens[name] for name in ("input_ids", "attention_mask") if name in tokens]
     encoder = model.audio_encoder
-    size = encoder.window if isinstance(encoder, WindowedAudio) else round(seconds * model.sample_rate)
+    size = encoder.window if isinstance(encoder, WindowedAudio) else round(SECONDS * model.sample_rate)
     noise = 0.1 * torch.randn(1, size, generator=torch.Generator().manual_seed(0))
     yield _exported(lambda: TextGraph(model), text, ("input_ids", "attention_mask"), folder / "text.onnx", axes=2)
     yield _exported(lambda: AudioGraph(model), [noise], ("waveforms",), folder / "audio.onnx", axes=0)

@@ -10,14 +10,14 @@ from transformers import AutoConfig
 from common.errors import ModelError
 from common.pretrained import find_model
 from datamodules.mono import Mix
-from experiments.run_folder import find_run
+from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.pairs import ClapPair, Pair, PeAudioPair
 from relevance.objectives import InfoNCE
 from relevance.targets import SameAudio
 from retrieval.exported import is_exported, load_exported
 from retrieval.finished_model import FinishedModel
-from retrieval.run_model import load_model, read_config
+from retrieval.run_model import data_options, load_model, read_config
 
 PAIRS: dict[str, Any] = {"clap": ClapPair, "pe_audio": PeAudioPair}
 """By transformers' model type."""
@@ -47,24 +47,23 @@ def load_run(name: str | PathLike[str], device: str | torch.device | None = None
     path = Path(fspath(name)).expanduser()
     if is_exported(path):
         return FinishedModel(*load_exported(path), device)
-    if path.is_dir() and not (path / "config.json").is_file():
-        folder = find_run(path)
+    if folder := run_named(path):
         config = read_config(folder)
-        return FinishedModel(load_model(folder, config), max_seconds_of(config), device, mix=mix_of(config))
+        data = data_options(config)
+        mix: Mix = data.get("mix", "mean")
+        return FinishedModel(load_model(folder, config), data.get("max_seconds"), device, mix=mix)
     return FinishedModel(model_of_pair(pair_named(fspath(name))), None, device, PAIR_WINDOW)
 
 
-def max_seconds_of(config: dict[str, Any]) -> float | None:
-    """The length in s that a run's recordings were cropped to."""
-    settings: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
-    return settings.get("max_seconds")
+def run_named(name: str | PathLike[str]) -> RunFolder | None:
+    """The finished run of a folder; None where the name means an exported folder or a pretrained pair.
 
-
-def mix_of(config: dict[str, Any]) -> Mix:
-    """What a run took of several channels."""
-    settings: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
-    mix: Mix = settings.get("mix", "mean")
-    return mix
+    Raises:
+        RunError: the folder is none of the three, or the run is not finished.
+    """
+    path = Path(fspath(name)).expanduser()
+    is_run = path.is_dir() and not is_exported(path) and not (path / "config.json").is_file()
+    return find_run(path) if is_run else None
 
 
 def pair_named(name: str, **options: Any) -> Pair:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from common.errors import RunError, UserError
 from common.text import one_line
@@ -13,10 +12,9 @@ from experiments.analyses.hubs import Bank
 from experiments.analyses.runs import Method
 from experiments.analyses.sources import DataFacts
 from experiments.run_folder import RunFolder, find_run
+from lightning_modules.query_bank import BATCH, training_captions
+from retrieval.finished_model import FinishedModel
 from retrieval.run_model import built, load_model, read_config
-
-BATCH = 256
-"""Captions that are embedded at a time."""
 
 
 def data_of_run(folder: Path) -> AudioCaptionDataModule:
@@ -52,7 +50,7 @@ def facts_of_data(methods: Sequence[Method], split: str) -> DataFacts:
         queries = zip(method.queries.query_ids.tolist(), method.queries.queries, strict=True)
         if any(asked.get(number) != text for number, text in queries):
             return DataFacts(note=f"the data of {folders[0]} have other captions now than it was evaluated on")
-        training = [captions[i] for i in data.caption_ids("train")]
+        training = training_captions(data)
         annotated = np.unique(audio[of_split])
         rows = np.searchsorted(annotated, method.audio_ids)
         known, events = data.graded_relevance(split), data.event_counts(split)
@@ -65,7 +63,6 @@ def facts_of_data(methods: Sequence[Method], split: str) -> DataFacts:
     )
 
 
-@torch.inference_mode()
 def bank_of_run(folder: Path, most: int) -> Bank:
     """Training captions of a run, evenly spaced, as its model embeds them; no audio is read.
 
@@ -73,12 +70,8 @@ def bank_of_run(folder: Path, most: int) -> Bank:
         UserError: the run is not finished, its data or its model cannot be read, or it has no training captions.
     """
     run = find_run(folder)
-    data = data_of_run(run.path)
-    captions, _ = data.read_captions()
-    ids = data.caption_ids("train").tolist()
-    if not ids:
+    texts = training_captions(data_of_run(run.path), most)
+    if not texts:
         raise RunError(f"{folder}: its data have no training captions for a bank; leave --bank out")
-    texts = [captions[i] for i in ids[:: -(-len(ids) // most)]]
-    model = load_model(run, read_config(run))
-    embedded = [model.embed_text(texts[begin : begin + BATCH]) for begin in range(0, len(texts), BATCH)]
-    return Bank(torch.cat(embedded).float(), f"{len(texts)} training captions")
+    model = FinishedModel(load_model(run, read_config(run)), device="cpu")
+    return Bank(model.encode_text(texts, BATCH, output="torch"), f"{len(texts)} training captions")

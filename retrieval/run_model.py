@@ -27,6 +27,12 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     return read_saved_config(folder.config)
 
 
+def data_options(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run's data module, such as `max_seconds`."""
+    options: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    return options
+
+
 def load_model(folder: RunFolder, config: dict[str, Any]) -> DualEncoder:
     """A run's model with its best weights, in evaluation mode, on the CPU.
 

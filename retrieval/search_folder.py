@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.errors import DataError, RunError
 from datamodules.audio import AudioInfo, read_audio, read_info
-from datamodules.audio_folder import AUDIO_ENDINGS, audio_by_path
+from datamodules.audio_folder import recordings_in
 from datamodules.batch import Example, collate
 from datamodules.mono import Mix
 from experiments.results.embeddings_file import Stamp, finite_rows, stamp_of
@@ -180,12 +180,7 @@ def index_folder(
             f"{what} reads stored features, no audio files; take a model that reads audio, or search the recordings of "
             "the run's test (`audio-relevance search` without a FOLDER)"
         )
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "no such folder"
-        raise DataError(f"{root}: {what}; give the folder of your recordings")
-    files = audio_by_path(root) if files is None else files
-    if not files:
-        raise DataError(f"{root}: no audio files ({' '.join(AUDIO_ENDINGS)}) in it or below; check the path")
+    files = recordings_in(root) if files is None else files
     facts = {**facts, "sample_rate": str(model.sample_rate), "window": str(seconds), "hop": str(hop), "mix": mix}
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

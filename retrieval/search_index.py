@@ -124,7 +124,9 @@ class SearchIndex:
         self._examples: OrderedDict[str, tuple[str, Floats]] = OrderedDict()
         pool = as_tensor(recordings.vectors)
         one = model.matcher.pool_scores(self._embedded("a sound"), pool[:1])
-        self.vectors = VectorSearch(recordings.vectors, file=recordings.file) if _is_product(one) else None
+        self.vectors = (
+            VectorSearch(recordings.vectors, file=recordings.file) if isinstance(one, EmbeddingScores) else None
+        )
         self.mask = functools.lru_cache(maxsize=32)(self._mask)
 
     def search(self, query: str | Query, top: int, offset: int = 0) -> list[Hit]:
@@ -291,7 +293,8 @@ class SearchIndex:
 def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Recordings:
     """What an index's file holds, as it is searched."""
     counts = windows.table["windows"].to_numpy()
-    first = np.flatnonzero(np.diff(_numbers(windows), prepend=-1))
+    numbers = windows.table["name"].combine_chunks().dictionary_encode().indices.to_numpy()  # (V,) recording
+    first = np.flatnonzero(np.diff(numbers.astype(np.int64), prepend=-1))
     names = windows.table["name"].take(first).to_pylist()
     return Recordings(
         source=str(root),
@@ -306,16 +309,5 @@ def recordings_of(windows: Windows, root: Path, file: Path | None = None) -> Rec
     )
 
 
-def _numbers(windows: Windows) -> Ints:
-    """The number of each window's recording (V,): one where a name begins."""
-    names = windows.table["name"].combine_chunks().dictionary_encode()
-    numbers: Ints = names.indices.to_numpy().astype(np.int64)
-    return numbers
-
-
 def _unit(vector: Floats) -> Floats:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def _is_product(scores: Any) -> bool:
-    return isinstance(scores, EmbeddingScores)

@@ -16,7 +16,7 @@ from experiments.run_folder import RUN_TEST, RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
 from retrieval.exported import is_exported
 from retrieval.open_model import load_run
-from retrieval.run_model import built, kept_pool, load_model, read_config
+from retrieval.run_model import built, data_options, kept_pool, load_model, read_config
 from retrieval.search_folder import cut_name, index_folder
 from retrieval.search_index import Recordings, SearchIndex, recordings_of
 
@@ -85,7 +85,7 @@ def embedded_folder(
         DataError: there is no such folder, or no audio in it.
         RunError: no recording could be embedded, or another process does the same.
     """
-    settings = (config.get("data") or {}).get("init_args") or {}
+    settings = data_options(config)
     encoder = config["model"].get("pair") or config["model"]["audio_encoder"]
     root = audio.expanduser().resolve()
     file = folder.search_index(root, cut_name(window, hop))
@@ -129,7 +129,7 @@ def tested_recordings(folder: RunFolder, config: dict[str, Any], model: DualEnco
         log.warning("%s; so there are names only", one_line(error))
     names = pool.names
     source = f"the test of {folder.path}"
-    window = ((config.get("data") or {}).get("init_args") or {}).get("max_seconds", 30.0)
+    window = data_options(config).get("max_seconds", 30.0)
     found = [*map(files.get, names)], [*map(seconds.get, names)]
     return Recordings(source, names, *found, pool.audio.numpy(), window=window)
 

@@ -4,8 +4,6 @@ It serves this computer alone. Recordings are looked up by their names in the in
 file system.
 """
 
-import csv
-import io
 import json
 import logging
 import math
@@ -21,6 +19,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from common.errors import RunError, UserError
+from experiments.result_files import csv_text
 from retrieval.search_index import Hit, Query, SearchIndex
 from retrieval.spectrogram import spectrogram_png
 
@@ -262,14 +261,12 @@ def serve(index: SearchIndex, about: dict[str, Any], top: int, port: int | None)
 
 def ranking_csv(hits: list[Hit]) -> str:
     """A ranking as a csv file; a name that a spreadsheet would take for a formula begins with `./`."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["rank", "similarity", "file", "seconds", "window_start", "window_end"])
+    rows = []
     for hit in hits:
         name = f"./{hit.name}" if hit.name[:1] in tuple("=+-@\t\r") else hit.name
         times = ["" if value is None else f"{value:.3f}" for value in (hit.seconds, hit.start, hit.end)]
-        rows.writerow([hit.rank, f"{hit.similarity:.6f}", name, *times])
-    return out.getvalue()
+        rows.append([hit.rank, f"{hit.similarity:.6f}", name, *times])
+    return csv_text(["rank", "similarity", "file", "seconds", "window_start", "window_end"], rows)
 
 
 def _query(asked: dict[str, str]) -> Query:

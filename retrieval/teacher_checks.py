@@ -15,6 +15,7 @@ from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.pairs.base import Pair
 from lightning_modules.pairs.training_data import maybe_heard, splits_said
 from retrieval.exported import is_exported
+from retrieval.open_model import run_named
 from retrieval.run_model import built, read_config
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,12 @@ def check_teacher(name: str, model: DualEncoder, data: Any) -> None:
     """
     if not data.has_split("test"):
         return
-    path = Path(name).expanduser()
     if model.pair is not None:
         _check_pair(name, model.pair, data)
-    if is_exported(path):
+    if is_exported(Path(name).expanduser()):
         log.warning("teacher '%s': an exported folder does not say what it was trained on; give its run's folder", name)
-    elif path.is_dir() and not (path / "config.json").is_file():
-        _check_run(name, find_run(path), data)
+    elif run := run_named(name):
+        _check_run(name, run, data)
 
 
 def _check_run(name: str, run: RunFolder, data: Any) -> None:

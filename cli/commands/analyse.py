@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from cli.command import Command
-from common.errors import RunError
 
 
 class Analyse(Command):
@@ -52,7 +51,6 @@ example:
         parser.add_argument(
             "--ratings", type=Path, metavar="FOLDER", help="human ratings, as run.ratings; --split validation only"
         )
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Read, analyse, print and write."""
@@ -62,8 +60,6 @@ example:
             options.refuse("--relevant_clips are of the test split; leave --split out")
         if options.ratings and options.split != "validation":
             options.refuse("--ratings are of the validation split; add --split validation")
-        if options.output.exists() and not options.output.is_dir():
-            raise RunError(f"{options.output}: is a file; give --output a folder")
 
         import cli.components  # noqa: F401  (so that saved configs can name the data sets)
         from cli.quiet import quiet

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from cli.command import Command
-from common.errors import RunError
 
 
 class Compare(Command):
@@ -69,8 +68,8 @@ example:
             "--output",
             type=Path,
             metavar="FOLDER",
-            help="write table.md, table.tex, comparison.png, with --league league.md, and unrounded, as fractions "
-            "of 1, table.csv and tests.csv",
+            help="write table.md, table.tex, comparison.png (with --league league.md instead), and unrounded, as "
+            "fractions of 1, table.csv and tests.csv",
         )
 
     def run(self, options: argparse.Namespace) -> None:
@@ -81,15 +80,13 @@ example:
         from experiments.comparison.summaries import metrics_to_test, shown_metrics
         from experiments.results.experiment import read_experiments
 
-        if options.output and options.output.exists() and not options.output.is_dir():
-            raise RunError(f"{options.output}: is a file; give --output a folder")
         if options.output:
             check_writable(*(options.output / name for name in FILES))
         experiments = read_experiments(options.folders, options.split, intersect=options.intersect)
         asked = metrics_to_test(experiments, options.metrics)
         tests = compare_experiments(experiments, asked, options.permutations, with_first=options.league)
         shown = shown_metrics(experiments, asked, options.form)
-        league = options.league
+        league = options.league and bool(tests)
         print_comparison(experiments, shown, tests, options.split, intersected=options.intersect, league=league)
         if options.output:
             write_comparison(options.output, experiments, shown, tests, options.split, league=league)

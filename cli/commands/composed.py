@@ -47,7 +47,6 @@ example:
             help="of the recording, from 0 to 1; default: 0 0.25 0.5 0.75 1",
         )
         parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Rank and print a table."""

@@ -42,7 +42,6 @@ example:
             metavar="METRIC",
             help="R@1 for both directions, audio_to_text/hit@1 for one; default: R@1 R@10",
         )
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Read the runs, print the table, draw."""

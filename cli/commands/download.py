@@ -55,7 +55,7 @@ example:
     def run(self, options: argparse.Namespace) -> None:
         """Download it."""
         arguments = vars(options)
-        get = arguments.pop("get")
+        get, _ = arguments.pop("get"), arguments.pop("refuse")
         arguments["root"] = arguments["root"].expanduser()
         arguments["server"] = arguments["server"].rstrip("/")
         if not arguments["server"].startswith(("http://", "https://")):

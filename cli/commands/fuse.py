@@ -53,7 +53,6 @@ example:
         parser.add_argument(
             "--intersect", action="store_true", help="where pools differ, take the recordings that all runs share"
         )
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Fuse, print and write."""

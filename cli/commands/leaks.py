@@ -71,7 +71,6 @@ example:
             "--threshold", type=float, default=0.95, help="cosine similarity of near duplicates; default: 0.95"
         )
         parser.add_argument("--most", type=int, default=20, help="entries of a list in the report; default: 20")
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Print two lines for each leak, whole names that can be searched for, and the number of leaks."""

@@ -85,7 +85,6 @@ example:
         parser.add_argument(
             "--output", type=Path, metavar="FOLDER", help="for predictions.jsonl, figures.csv and queries.csv"
         )
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Embed, find, evaluate, print and write."""

@@ -64,7 +64,6 @@ example:
         )
         parser.add_argument("--template", type=Path, metavar="FILE", help="the year's own meta.yaml, to be filled in")
         parser.add_argument("--check", type=Path, metavar="FILE", help="check this output csv, and write nothing")
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Write or check, and report."""

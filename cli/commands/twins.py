@@ -60,7 +60,6 @@ example:
         parser.add_argument("--seed", type=int, default=0, help="of synthetic and perturbed twins (default: 0)")
         parser.add_argument("--keep", type=Path, metavar="FOLDER", help="also write the synthetic pairs: wav and csv")
         parser.add_argument("--output", type=Path, metavar="FOLDER", help="write twins.csv and twins.png")
-        parser.set_defaults(refuse=parser.error)
 
     def run(self, options: argparse.Namespace) -> None:
         """Read or render the twins, score, print and write."""

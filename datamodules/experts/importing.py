@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, check_free, replacing
+from common.atomic_files import replacing
 from common.errors import DataError
+from common.filled_folder import filling
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.experts.archives import read_archive
 from datamodules.experts.store import (
@@ -50,15 +50,8 @@ def import_archive(
     """
     if (folder / FACTS).exists():
         raise DataError(f"{folder}: holds a store already; give another folder, or delete it")
-    check_free(folder, FRAMES, RECORDINGS)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            for unfinished in folder.glob(UNFINISHED):
-                unfinished.unlink()
-            return _import(data, archive, folder, facts, dtype)
-    except Timeout as error:
-        raise DataError(f"{folder}: another process writes it; wait for it, or give another folder") from error
+    with filling(folder, FRAMES, RECORDINGS):
+        return _import(data, archive, folder, facts, dtype)
 
 
 def _import(data: AnnotatedDataModule, archive: Path, folder: Path, facts: Mapping[str, Any], dtype: str) -> Imported:

@@ -1,21 +1,14 @@
 """A data set's recordings, packed into shards by several processes, resumable."""
 
-import csv
 import hashlib
-import itertools
 import json
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.progress import track
 
-from common.atomic_files import UNFINISHED, check_free, replacing
 from common.errors import DataError
-from common.processes import end_with_parent
+from common.filled_folder import Failures, check_plan, each_done, filling, write_failures
 from datamodules.annotated import AnnotatedDataModule
 from datamodules.shards.format import Recording, renew_shard, write_index
 
@@ -42,9 +35,7 @@ def all_recordings(data: AnnotatedDataModule) -> list[Recording]:
     return found
 
 
-def pack(
-    recordings: list[Recording], folder: Path, sample_rate: int, shard_size: int, workers: int
-) -> list[tuple[str, str]]:
+def pack(recordings: list[Recording], folder: Path, sample_rate: int, shard_size: int, workers: int) -> Failures:
     """Write the shards that are not there or not current, then their common index; (name, error) of what failed.
 
     What lies in the folder then is, byte for byte, what packing the same files into an empty one gives.
@@ -56,20 +47,13 @@ def pack(
             their names; another process packs into it; or a process died.
     """
     parts = shard_parts(recordings, shard_size)
-    check_free(folder, "shard-*.tar", "shard-*.parquet", "index.parquet", "failures.csv")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            _check_plan(folder / "plan.json", recordings, sample_rate, shard_size)
-            for unfinished in folder.glob(UNFINISHED):
-                unfinished.unlink()
-            jobs = [(folder, number, part, sample_rate) for number, part in enumerate(parts)]
-            for _ in track(_done(jobs, workers), "packing", total=len(jobs), transient=True):
-                pass
-            failures = write_index(folder, len(parts), sample_rate)
-            _write_failures(folder / "failures.csv", failures)
-    except Timeout as error:
-        raise DataError(f"{folder}: another process packs into it; wait for it, or give another folder") from error
+    with filling(folder, "shard-*.tar", "shard-*.parquet", "index.parquet", "failures.csv"):
+        check_plan(folder, _plan(recordings, sample_rate, shard_size))
+        jobs = [(folder, number, part, sample_rate) for number, part in enumerate(parts)]
+        for _ in track(each_done(renew_shard, jobs, workers), "packing", total=len(jobs), transient=True):
+            pass
+        failures = write_index(folder, len(parts), sample_rate)
+        write_failures(folder / "failures.csv", failures)
     return failures
 
 
@@ -88,63 +72,15 @@ def shard_parts(recordings: list[Recording], shard_size: int) -> list[list[Recor
     return parts
 
 
-def _done(jobs: list[tuple[Path, int, list[Recording], int]], workers: int) -> Iterator[None]:
-    """`renew_shard`, as many at a time as there are workers; yields as each is done."""
-    if workers == 1:
-        yield from itertools.starmap(renew_shard, jobs)
-        return
-    # spawn: the data modules may have brought threads along, of which a fork would copy the locks
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent) as pool:
-        try:
-            for job in as_completed([pool.submit(renew_shard, *job) for job in jobs]):
-                yield job.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a packing process was killed, perhaps because memory ran out; run the same command again, it "
-                "continues, with fewer --workers"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _check_plan(path: Path, recordings: list[Recording], sample_rate: int, shard_size: int) -> None:
-    """Whether what is annotated is packed as before; which files are there may differ."""
+def _plan(recordings: list[Recording], sample_rate: int, shard_size: int) -> dict[str, Any]:
+    """What is annotated and how it is packed; which files are there may differ."""
     digest = hashlib.sha256()
     for recording in recordings:
         about = (recording.split, recording.name, recording.captions)
         digest.update(f"{json.dumps(about)}\n".encode())
-    plan = {
+    return {
         "format": FORMAT,
         "recordings_sha256": digest.hexdigest(),
         "sample_rate": sample_rate,
         "shard_size": shard_size,
     }
-    if path.is_file():
-        former = _read_plan(path)
-        if differing := [key for key in plan if former.get(key) != plan[key]]:
-            raise DataError(
-                f"{path.parent}: holds shards of another packing ({', '.join(differing)} differ); give another folder, "
-                "or delete it"
-            )
-        return
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(plan, indent=2) + "\n")
-
-
-def _read_plan(path: Path) -> dict[str, object]:
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        plan = None
-    if not isinstance(plan, dict):
-        raise DataError(
-            f"{path}: is damaged, so what the shards beside it hold is not known; delete {path.parent} and pack "
-            "again, or give another folder"
-        )
-    return plan
-
-
-def _write_failures(path: Path, failures: list[tuple[str, str]]) -> None:
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("name", "error"), *failures])

@@ -117,8 +117,8 @@ def reverberate(x: Signal, rng: np.random.Generator, seconds: float, wet: float)
     return np.asarray((1 - wet) * x + wet * tail)
 
 
-def loudest(x: Signal, frame: float = 0.05) -> float:
-    """The greatest root mean square of any frame of `frame` seconds: how loud a sound is at its loudest."""
-    size = min(samples(frame), len(x))
+def loudest(x: Signal) -> float:
+    """The greatest root mean square of any 50 ms: how loud a sound is at its loudest."""
+    size = min(samples(0.05), len(x))
     frames = x[: len(x) // size * size].reshape(-1, size)
     return float(np.sqrt(np.mean(frames**2, axis=1)).max())

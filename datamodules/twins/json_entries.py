@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError
-from common.text import first_of, nearest_name, one_line
-from common.unique_keys import parse_json
+from common.text import first_of, nearest_name
+from datamodules.annotation_files import listed, read_json
 from datamodules.csv_faults import caption_fault
-from datamodules.csv_files import read_text
 
 Entry = tuple[str, dict[str, Any]]
 """Where an entry stands, for messages ("FILE, entry 3"), and its columns."""
@@ -19,22 +18,10 @@ def read_entries(path: Path, key: str | None, how_to_get: str) -> list[Entry]:
     Raises:
         DataError: no such file, no JSON, no such list, an empty one, or an entry that is no object.
     """
-    text = read_text(path, how_to_get)
-    try:
-        content = parse_json(text)
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({one_line(error)[:200]}); get the file again") from error
-    if key is not None:
-        if not isinstance(content, dict) or key not in content:
-            there = first_of(map(str, content if isinstance(content, dict) else ()))
-            raise DataError(f"{path}: has no key '{key}' (found: {there}); {how_to_get}")
-        content = content[key]
-    if not isinstance(content, list) or not content:
-        raise DataError(f"{path}: holds no list of entries; {how_to_get}")
-    for number, entry in enumerate(content, 1):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, entry {number}: is no object with columns; fix or delete the entry")
-    return [(f"{path}, entry {number}", entry) for number, entry in enumerate(content, 1)]
+    entries = listed(path, read_json(path, how_to_get), key, how_to_get)
+    if not entries:
+        raise DataError(f"{path}: holds no rows; {how_to_get}")
+    return entries
 
 
 def value_of(entry: Entry, column: str) -> Any:

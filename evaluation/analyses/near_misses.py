@@ -11,8 +11,6 @@ from common.errors import RelevanceError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-CUT = 10
-"""A query is an error if its annotated item is not among so many."""
 NEAR = 3
 """Near misses that are looked at: the best items of an error."""
 

@@ -78,21 +78,20 @@ def bins_of_pairs(scores: Floats, relevance: Floats, edges: Floats = EDGES) -> S
 
 
 @torch.no_grad()
-def bins_of_scores(scores: Scores, relevance_of: Callable[[slice], Tensor], edges: Floats = EDGES) -> ScoreBins:
+def bins_of_scores(scores: Scores, relevance_of: Callable[[slice], Tensor]) -> ScoreBins:
     """Bins of all pairs of Q queries and N items, in blocks of queries.
 
     Args:
         scores: of all queries and items.
         relevance_of: from a slice of queries to the relevance (q, N) of all items; NaN where it is not known.
-        edges: (B+1,) ascending.
 
     Raises:
         RelevanceError: as `evaluation.ranks.score_blocks`.
     """
-    total = bins_of_pairs(np.empty(0), np.empty(0), edges)
+    total = bins_of_pairs(np.empty(0), np.empty(0))
     for rows, block in score_blocks(scores, block_elements=2**22):
         given = block[:, : scores.items].double().cpu().numpy().ravel()
-        total += bins_of_pairs(given, relevance_of(rows).double().cpu().numpy().ravel(), edges)
+        total += bins_of_pairs(given, relevance_of(rows).double().cpu().numpy().ravel())
     return total
 
 

@@ -174,13 +174,13 @@ def share_of(measure: str, credit: npt.ArrayLike, clusters: Ints, chance: float,
     return Share(measure, float(values.mean()), low, high, chance, tied, len(values))
 
 
-def wilson(share: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a share of n independent trials (Wilson 1927); n may be broken.
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """The 95 % interval of a share of n independent trials (Wilson 1927); n may be broken.
 
     >>> tuple(round(bound, 4) for bound in wilson(0.5, 10))
     (0.2366, 0.7634)
     """
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(stats.norm.ppf(0.975))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, centre - half), min(1.0, centre + half)

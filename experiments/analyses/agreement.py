@@ -13,7 +13,7 @@ from common.atomic_files import replacing
 from evaluation.analyses.group_scores import group_mean
 from evaluation.analyses.rank_agreement import rank_agreement
 from experiments.comparison.report import say
-from experiments.comparison.tables import csv_text
+from experiments.result_files import csv_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

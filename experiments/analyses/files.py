@@ -1,21 +1,18 @@
 """An analysis as files: csv, unrounded and as fractions of 1, and figures."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from common.atomic_files import replacing
 from experiments.analyses.calibration import CalibrationRow
 from experiments.analyses.errors import NearMiss, RightRow
 from experiments.analyses.hubs import HubRow
 from experiments.analyses.performance import GroupRow
 from experiments.analyses.runs import Method
-from experiments.comparison.tables import csv_text
 from experiments.figures.analyses import draw_calibration, draw_hubness, draw_performance
-from experiments.figures.style import save_figure
+from experiments.result_files import csv_text, write_together
 
 FILES = (
     *("performance.csv", "hubness.csv", "k_occurrence.csv", "calibration.csv", "near_misses.csv", "errors.csv"),
@@ -58,26 +55,18 @@ class Analysis:
 
 def write_analysis(folder: Path, analysis: Analysis) -> None:
     """Write all files or, when one fails, none; without embeddings there is no calibration."""
-    texts = {
+    contents = {
         "performance.csv": _performance(analysis.groups),
         "hubness.csv": _hubness(analysis),
         "k_occurrence.csv": _occurrences(analysis),
         "calibration.csv": _calibration(analysis.calibration),
         "near_misses.csv": _near_misses(analysis.near_misses),
         "errors.csv": _errors(analysis.right),
-    }
-    figures = {
         "performance.png": draw_performance(analysis.groups, "mAP@10"),
         "hubness.png": draw_hubness(analysis.hubs, analysis.queries),
         **({"calibration.png": draw_calibration(analysis.calibration)} if analysis.calibration else {}),
     }
-    with ExitStack() as stack:
-        for name, text in texts.items():
-            stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
-        for name, figure in figures.items():
-            save_figure(figure, stack.enter_context(replacing(folder / name)))
-        if not analysis.calibration:
-            (folder / "calibration.png").unlink(missing_ok=True)  # of an earlier analysis
+    write_together(folder, contents, FILES)
 
 
 def _performance(rows: Sequence[GroupRow]) -> str:

@@ -9,11 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from common.atomic_files import replacing
 from evaluation.analyses.twins import MEASURES, Share
 from experiments.analyses.twins_figure import draw_twins
-from experiments.comparison.tables import csv_text
-from experiments.figures.style import save_figure
+from experiments.result_files import csv_text, write_together
 
 FILES = ("twins.csv", "twins.png")
 HEADER = ("twins", "measure", "model", "share", "low", "high", "chance", "ties", "n")
@@ -62,10 +60,7 @@ def write_twins(folder: Path, rows: Sequence[Row], title: str) -> None:
         shown = ["" if isnan(number) else f"{number:.6f}" for number in numbers]
         lines.append([row.twins, share.measure, row.model, *shown, share.n])
     figure = draw_twins([(row.twins, row.model, row.share) for row in grouped(rows)], title)
-    table, picture = (folder / name for name in FILES)
-    with replacing(table) as beside_table, replacing(picture) as beside_picture:
-        beside_table.write_text(csv_text(HEADER, lines), encoding="utf-8")
-        save_figure(figure, beside_picture)
+    write_together(folder, dict(zip(FILES, (csv_text(HEADER, lines), figure), strict=True)))
 
 
 def grouped(rows: Sequence[Row]) -> list[Row]:

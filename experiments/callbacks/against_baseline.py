@@ -3,9 +3,10 @@
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.comparison.baseline import SPLIT, check_same_data, logged_values, tests_against
+from experiments.comparison.baseline import SPLIT, TESTED, check_same_data, logged_values
+from experiments.comparison.paired_tests import compare_experiments
 from experiments.comparison.text import conclusion, lines_of
-from experiments.results.experiment import Experiment
+from experiments.results.experiment import Experiment, read_experiment
 from experiments.run_folder import RunFolder
 
 
@@ -39,7 +40,7 @@ class BaselineTest(L.Callback):
         evaluation = pl_module.evaluation
         if len(evaluation.pool.audio_ids) < len(trainer.datamodule.tables[SPLIT].audio):  # type: ignore[attr-defined, union-attr, arg-type]
             return
-        tests = tests_against(self.baseline, self.folder)
+        tests = compare_experiments([self.baseline, read_experiment(self.folder.path, SPLIT)], TESTED)
         for logger in trainer.loggers:
             logger.log_metrics(logged_values(tests), step=trainer.global_step)
             logger.save()

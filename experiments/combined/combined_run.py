@@ -26,12 +26,10 @@ def check_output(output: Path, runs: Sequence[Path]) -> RunFolder:
     """The folder of a new combination.
 
     Raises:
-        RunError: it is a file, or holds a run.
-        DataError: it cannot be written.
+        RunError: it holds a run.
+        DataError: it is a file, or cannot be written.
     """
     folder = RunFolder(output)
-    if output.exists() and not output.is_dir():
-        raise RunError(f"{output}: is a file; give --output a folder such as runs/fused/0")
     if folder.holds_results() or folder.config.is_file() or output.resolve() in [run.resolve() for run in runs]:
         raise RunError(f"{output}: holds an earlier run; delete it, or give --output another folder")
     check_writable(output / "provenance.json")

@@ -6,13 +6,14 @@ from typing import Any
 
 from common.directions import DIRECTIONS
 from common.errors import RunError
-from experiments.comparison.paired_tests import PairTest, compare_experiments
+from experiments.comparison.paired_tests import PairTest
 from experiments.comparison.summaries import PRIMARY, Metric
 from experiments.results.experiment import Experiment, read_experiment
 from experiments.run_folder import RunFolder
 
 SPLIT = "test"
 TESTED = [Metric(direction, PRIMARY.name) for direction in DIRECTIONS]
+"""mAP@10 of both directions."""
 
 
 def read_baseline(path: Path, folder: RunFolder) -> Experiment:
@@ -41,15 +42,6 @@ def check_same_data(baseline: Experiment, manifest: Mapping[str, Any]) -> None:
             f"manifest {baseline.manifest[:8] or 'unknown'}) than this run ({manifest['clips']}, "
             f"{manifest['sha256'][:8]}); give a baseline with the same test split, or leave run.baseline out"
         )
-
-
-def tests_against(baseline: Experiment, folder: RunFolder) -> list[PairTest]:
-    """Paired tests of a run's results against its baseline's, by mAP@10 of both directions.
-
-    Raises:
-        RunError: the two were evaluated on different queries, or the results cannot be read.
-    """
-    return compare_experiments([baseline, read_experiment(folder.path, SPLIT)], TESTED)
 
 
 def logged_values(tests: list[PairTest]) -> dict[str, float]:

@@ -2,14 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from common.atomic_files import replacing
 from common.class_defaults import with_later_settings
 from common.errors import RunError
 from common.settings import differing_settings
@@ -27,7 +25,7 @@ from experiments.comparison.tables import (
 )
 from experiments.comparison.text import conclusion, lines_of
 from experiments.figures.comparison import draw_comparison
-from experiments.figures.style import save_figure
+from experiments.result_files import write_together
 from experiments.results.experiment import Experiment
 from experiments.run_folder import RunFolder
 from experiments.saved_config import read_saved_config
@@ -56,7 +54,7 @@ def print_comparison(
 ) -> None:
     """Print the table, what each test found, and a sentence a pair; on stderr which folders were left out.
 
-    As a league, all of this is one table; its tests are of each method against the first one.
+    As a league, which needs tests, all of this is one table; they are of each method against the first one.
     """
     console = Console(highlight=False, width=200)  # a narrower one would drop letters of names and figures
     for experiment in experiments:
@@ -75,7 +73,7 @@ def print_comparison(
             "cannot be computed again.",
         )
     say(console, pools_text(experiments[0], split))
-    if league and tests:
+    if league:
         console.print(league_table(experiments, tests))
         say(console, league_note(experiments, tests))
         return
@@ -110,7 +108,7 @@ def first_difference(runs: Sequence[Path], may_differ: tuple[str, ...]) -> tuple
 
     Args:
         runs: run folders; those without a saved config are left out.
-        may_differ: beginnings of the settings that do not count.
+        may_differ: beginnings of the settings that do not count; nor do paths that differ in the runs' own seeds alone.
 
     Raises:
         RunError: a config cannot be read.
@@ -118,11 +116,29 @@ def first_difference(runs: Sequence[Path], may_differ: tuple[str, ...]) -> tuple
     configs = [(run, read_saved_config(path)) for run in runs if (path := RunFolder(run).config).is_file()]
     for run, config in configs[1:]:
         first_run, first = configs[0]
+        seeds = str(first.get("seed_everything")), str(config.get("seed_everything"))
+        config = _with_paths_of(first, config, seeds)
         if _differing(first, config, may_differ):  # an option that one run is too old for counts as its default
             first, config = with_later_settings(first, config), with_later_settings(config, first)
         if differences := _differing(first, config, may_differ):
             return first_run, run, differences
     return None
+
+
+def _with_paths_of(first: Any, second: Any, seeds: tuple[str, str]) -> Any:
+    """`second` with the paths of `first`, such as those of teachers, where only one's seed is in place of the other's.
+
+    >>> _with_paths_of({"teachers": ["runs/a/0", "runs/b/0"]}, {"teachers": ["runs/a/1", "runs/b/2"]}, ("0", "1"))
+    {'teachers': ['runs/a/0', 'runs/b/2']}
+    """
+    if isinstance(first, dict) and isinstance(second, dict):
+        return {name: _with_paths_of(first.get(name), value, seeds) for name, value in second.items()}
+    if isinstance(first, list) and isinstance(second, list):
+        return [_with_paths_of(*pair, seeds) for pair in zip_longest(first, second)][: len(second)]
+    if isinstance(first, str) and isinstance(second, str) and "/" in first:
+        parts = zip_longest(first.split("/"), second.split("/"))
+        return first if all(a == b or (a, b) == seeds for a, b in parts) else second
+    return second
 
 
 def _differing(first: dict[str, Any], second: dict[str, Any], may_differ: tuple[str, ...]) -> list[str]:
@@ -149,21 +165,15 @@ def write_comparison(
     *,
     league: bool = False,
 ) -> None:
-    """Write all files or, when one fails, none; without tests there is no figure, and `league.md` is of a league."""
-    texts = {
+    """Write all files or, when one fails, none: with tests a figure of the pairs, or in its place `league.md`."""
+    contents: dict[str, Any] = {
         "table.md": markdown(experiments, shown, split),
         "table.tex": latex(experiments, shown, split),
         "table.csv": csv_of_table(experiments, shown),
         "tests.csv": csv_of_tests(tests),
     }
-    if league and tests:
-        texts["league.md"] = league_markdown(experiments, tests)
-    else:
-        (folder / "league.md").unlink(missing_ok=True)  # of an earlier comparison
-    with ExitStack() as stack:
-        for name, text in texts.items():
-            stack.enter_context(replacing(folder / name)).write_text(text, encoding="utf-8")
-        if not tests:
-            (folder / "comparison.png").unlink(missing_ok=True)  # of an earlier comparison
-        else:
-            save_figure(draw_comparison(experiments, tests), stack.enter_context(replacing(folder / "comparison.png")))
+    if league:
+        contents["league.md"] = league_markdown(experiments, tests)
+    elif tests:
+        contents["comparison.png"] = draw_comparison(experiments, tests)
+    write_together(folder, contents, FILES)

@@ -1,7 +1,5 @@
 """The table of methods, a row each, in the form of Table II of Xie et al. 2024; and the tests as a csv file."""
 
-import csv
-import io
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -12,6 +10,7 @@ from rich.table import Column, Table
 from common.directions import DIRECTIONS
 from experiments.comparison.paired_tests import PairTest
 from experiments.comparison.summaries import Metric, Summary, notes_on, summarise
+from experiments.result_files import csv_text
 from experiments.results.experiment import Experiment
 
 LATEX = {
@@ -192,10 +191,3 @@ def cell(summary: Summary | None, factor: float) -> str:
 def row_of_cells(cells: Sequence[str]) -> str:
     """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
-
-
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows under a header as the text of a csv file."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

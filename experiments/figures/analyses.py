@@ -1,7 +1,6 @@
 """The figures of an analysis: metrics by groups of queries, k-occurrences, and calibration of scores."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,9 @@ def draw_performance(rows: Sequence[GroupRow], metric: str) -> "Figure":
     means = [row for row in rows if row.metric == metric and not row.minus]
     whole = {row.method: row.result for row in means if row.property == "all"}
     means = [row for row in means if row.property != "all"] or means
-    panels = {name: list(group) for name, group in groupby(sorted(means, key=_by_property(means)), _property)}
+    panels: dict[str, list[GroupRow]] = {}
+    for row in means:
+        panels.setdefault(row.property, []).append(row)
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     figure = new_figure(3.3 * columns, 3.2 * lines + 0.5)
@@ -121,15 +122,6 @@ def draw_calibration(rows: Sequence[CalibrationRow]) -> "Figure":
             without_frame(each)
     grid[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
     return figure
-
-
-def _property(row: GroupRow) -> str:
-    return row.property
-
-
-def _by_property(rows: Sequence[GroupRow]) -> Any:
-    order = list(dict.fromkeys(row.property for row in rows))
-    return lambda row: order.index(row.property)
 
 
 def _legend(figure: "Figure", axes: Any, methods: int) -> None:

@@ -14,13 +14,13 @@ from experiments.run_folder import RunFolder
 QUANTILES = (0.05, 0.3, 0.5, 0.7, 0.95)  # the examples run from an easy query to a hard one
 
 
-def draw_run(folder: RunFolder, split: str = "test") -> None:
-    """Write `figure.png` from metrics.csv and queries_<split>.parquet: learning curve and five example queries.
+def draw_run(folder: RunFolder) -> None:
+    """Write `figure.png` from metrics.csv and queries_test.parquet: learning curve and five example queries.
 
     Raises:
         RunError: the run has no per-query results.
     """
-    queries = rows_of(read_queries(folder.queries(split)), "text_to_audio")
+    queries = rows_of(read_queries(folder.queries("test")), "text_to_audio")
     rows = read_rows(folder.metrics) if folder.metrics.exists() else []
     figure = new_figure(15, 7.5)
     curve, examples = figure.subplots(1, 2, width_ratios=(2, 3))
@@ -29,7 +29,7 @@ def draw_run(folder: RunFolder, split: str = "test") -> None:
     score = np.mean([row["AP@10"] for row in queries])
     figure.suptitle(
         f"{folder.path.parent.name}, seed {folder.path.name}: text to audio mAP@10 {100 * score:.1f} % "
-        f"({split}, {len(queries)} queries, pool of {queries[0]['pool_size']})",
+        f"(test, {len(queries)} queries, pool of {queries[0]['pool_size']})",
         parse_math=False,  # as below: a name or a caption may hold dollar signs
     )
     with replacing(folder.figure) as path:

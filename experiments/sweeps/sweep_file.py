@@ -29,7 +29,6 @@ from experiments.sweeps.parameters import (
     text_of,
 )
 
-Scalar = str | int | float | bool
 Settings = dict[str, Any]
 
 KEYS = {

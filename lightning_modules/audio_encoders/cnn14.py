@@ -28,20 +28,19 @@ class Cnn14(nn.Module):
     Args:
         width: channels of the first block; the paper's is 64.
         dim: size of the vectors.
-        n_mels: of the log-mels.
     """
 
-    def __init__(self, width: int = 64, dim: int = 2048, n_mels: int = 64) -> None:
+    def __init__(self, width: int = 64, dim: int = 2048) -> None:
         super().__init__()
-        self.bn0 = nn.BatchNorm2d(n_mels)
+        self.bn0 = nn.BatchNorm2d(64)
         channels = [1, *(width * 2**block for block in range(6))]
         for block in range(6):
             self.add_module(f"conv_block{block + 1}", ConvBlock(channels[block], channels[block + 1]))
         self.fc1 = nn.Linear(channels[-1], dim)
 
     def forward(self, mels: Tensor) -> Tensor:
-        """(N, frames, n_mels) -> (N, dim)."""
-        hidden = self.bn0(mels[:, None].transpose(1, 3)).transpose(1, 3)  # (N, 1, frames, n_mels)
+        """(N, frames, 64) -> (N, dim)."""
+        hidden = self.bn0(mels[:, None].transpose(1, 3)).transpose(1, 3)  # (N, 1, frames, 64)
         for block in range(6):
             hidden = self.get_submodule(f"conv_block{block + 1}")(hidden, 2 if block < 5 else 1)
             hidden = F.dropout(hidden, 0.2, self.training)

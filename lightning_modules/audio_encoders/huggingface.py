@@ -22,7 +22,7 @@ from common.errors import ModelError
 from common.load_reports import without_unused
 from common.pretrained import find_model
 from common.text import cause_of
-from lightning_modules.architectures import in_groups, sees_padding, tower_of
+from lightning_modules.architectures import check_whole, in_groups, sees_padding, tower_of
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.audio_encoders.device_features import device_features
 from lightning_modules.audio_encoders.windows import Windows, check_windows, cut_windows, join_windows, pool_windows
@@ -91,10 +91,7 @@ class HuggingFaceAudio(AudioEncoder):
         self.source = None if random_init else model
         try:
             source = find_model(model, revision)
-        except ModelError as error:
-            raise ModelError(f"audio encoder: {error}") from error
-        hub = {"revision": revision, "local_files_only": source.local_files_only}
-        try:
+            hub = {"revision": revision, "local_files_only": source.local_files_only}
             config = AutoConfig.from_pretrained(source.name_or_path, **hub)
             for key in config.to_dict().keys() & NOISE:
                 setattr(config, key, 0.0)
@@ -103,8 +100,8 @@ class HuggingFaceAudio(AudioEncoder):
                 self.model = _audio_tower(AutoModel.from_config(config, dtype=torch.float32))
             else:
                 self.model = _load_tower(source.name_or_path, hub, config)
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise ModelError(f"audio encoder: {error}") from error
         except Exception as error:  # what extractors, safetensors and transformers raise has no common base
             raise ModelError(
                 f"audio encoder: '{model}' cannot be loaded ({cause_of(error)}); it needs config.json, "
@@ -298,18 +295,11 @@ def _load_extractor(name: str, hub: dict[str, Any], config: PreTrainedConfig | N
 def _load_tower(name: str, hub: dict[str, Any], config: PreTrainedConfig) -> nn.Module:
     """The audio tower with its weights, in float32; a tower whose weights are not in the files is refused."""
     with without_unused():
-        model, info = AutoModel.from_pretrained(
+        model, report = AutoModel.from_pretrained(
             name, config=config, dtype=torch.float32, output_loading_info=True, **hub
         )
     tower = _audio_tower(model)
-    used = {id(parameter) for parameter in tower.parameters()}
-    missing = sorted(key for key in info["missing_keys"] if key in dict(model.named_parameters()))
-    missing = [key for key in missing if id(model.get_parameter(key)) in used]
-    if missing:
-        raise ModelError(
-            f"audio encoder: the weights of '{name}' are missing {len(missing)} tensors of its audio model "
-            f"({missing[0]}, ...); give the whole model as its authors published it, or set random_init: true"
-        )
+    check_whole(name, report, model, tower)
     return tower
 
 

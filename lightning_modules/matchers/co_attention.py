@@ -9,7 +9,7 @@ from common.numbers import check_numbers
 from evaluation.scores import EmbeddingScores, Scores
 from evaluation.two_stage_scores import PAIRS, TwoStageScores
 from lightning_modules.matchers.base import Matcher
-from lightning_modules.matchers.packed_states import as_states, fixed_length, mean_state, pack, unpack
+from lightning_modules.matchers.packed_states import mean_state, pack_projected, unpack
 from lightning_modules.states import Encoded
 
 
@@ -61,13 +61,11 @@ class CoAttention(Matcher):
 
     def audio(self, encoded: Encoded) -> Tensor:
         """Frames and which of them there are (A, frames, D + 1)."""
-        states = fixed_length(as_states(encoded), self.frames)
-        return pack(states._replace(values=self.audio_head(states.values)))
+        return pack_projected(encoded, self.audio_head, self.frames)
 
     def text(self, encoded: Encoded) -> Tensor:
         """Words and which of them there are (C, words, D + 1)."""
-        states = fixed_length(as_states(encoded), self.words)
-        return pack(states._replace(values=self.text_head(states.values)))
+        return pack_projected(encoded, self.text_head, self.words)
 
     def scores(self, text: Tensor, audio: Tensor) -> Tensor:
         """Scores (C, A) of all pairs."""

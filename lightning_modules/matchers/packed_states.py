@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.pooling.mean import MeanPooling
 from lightning_modules.states import Encoded, States
@@ -47,6 +47,12 @@ def pack(states: States) -> Tensor:
     """States (B, L, D) and behind each whether it is one: (B, L, D + 1) float32, zeros where there is none."""
     mask = states.mask[:, :, None]
     return torch.cat([states.values.float().masked_fill(~mask, 0), mask.float()], dim=2)
+
+
+def pack_projected(encoded: Encoded, head: nn.Module, most: int) -> Tensor:
+    """At most `most` states of each input through a head, packed: (B, most, D + 1)."""
+    states = fixed_length(as_states(encoded), most)
+    return pack(states._replace(values=head(states.values)))
 
 
 def unpack(packed: Tensor) -> tuple[Tensor, Tensor]:

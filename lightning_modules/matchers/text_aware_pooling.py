@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from common.errors import ModelError
 from common.numbers import check_numbers
 from lightning_modules.matchers.base import Matcher
-from lightning_modules.matchers.packed_states import as_states, as_vector, fixed_length, mean_state, pack, unpack
+from lightning_modules.matchers.packed_states import as_vector, mean_state, pack_projected, unpack
 from lightning_modules.states import Encoded
 
 ELEMENTS = 2**24
@@ -55,8 +55,7 @@ class TextAwarePooling(Matcher):
 
     def audio(self, encoded: Encoded) -> Tensor:
         """Frames and which of them there are (A, frames, D + 1)."""
-        states = fixed_length(as_states(encoded), self.frames)
-        return pack(states._replace(values=self.audio_head(states.values)))
+        return pack_projected(encoded, self.audio_head, self.frames)
 
     def text(self, encoded: Encoded) -> Tensor:
         """Vectors (C, D)."""

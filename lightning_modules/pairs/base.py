@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from common.token_limits import count_cut
 from lightning_modules.audio_encoders.base import AudioEncoder
 from lightning_modules.matchers import Matcher, Projected
-from lightning_modules.pairs.training_data import training_data_of
+from lightning_modules.pairs.training_data import PUBLISHED
 from lightning_modules.text_encoders.base import TextEncoder
 
 
@@ -36,7 +36,7 @@ class Pair:
 
     def __init__(self, name: str, trained_on: Sequence[str] | None = None) -> None:
         self.name = name
-        self.trained_on = training_data_of(name) if trained_on is None else tuple(trained_on)
+        self.trained_on = PUBLISHED.get(name, ()) if trained_on is None else tuple(trained_on)
         self.matcher = Projected()
 
 

@@ -9,6 +9,7 @@ from common.errors import ModelError
 from common.load_reports import without_unused
 from common.pretrained import find_model
 from common.text import cause_of
+from lightning_modules.architectures import check_whole
 
 
 class Loaded(NamedTuple):
@@ -33,14 +34,11 @@ def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) ->
     """
     try:
         source = find_model(name, revision)
-    except ModelError as error:
-        raise ModelError(f"model.pair: {error}") from error
-    hub: dict[str, Any] = {"revision": revision, "local_files_only": source.local_files_only}
-    try:
+        hub: dict[str, Any] = {"revision": revision, "local_files_only": source.local_files_only}
         config = AutoConfig.from_pretrained(source.name_or_path, **hub)
         if config.model_type != kind.config_class.model_type:
             raise ModelError(
-                f"model.pair: '{name}' is a {config.model_type} model; {kind.__name__} takes "
+                f"'{name}' is a {config.model_type} model; {kind.__name__} takes "
                 f"{kind.config_class.model_type} checkpoints"
             )
         tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **hub)
@@ -51,17 +49,12 @@ def load_whole(kind: Any, name: str, revision: str | None, random_init: bool) ->
             model, report = kind.from_pretrained(
                 source.name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **hub
             )
-    except ModelError:
-        raise
+        check_whole(name, report, model, model)
+        return Loaded(model, tokenizer, extractor)
+    except ModelError as error:
+        raise ModelError(f"model.pair: {error}") from error
     except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
         raise ModelError(
             f"model.pair: '{name}' cannot be loaded ({cause_of(error)}); it needs config.json, tokenizer, "
             f"preprocessor_config.json and weights of a {kind.__name__}, as its authors published them"
         ) from error
-    parameters = dict(model.named_parameters())
-    if missing := sorted(key for key in report["missing_keys"] if key in parameters):
-        raise ModelError(
-            f"model.pair: the weights of '{name}' are missing {len(missing)} tensors of its model (e.g. {missing[0]}); "
-            "give the model as its authors published it"
-        )
-    return Loaded(model, tokenizer, extractor)

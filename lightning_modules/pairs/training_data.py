@@ -44,11 +44,6 @@ SAME_SOURCE = {"youtube": "audioset", "audioset": "youtube"}
 """AudioSet's clips are parts of videos on YouTube, by whose ids recordings are known here."""
 
 
-def training_data_of(name: str) -> tuple[str, ...]:
-    """What a published checkpoint was trained on; nothing where that is not known here."""
-    return PUBLISHED.get(name, ())
-
-
 def splits_said(trained_on: Sequence[str], data_set: str) -> Said | None:
     """What is published of the splits of a data set that a checkpoint was trained on; None: it is not among its data.
 

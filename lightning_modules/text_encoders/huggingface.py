@@ -14,7 +14,7 @@ from common.numbers import check_numbers
 from common.pretrained import find_model
 from common.text import cause_of
 from common.token_limits import count_cut
-from lightning_modules.architectures import in_groups, sees_padding, tower_of
+from lightning_modules.architectures import check_whole, in_groups, sees_padding, tower_of
 from lightning_modules.states import Encoded
 from lightning_modules.text_encoders.base import Normalisation, Pooling, TextEncoder, normalise_caption, pool_tokens
 from lightning_modules.training.lora import LoRA
@@ -69,10 +69,7 @@ class HuggingFaceText(TextEncoder):
         check_numbers(ModelError, "text encoder", 0, 1, **rates)
         try:
             source = find_model(model, revision)
-        except ModelError as error:
-            raise ModelError(f"text encoder: {error}") from error
-        hub = {"revision": revision, "local_files_only": source.local_files_only}
-        try:
+            hub = {"revision": revision, "local_files_only": source.local_files_only}
             self.tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **hub)
             if config is None:
                 settings = AutoConfig.from_pretrained(source.name_or_path, **hub)
@@ -83,7 +80,6 @@ class HuggingFaceText(TextEncoder):
             _set_dropout(inner, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
             # Some models carry an unused head ("pooler"); its parameters would get no gradient, which DDP refuses.
             options: dict[str, Any] = {"add_pooling_layer": False} if _takes_pooling_flag(settings) else {}
-            missing = []
             if config is None:
                 with without_unused():
                     whole, report = AutoModel.from_pretrained(
@@ -94,27 +90,18 @@ class HuggingFaceText(TextEncoder):
                         **hub,
                         **options,
                     )
-                missing = sorted(report["missing_keys"])
+                check_whole(model, report, whole, _text_tower(whole))
             else:
                 whole = AutoModel.from_config(settings, dtype=torch.float32, **options)
             self.model = _text_tower(whole)
-            if missing and self.model is not whole:
-                used = {id(parameter) for parameter in self.model.parameters()}
-                names = {name for name, parameter in whole.named_parameters() if id(parameter) in used}
-                missing = [name for name in missing if name in names]
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise ModelError(f"text encoder: {error}") from error
         except Exception as error:  # what tokenizers, safetensors and transformers raise has no common base
             what = f"'{model}'" if config is None else f"config {config} with the tokenizer of '{model}'"
             raise ModelError(
                 f"text encoder: {what} cannot be loaded ({cause_of(error)}); it takes the config (with model_type), "
                 "the tokenizer and the weights of a Hugging Face text model"
             ) from error
-        if missing:
-            raise ModelError(
-                f"text encoder: the weights of '{model}' are missing {len(missing)} tensors of its model "
-                f"(e.g. {missing[0]}); give the model as its authors published it"
-            )
         if self.tokenizer.pad_token is None and self.tokenizer.eos_token is not None:
             self.tokenizer.pad_token = self.tokenizer.eos_token  # of models that only ever saw one text at a time
         self._check_tokens(model, max_tokens)
@@ -213,7 +200,7 @@ def _set_dropout(settings: Any, option: str, names: tuple[str, ...], value: floa
         return
     name = next((name for name in names if hasattr(settings, name)), None)
     if name is None:
-        raise ModelError(f"text encoder: {type(settings).__name__} has no {option} to set; give {option}: null")
+        raise ModelError(f"{type(settings).__name__} has no {option} to set; give {option}: null")
     setattr(settings, name, value)
 
 

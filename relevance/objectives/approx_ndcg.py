@@ -7,7 +7,6 @@ from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.objectives.base import Directions, ScoreLoss
 from relevance.objectives.pairs_of_items import differences, gains, ideal_dcg, mean_loss
-from relevance.objectives.relevance_checks import check_levels
 
 
 def smooth_ranks(logits: Tensor) -> Tensor:
@@ -53,6 +52,7 @@ class ApproxNDCG(ScoreLoss):
         "retrieval measures}, author={Qin, Tao and Liu, Tie-Yan and Li, Hang}, journal={Information Retrieval}, "
         "year={2010}}"
     )
+    needs_levels = True
 
     def __init__(
         self,
@@ -64,11 +64,6 @@ class ApproxNDCG(ScoreLoss):
         super().__init__(direction, tau, learn_tau)
         check_numbers(RelevanceError, "ApproxNDCG", 1e-3, 100, sharpness=sharpness)
         self.sharpness = sharpness
-
-    def check(self, relevance: Tensor) -> None:
-        """Like `Objective.check`; refuses relevance that ranks nothing."""
-        super().check(relevance)
-        check_levels(relevance, "ApproxNDCG")
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Like `ScoreLoss.loss`."""

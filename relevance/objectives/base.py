@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from common.directions import DIRECTIONS, Direction
 from common.errors import RelevanceError
 from relevance.base import IGNORED
-from relevance.objectives.relevance_checks import check_relevance
+from relevance.objectives.relevance_checks import check_levels, check_relevance
 
 Directions = Literal[Direction, "both"]
 """A direction, or the mean of both."""
@@ -165,13 +165,21 @@ class ScoreLoss(Objective):
 
     Attributes:
         has_tau: whether scores are divided by tau.
+        needs_levels: whether some query has to have items that are more relevant than others.
     """
 
     is_listwise: ClassVar[bool] = False
     has_tau: ClassVar[bool] = True
+    needs_levels: ClassVar[bool] = False
 
     def __init__(self, direction: Directions, tau: float = 1.0, learn_tau: bool = False) -> None:
         super().__init__(direction, tau, None, learn_tau)
+
+    def check(self, relevance: Tensor) -> None:
+        """Like `Objective.check`; with `needs_levels` also refuses relevance that ranks nothing."""
+        super().check(relevance)
+        if self.needs_levels:
+            check_levels(relevance, type(self).__name__)
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Scalar loss of scores (Q, N), divided by tau, against relevance (Q, N), both float32 or float64."""

@@ -10,7 +10,6 @@ from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.objectives.base import Directions, ScoreLoss
 from relevance.objectives.pairs_of_items import differences, discounts, gains, ideal_dcg, ordered_pairs
-from relevance.objectives.relevance_checks import check_levels
 
 
 def lambda_loss(
@@ -68,6 +67,7 @@ class LambdaLoss(ScoreLoss):
         "author={Wang, Xuanhui and Li, Cheng and Golbandi, Nadav and Bendersky, Michael and Najork, Marc}, "
         "booktitle={International Conference on Information and Knowledge Management}, year={2018}}"
     )
+    needs_levels = True
 
     def __init__(
         self,
@@ -83,11 +83,6 @@ class LambdaLoss(ScoreLoss):
         check_numbers(RelevanceError, "LambdaLoss", 1, top=top)
         check_numbers(RelevanceError, "LambdaLoss", 1e-3, 100, sharpness=sharpness)
         self.mu, self.top, self.sharpness = mu, top, sharpness
-
-    def check(self, relevance: Tensor) -> None:
-        """Like `Objective.check`; refuses relevance that ranks nothing."""
-        super().check(relevance)
-        check_levels(relevance, "LambdaLoss")
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Like `ScoreLoss.loss`."""

@@ -6,7 +6,6 @@ from torch import Tensor
 from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.objectives.base import Directions, ScoreLoss
-from relevance.objectives.relevance_checks import check_levels
 
 
 def listmle_loss(logits: Tensor, relevance: Tensor, top: int | None = None) -> Tensor:
@@ -49,6 +48,7 @@ class ListMLE(ScoreLoss):
         "author={Xia, Fen and Liu, Tie-Yan and Wang, Jue and Zhang, Wensheng and Li, Hang}, "
         "booktitle={International Conference on Machine Learning}, year={2008}}"
     )
+    needs_levels = True
 
     def __init__(
         self, direction: Directions = "both", tau: float = 0.05, top: int | None = None, learn_tau: bool = False
@@ -56,11 +56,6 @@ class ListMLE(ScoreLoss):
         super().__init__(direction, tau, learn_tau)
         check_numbers(RelevanceError, "ListMLE", 1, top=top)
         self.top = top
-
-    def check(self, relevance: Tensor) -> None:
-        """Like `Objective.check`; refuses relevance that ranks nothing."""
-        super().check(relevance)
-        check_levels(relevance, "ListMLE")
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Like `ScoreLoss.loss`."""

@@ -7,7 +7,6 @@ from common.errors import RelevanceError
 from common.numbers import check_numbers
 from relevance.objectives.base import Directions, ScoreLoss
 from relevance.objectives.pairs_of_items import differences, discounts, gains, ideal_dcg, mean_loss
-from relevance.objectives.relevance_checks import check_levels
 
 
 def neural_sort(logits: Tensor) -> Tensor:
@@ -72,6 +71,7 @@ class NeuralNDCG(ScoreLoss):
         "relaxation of sorting}, author={Pobrotyn, Przemysław and Białobrzeski, Radosław}, eprint={2102.07831}, "
         "archivePrefix={arXiv}, year={2021}}"
     )
+    needs_levels = True
 
     def __init__(
         self,
@@ -85,11 +85,6 @@ class NeuralNDCG(ScoreLoss):
         check_numbers(RelevanceError, "NeuralNDCG", 0, 10_000, iterations=iterations)
         check_numbers(RelevanceError, "NeuralNDCG", 1e-3, 100, sharpness=sharpness)
         self.iterations, self.sharpness = iterations, sharpness
-
-    def check(self, relevance: Tensor) -> None:
-        """Like `Objective.check`; refuses relevance that ranks nothing."""
-        super().check(relevance)
-        check_levels(relevance, "NeuralNDCG")
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Like `ScoreLoss.loss`."""

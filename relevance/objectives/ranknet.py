@@ -7,7 +7,6 @@ from torch import Tensor
 
 from relevance.objectives.base import Directions, ScoreLoss
 from relevance.objectives.pairs_of_items import differences, ordered_pairs
-from relevance.objectives.relevance_checks import check_levels
 
 Weighting = Literal["equal", "difference", "squares"]
 
@@ -50,6 +49,7 @@ class RankNet(ScoreLoss):
         "@inproceedings{burges2005learning, title={Learning to rank using gradient descent}, "
         "author={Burges, Chris and others}, booktitle={International Conference on Machine Learning}, year={2005}}"
     )
+    needs_levels = True
 
     def __init__(
         self,
@@ -60,11 +60,6 @@ class RankNet(ScoreLoss):
     ) -> None:
         super().__init__(direction, tau, learn_tau)
         self.weighting: Weighting = weighting
-
-    def check(self, relevance: Tensor) -> None:
-        """Like `Objective.check`; refuses relevance that ranks nothing."""
-        super().check(relevance)
-        check_levels(relevance, "RankNet")
 
     def loss(self, scores: Tensor, relevance: Tensor) -> Tensor:
         """Like `ScoreLoss.loss`."""

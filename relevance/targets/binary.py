@@ -10,6 +10,7 @@ from torch import Tensor
 from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
+from relevance.objectives.max_margin import MaxMargin
 
 
 class SameAudio(Relevance):
@@ -27,12 +28,7 @@ class SameAudio(Relevance):
                 [0., 1.]])
     """
 
-    citation = 'Oncescu et al. 2021, "Audio retrieval with natural language queries"'
-    bibtex = (
-        "@inproceedings{oncescu2021audio, title={Audio retrieval with natural language queries}, "
-        "author={Oncescu, Andreea-Maria and Koepke, A. Sophia and Henriques, João F. and Akata, Zeynep and "
-        "Albanie, Samuel}, booktitle={Interspeech}, year={2021}}"
-    )
+    citation, bibtex = MaxMargin.citation, MaxMargin.bibtex
     symmetric = True
 
     def __init__(self) -> None:

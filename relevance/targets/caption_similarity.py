@@ -15,6 +15,7 @@ from common.numbers import check_numbers
 from relevance.base import Relevance
 from relevance.caption_embeddings import embed_captions
 from relevance.mapped_table import mapped_table
+from relevance.objectives.listnet import ListNet
 from relevance.scoring import Logistic, Scoring
 
 
@@ -47,13 +48,7 @@ class CaptionSimilarity(Relevance):
     """
 
     symmetric = True
-    citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
-    bibtex = (
-        "@article{xie2024text, "
-        "title={Text-based audio retrieval by learning from similarities between audio captions}, "
-        "author={Xie, Huang and Khorrami, Khazar and Räsänen, Okko and Virtanen, Tuomas}, "
-        "journal={IEEE Signal Processing Letters}, year={2024}}"
-    )
+    citation, bibtex = ListNet.citation, ListNet.bibtex
 
     def __init__(
         self,

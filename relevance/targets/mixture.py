@@ -9,6 +9,7 @@ from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
 from relevance.base import Relevance
 from relevance.objectives.base import target_distribution
+from relevance.objectives.listnet import ListNet
 from relevance.targets.composed import Composed
 
 
@@ -33,13 +34,7 @@ class MixedTargets(Composed):
     Source: "mixed" targets in the code of Xie et al. 2024 (there the sum, so its gradient is longer by a constant).
     """
 
-    citation = 'Xie et al. 2024, "Text-based audio retrieval by learning from similarities between audio captions"'
-    bibtex = (
-        "@article{xie2024text, "
-        "title={Text-based audio retrieval by learning from similarities between audio captions}, "
-        "author={Xie, Huang and Khorrami, Khazar and Räsänen, Okko and Virtanen, Tuomas}, "
-        "journal={IEEE Signal Processing Letters}, year={2024}}"
-    )
+    citation, bibtex = ListNet.citation, ListNet.bibtex
 
     def __init__(
         self,

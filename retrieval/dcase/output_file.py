@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.errors import DataError
 from common.text import nearest_name
-from datamodules.audio_folder import audio_by_path
+from datamodules.audio_folder import recordings_in
 from evaluation.ranks import best_items, score_blocks
 from evaluation.scores import Scores
 from retrieval.dcase.forms import PLACES, Form
@@ -24,17 +24,13 @@ def clips_of(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: no such folder, no audio in it, or two files of one name.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give the folder of the recordings that are ranked")
     clips: dict[str, Path] = {}
-    for path in audio_by_path(folder).values():
+    for path in recordings_in(folder).values():
         if path.name in clips:
             raise DataError(
                 f"{path}: has the name of {clips[path.name]}; a submission cannot tell them apart, move one"
             )
         clips[path.name] = path
-    if not clips:
-        raise DataError(f"{folder}: no audio files in it; check the path")
     return dict(sorted(clips.items()))
 
 

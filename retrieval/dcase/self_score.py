@@ -9,7 +9,7 @@ from torch import Tensor
 from evaluation.metrics import average_precision, recall
 from evaluation.ranks import count_ranks
 from evaluation.scores import MatrixScores, Scores
-from evaluation.ties import TieGroups, chance_groups, tie_groups
+from evaluation.ties import TieGroups, chance_groups
 from retrieval.dcase.forms import Form
 
 
@@ -41,8 +41,8 @@ def metrics_of(
 ) -> dict[str, tuple[float, float]]:
     """The same from scores and relevant pairs (P,)."""
     counts = count_ranks(scores, query, item, topk=1)
-    groups = tie_groups(counts.query.cpu().numpy(), counts.greater.cpu().numpy(), counts.equal.cpu().numpy())
-    values, chance = (_means(form, each) for each in (groups, chance_groups(counts.items, groups.total)))
+    chance_of_all = chance_groups(counts.items, counts.groups.total)
+    values, chance = (_means(form, each) for each in (counts.groups, chance_of_all))
     return {name: (value, chance[name]) for name, value in values.items()}
 
 

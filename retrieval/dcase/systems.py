@@ -13,11 +13,10 @@ from common.errors import RunError
 from datamodules.audio import read_info
 from datamodules.mono import Mix
 from evaluation.scores import Scores
-from experiments.run_folder import RunFolder, find_run
+from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
-from retrieval.exported import is_exported
-from retrieval.open_model import load_run
-from retrieval.run_model import read_config
+from retrieval.open_model import load_run, run_named
+from retrieval.run_model import data_options, read_config
 from retrieval.search_folder import Window, embed_windows
 
 
@@ -101,11 +100,9 @@ def open_system(name: str) -> System:
         UserError: as `load_run`.
     """
     model = load_run(name)
-    path = Path(name).expanduser()
-    is_run = path.is_dir() and not is_exported(path) and not (path / "config.json").is_file()
-    folder = find_run(path) if is_run else None
+    folder = run_named(name)
     config = {} if folder is None else read_config(folder)
-    data: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    data = data_options(config)
     return System(
         name,
         model.model,

@@ -100,7 +100,6 @@ def check_hygiene(
     embedded: Sequence[Embedded],
     published: Mapping[str, Sequence[str]],
     threshold: float = 0.95,
-    most: int = 1000,
 ) -> Hygiene:
     """Check data sets against each other and against what pretrained models were trained on.
 
@@ -109,7 +108,6 @@ def check_hygiene(
         embedded: recordings of one model to be compared by sound.
         published: training data of pretrained models, by name.
         threshold: cosine similarity from which recordings count as near duplicates.
-        most: pairs of these to keep of a comparison.
 
     Raises:
         UserError: annotations cannot be read, or the embeddings are of different models.
@@ -125,7 +123,7 @@ def check_hygiene(
             for split in part.data.splits
             if split != "train" and part.data.annotations(split)
         ],
-        compared=list(_compared(embedded, threshold, most)),
+        compared=list(_compared(embedded, threshold)),
         threshold=threshold,
     )
 
@@ -166,7 +164,7 @@ def _heard(parts: Sequence[Part], published: Mapping[str, Sequence[str]]) -> Ite
             )
 
 
-def _compared(embedded: Sequence[Embedded], threshold: float, most: int) -> Iterator[Compared]:
+def _compared(embedded: Sequence[Embedded], threshold: float) -> Iterator[Compared]:
     """Each split with those that are evaluated after it, and each evaluated split with itself."""
     for other in embedded[1:]:
         if other.model != embedded[0].model:
@@ -176,8 +174,8 @@ def _compared(embedded: Sequence[Embedded], threshold: float, most: int) -> Iter
     for one, other in combinations(embedded, 2):
         first, second = sorted((one, other), key=lambda each: ORDER.get(each.split or "", -1))
         if None in (first.split, second.split) or first.split != second.split:
-            found = near_duplicates(first.vectors, second.vectors, threshold=threshold, most=most)
+            found = near_duplicates(first.vectors, second.vectors, threshold=threshold)
             yield Compared(first, second, found)
     for each in embedded:
         if each.split != "train" and len(each.names) > 1:
-            yield Compared(each, each, near_duplicates(each.vectors, threshold=threshold, most=most))
+            yield Compared(each, each, near_duplicates(each.vectors, threshold=threshold))

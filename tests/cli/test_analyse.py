@@ -74,7 +74,7 @@ def test_lists_say_which_near_misses_are_right(runs: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("analyse", "a", "--output", "a.csv"), "error: a.csv: is a file; give --output a folder"),
+        (("analyse", "a", "--output", "a.csv"), "error: a.csv: is a file; give a folder"),
         (("analyse", "none", "--output", "x"), "error: none: no such folder; give an experiment's"),
         (("analyse", "a", "--output", "x", "--bank", "0"), "error: --bank is 0; give at least 1, or leave it out"),
         (("analyse", "a", "--output", "x", "--bank", "5"), "error: a/0: no run (no config_fit.yaml in it); give"),

@@ -78,7 +78,7 @@ def test_files_are_written_together(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.comparison.report.save_figure", fail)
+    monkeypatch.setattr("experiments.result_files.save_figure", fail)
     assert main(["compare", str(runs / "base_line"), "--output", str(runs / "alone")]) == 0
     capsys.readouterr()
     assert sorted(file.name for file in (runs / "alone").iterdir()) == [name for name in FILES if name[0] == "t"]
@@ -121,6 +121,15 @@ def test_runs_of_different_settings_are_named(runs: Path, capsys: pytest.Capture
         "warning: better: runs 0 and 10 have different settings (model.objective.tau: 0.05 before, 0.1 now), yet "
         "count as one experiment" in error
     )
+
+
+def test_teachers_of_the_runs_own_seeds_are_no_other_settings(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, fixed in ((0, 2), (2, 2), (10, 2), (10, 0)):
+        teachers = {"teachers": [f"runs/teacher/{seed}/checkpoints/best.ckpt", f"runs/other/{fixed}"]}
+        settings = {"model": {"relevance": {"parts": [{"init_args": teachers}]}}, "seed_everything": seed}
+        (runs / "better" / str(seed) / "config_fit.yaml").write_text(yaml.safe_dump(settings))
+        main(["compare", str(runs / "better")])
+        assert ("different settings" in capsys.readouterr().err) == (fixed != 2)
 
 
 def test_an_option_that_came_between_two_runs_counts_as_its_default(
@@ -194,7 +203,7 @@ REFUSED = {
     "around": r"better/0: given twice; name each run once$",
     "metric": r"better has no metric 'text_to_audio/mAP@20'; it has mAP@10, mAP@10_all, R@1, .*, each in both",
     "direction": r"better has no metric 'audio/mAP@10'; .* or in one, as in text_to_audio/mAP@10$",
-    "file": r"queries_test.parquet: is a file; give --output a folder$",
+    "file": r"queries_test.parquet: is a file; give a folder$",
     "below a file": r"deeper/table.md: cannot be written \(Not a directory\); give another place$",
     "no flips": r"0 permutations: give at least 1$",
     "one recording": r"mAP@10 of 1 recordings, and tests need 2; compare runs on a larger pool$",

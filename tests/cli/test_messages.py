@@ -87,7 +87,7 @@ def test_a_wrong_value(given: list[str], message: str, capsys: pytest.CaptureFix
             ["--trainer.callbacks", "Timer", "--trainer.callbacks.duration", "xx"],
             "trainer.callbacks: Timer cannot be built: MisconfigurationException: `Timer(duration='xx')`",
         ),
-        (["--data.max_seconds=0"], "error: data.max_seconds must be positive or null, got 0"),
+        (["--data.max_seconds=0"], "error: data.max_seconds is 0"),
         (["--model.matcher.embedding_dim=0"], "error: model.matcher: embedding_dim is 0; give a number from 1"),
         (["--trainer.val_check_interval", "1000"], "trainer.val_check_interval: `val_check_interval` (1000) must be"),
     ],

@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from common.errors import RelevanceError
 from relevance import caption_index as neighbours
-from relevance.caption_index import CaptionIndex, nearest_captions
+from relevance.caption_index import CaptionIndex, Neighbours
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
+
+
+def nearest_captions(table: Floats, audio: Ints, k: int, captions: Ints | None = None) -> Neighbours:
+    """Of all captions, or of some among themselves."""
+    asked = np.arange(len(table)) if captions is None else captions
+    return CaptionIndex(table, audio, asked).of_captions(asked, k)
 
 
 def naive(table: Floats, audio: Ints, query: int, captions: Ints) -> dict[int, float]:
@@ -74,17 +80,21 @@ def test_many_captions_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(found.similarity, np.take_along_axis(h, found.ids, 1), atol=1e-6)
 
 
-def test_the_inverted_file_finds_most_and_all_where_it_looks_everywhere() -> None:
+def test_the_inverted_file_finds_most_and_all_where_it_looks_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     table, audio = clustered(2000), np.repeat(np.arange(400), 5)
     exact = nearest_captions(table, audio, 10)
-    everywhere = nearest_captions(table, audio, 10, exact_below=0, nprobe=10**6)
+    monkeypatch.setattr(neighbours, "EXACT_BELOW", 0)
+    monkeypatch.setattr(neighbours, "NPROBE", 10**6)
+    everywhere = nearest_captions(table, audio, 10)
     np.testing.assert_allclose(everywhere.similarity, exact.similarity, atol=1e-6)
-    some = nearest_captions(table, audio, 10, exact_below=0, nprobe=9)
-    again = nearest_captions(table, audio, 10, exact_below=0, nprobe=9)
+    monkeypatch.setattr(neighbours, "NPROBE", 9)
+    some = nearest_captions(table, audio, 10)
+    again = nearest_captions(table, audio, 10)
     np.testing.assert_array_equal(some.ids, again.ids)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(some.ids, exact.ids, strict=True)])
     assert 0.9 < recall < 1
-    few = nearest_captions(table, audio, 10, exact_below=0, nprobe=1).ids
+    monkeypatch.setattr(neighbours, "NPROBE", 1)
+    few = nearest_captions(table, audio, 10).ids
     assert (few == -1).any()  # in one list there are not always ten
     assert (audio[few] != audio[:, None])[few >= 0].all()
 

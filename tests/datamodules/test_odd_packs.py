@@ -87,9 +87,7 @@ def test_a_damaged_plan_is_one_line(
     capsys.readouterr()
     assert pack(corpus, folder) == 1
     message = capsys.readouterr().err
-    assert message.startswith(
-        f"error: {folder / 'plan.json'}: is damaged, so what the shards beside it hold is not known"
-    )
+    assert message.startswith(f"error: {folder / 'plan.json'}: is damaged, so what is beside it is not known; delete")
     assert message.count("\n") == 1
 
 
@@ -121,7 +119,7 @@ def test_a_rate_that_would_fill_the_disk_is_refused(
     assert f"sample_rate is {rate}; give at most 1000000 (Hz)" in capsys.readouterr().err
     assert not (tmp_path / "shards").exists()
     message = refused(lambda: Clotho(str(corpus.root), sample_rate=rate))
-    assert message == f"data.sample_rate is {rate} Hz; give at most 1000000"
+    assert message == f"data.sample_rate is {rate} Hz; give a number from 1 to 1000000"
 
 
 def test_what_a_shard_says_of_itself_may_be_anything() -> None:

@@ -78,9 +78,9 @@ def test_every_option_is_documented(module: type[AudioCaptionDataModule]) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "data.batch_size must be at least 1, got 0"),
-        ({"max_seconds": 0.0}, "data.max_seconds must be positive or null, got 0.0"),
-        ({"num_workers": -1}, "data.num_workers must be at least 0, got -1"),
+        ({"batch_size": 0}, "data.batch_size is 0; give a number from 1"),
+        ({"max_seconds": 0.0}, "data.max_seconds is 0.0; give a number above 0, or null"),
+        ({"num_workers": -1}, "data.num_workers is -1; give a number from 0"),
     ],
 )
 @pytest.mark.parametrize(("module", "required"), [(Clotho, {}), (StreamedShards, {"shards": "s"}), (Synthetic, {})])

@@ -131,7 +131,7 @@ def test_what_the_data_module_refuses_is_one_line(
     with pytest.raises(SystemExit) as ended:
         packed(corpus, tmp_path / "shards", "--data.batch_size", "0")
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: data.batch_size must be at least 1, got 0\n"
+    assert capsys.readouterr().err == "error: data.batch_size is 0; give a number from 1\n"
     packed(corpus, tmp_path / "shards")
     assert not [warning for warning in recwarn if "jsonargparse" in str(warning.category).lower()]
     assert "Deprecation" not in capsys.readouterr().err
@@ -143,7 +143,7 @@ def test_two_packings_into_one_folder_do_not_meet(
     (tmp_path / "shards").mkdir()
     with FileLock(tmp_path / "shards" / ".lock"):
         assert packed(corpus, tmp_path / "shards") == 1
-    assert "shards: another process packs into it; wait for it, or give another folder" in capsys.readouterr().err
+    assert "shards: another process writes it; wait for it, or give another folder" in capsys.readouterr().err
 
 
 def test_processes_of_a_killed_packing_end(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_damage_in_the_middle_of_a_flac_is_found_by_packing(
 def test_a_folder_holds_one_packing(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     packed(corpus, tmp_path / "shards")
     assert packed(corpus, tmp_path / "shards", "--sample_rate", "4000") == 1
-    assert "holds shards of another packing (sample_rate differ); give another folder" in capsys.readouterr().err
+    assert "was made otherwise (sample_rate: 8000 before, 4000 now); give another folder" in capsys.readouterr().err
 
 
 def test_a_corpus_without_audio_is_refused(corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,7 +248,7 @@ def test_a_file_that_does_not_fit_is_refused(corpus: Corpus, file: Path, tmp_pat
 def test_a_group_that_does_not_fit_is_refused(corpus: Corpus, file: Path, refused: Refused) -> None:
     data = Clotho(str(corpus.root), batch_size=4, num_workers=0, sample_rate=8000, related=Related(str(file), 3))
     assert "data.related.group is 3, which does not divide a batch of 4 pairs" in refused(lambda: data.setup("fit"))
-    assert "data.related.group must be at least 1, got 0" in refused(
+    assert "data.related.group is 0; give a number from 1" in refused(
         lambda: Clotho(str(corpus.root), related=Related(str(file), 0))
     )
 
@@ -294,7 +294,7 @@ def test_from_the_command_to_batches(
         (["--k", "0"], "k is 0; give at least 1", 2),
         (["--save", "x.csv"], "save is x.csv; give a name that ends in .npz", 2),
         (["--save", "x.npz", "--split", "test"], "split is test, but neighbours are saved to train on", 2),
-        (["--data.batch_size", "0"], "error: data.batch_size must be at least 1, got 0\n", 2),
+        (["--data.batch_size", "0"], "error: data.batch_size is 0; give a number from 1\n", 2),
         (["--query", " "], "--query is empty", 1),
         (["--save", "/dev/null/x.npz"], "/dev/null/x.npz: cannot be written (File exists); give another place", 1),
         (["--split", "dev"], "Clotho has no dev captions", 1),

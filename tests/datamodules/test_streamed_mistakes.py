@@ -42,7 +42,7 @@ def test_settings_that_do_not_fit(folder: Path) -> None:
     assert "is packed at 16000 Hz, but the audio encoder wants 32000 Hz; pack the data" in setup(sample_rate=32000)
     assert setup(batch_size=48) == "47 training recordings do not fill one batch of 48; lower data.batch_size"
     assert setup(batch_size=1) == "data.batch_size is 1 on one device: a single pair leaves nothing to rank; raise it"
-    assert setup(shuffle_buffer=0) == "data.shuffle_buffer must be at least 1, got 0"
+    assert setup(shuffle_buffer=0) == "data.shuffle_buffer is 0; give a number from 1"
     short = StreamedShards(str(folder), sample_rate=RATE, max_seconds=1e-6, num_workers=0, seed=0)
     short.setup("fit")
     assert "shorter than one sample at 16000 Hz" in refusal(lambda: next(iter(short.train_dataloader())))

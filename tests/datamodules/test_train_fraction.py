@@ -11,14 +11,14 @@ from common.errors import DataError
 from datamodules.audio import AudioInfo
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 from tests.support.corpus import Corpus, write_corpus
 from tests.support.expert_features import write_features
 
 
 def table_of(captions: dict[int, int]) -> SplitTable:
     """Recordings by id, with a number of captions each."""
-    rows = [(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in captions]
+    rows = [AudioRow(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in captions]
     texts = [(100 * a + i, row, f"{i} of {a}") for row, (a, n) in enumerate(captions.items()) for i in range(n)]
     return split_table(rows, texts, missing=["gone.wav"])
 
@@ -106,5 +106,5 @@ def test_shares_of_parts_and_of_their_mixture(corpus: Corpus) -> None:
 def test_a_share_is_above_0_and_at_most_1(fraction: float) -> None:
     with pytest.raises(DataError, match=r"^data.train_fraction is \S+; give a share above 0, 1 for all recordings$"):
         Clotho(train_fraction=fraction)
-    with pytest.raises(DataError, match=r"^data.fraction_seed must be at least 0, got -1$"):
+    with pytest.raises(DataError, match=r"^data.fraction_seed is -1; give a number from 0$"):
         Clotho(fraction_seed=-1)

@@ -11,14 +11,14 @@ from common.errors import DataError
 from datamodules.audio import AudioInfo
 from datamodules.clotho import Clotho
 from datamodules.mixture import Mixture
-from datamodules.table import SplitTable, split_table
+from datamodules.table import AudioRow, SplitTable, split_table
 from tests.support.corpus import Corpus
 from tests.support.expert_features import write_features
 
 
 def table_of(recordings: int) -> SplitTable:
     """Recordings 0, 2, 4, ... with two captions each."""
-    rows = [(2 * i, f"{i}.wav", Path(f"{i}.wav"), AudioInfo(40 + i, 100)) for i in range(recordings)]
+    rows = [AudioRow(2 * i, f"{i}.wav", Path(f"{i}.wav"), AudioInfo(40 + i, 100)) for i in range(recordings)]
     return split_table(rows, [(2 * i + k, i, f"{k} of {i}") for i in range(recordings) for k in range(2)])
 
 
@@ -81,5 +81,5 @@ def test_parts_of_a_mixture_have_their_own(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_of_wrong_captions_lies_between_0_and_1(share: float) -> None:
-    with pytest.raises(DataError, match=r"^data.label_noise is \S+; give a share from 0, none, to 1, all recordings$"):
+    with pytest.raises(DataError, match=r"^data.label_noise is \S+; give a number from 0 to 1$"):
         Clotho(label_noise=share)

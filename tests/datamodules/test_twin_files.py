@@ -142,7 +142,7 @@ def test_changes_are_called_by_their_files(original: str, changed: str, name: st
         ("[", "is not JSON (Expecting value"),
         ([1], "has no key 'data' (found: none)"),
         ({"rows": []}, "has no key 'data' (found: rows)"),
-        ({"data": []}, "holds no list of entries"),
+        ({"data": []}, "holds no rows"),
         ({"data": ["a"]}, "entry 1: is no object with columns"),
         (dtu_with(1, audio=None), "entry 2: column 'audio' is missing (found: caption_1, caption_2, id, duration)"),
         (dtu_with(1, audio=7), "entry 2: column 'audio' holds int, no text"),

@@ -52,7 +52,11 @@ def test_methods_stand_best_first_with_their_differences_from_the_first_one(fold
 def test_the_command_prints_and_writes_it(
     folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    figure = tmp_path / "out" / "comparison.png"
+    figure.parent.mkdir()
+    figure.write_bytes(b"of an earlier comparison, of pairs")
     out = said(capsys, *folders, "--league", "--metrics", "audio_to_text/R@1", "--output", tmp_path / "out")
+    assert not figure.exists()
     assert "Differences from base_line in points" in out
     assert "over queries" not in out
     written = (tmp_path / "out" / "league.md").read_text(encoding="utf-8")
@@ -60,4 +64,5 @@ def test_the_command_prints_and_writes_it(
     rows = list(csv.DictReader((tmp_path / "out" / "tests.csv").open(encoding="utf-8")))
     assert {(row["baseline"], row["method"]) for row in rows} == {("base_line", "worse"), ("base_line", "better")}
     assert main(["compare", *map(str, folders), "--output", str(tmp_path / "out")]) == 0
+    assert figure.exists()
     assert not (tmp_path / "out" / "league.md").exists()

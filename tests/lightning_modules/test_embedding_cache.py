@@ -14,7 +14,7 @@ from torch import Tensor
 from common.errors import DataError, ModelError
 from datamodules.audio import AudioInfo
 from datamodules.examples import RecordingDataset
-from datamodules.table import split_table
+from datamodules.table import AudioRow, split_table
 from datamodules.whole_recordings import WholeRecordings
 from experiments.loggers.csv_logger import read_rows
 from lightning_modules.audio_encoders.passt import PaSST
@@ -210,7 +210,7 @@ def test_nothing_frozen_is_refused() -> None:
 
 
 def test_cropped_recordings_are_refused() -> None:
-    rows = [(i, f"{i}.wav", Path(__file__), AudioInfo(100 * (i + 1), 100)) for i in range(3)]
+    rows = [AudioRow(i, f"{i}.wav", Path(__file__), AudioInfo(100 * (i + 1), 100)) for i in range(3)]
     table = split_table(rows, [(i, i, "a dog") for i in range(3)])
     dataset = RecordingDataset(table, 100, None)
     assert len(set(WholeRecordings([table], [dataset], 3.0, 0).keys)) == 3

@@ -273,7 +273,7 @@ def test_weights_with_missing_tensors_are_refused(make: Make) -> None:
     model = AutoModel.from_pretrained(folder)
     state = {name: value for name, value in model.state_dict().items() if "layer.1.attention.self.query" not in name}
     model.save_pretrained(folder, state_dict=state)
-    refused("are missing 2 tensors of its model (e.g. encoder.layer.1.attention.self.query.bias)", str(folder))
+    refused("are missing 2 tensors of its RobertaModel (e.g. encoder.layer.1.attention.self.query.bias)", str(folder))
 
 
 def test_a_vocabulary_that_is_too_small_is_refused() -> None:

@@ -198,8 +198,8 @@ def test_a_full_disk_is_one_line_and_the_rest_is_done_later(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--seed", "1"], r"holds features of another extraction \(weights_sha256: "),
-        (["--expert.dim", "9"], r"holds features of another extraction \(weights_sha256: "),
+        (["--seed", "1"], r"was made otherwise \(weights_sha256: "),
+        (["--expert.dim", "9"], r"was made otherwise \(weights_sha256: "),
         (["--data.max_seconds", "1"], r"\(max_seconds: 30.0 before, 1.0 now\); give another folder, or delete it"),
         (["--name", "other"], r"\(expert: tiny before, other now\)"),
         (["--dtype", "float16"], r"\(dtype: float32 before, float16 now\)"),
@@ -226,7 +226,9 @@ def test_a_damaged_plan_is_one_line(
     plan = tmp_path / "store" / "plan.json"
     plan.write_text(content)
     assert main(command(corpus, tmp_path / "store")) == 1
-    told = f"error: {plan}: is damaged; delete {plan.parent} and extract again, or give another folder\n"
+    told = (
+        f"error: {plan}: is damaged, so what is beside it is not known; delete {plan.parent}, or give another folder\n"
+    )
     assert capsys.readouterr().err == told
 
 
@@ -276,7 +278,7 @@ def test_another_process_at_work_is_named(corpus: Corpus, tmp_path: Path, capsys
     (tmp_path / "store").mkdir()
     with FileLock(tmp_path / "store" / ".lock"):
         assert main(command(corpus, tmp_path / "store")) == 1
-    assert "another process extracts into it" in capsys.readouterr().err
+    assert "another process writes it" in capsys.readouterr().err
 
 
 def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

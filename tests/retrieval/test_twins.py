@@ -170,4 +170,4 @@ def test_mistakes_are_one_line(teacher: Path, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "out" / "twins.png").mkdir(parents=True)
     assert "twins.png: cannot be written" in said(run, "--set", "synthetic", "--output", str(tmp_path / "out"))
     (tmp_path / "file").touch()
-    assert "cannot be written" in said(run, "--set", "synthetic", "--output", str(tmp_path / "file"))
+    assert "file: is a file; give a folder" in said(run, "--set", "synthetic", "--output", str(tmp_path / "file"))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.audio import AudioInfo
-from datamodules.table import split_table
+from datamodules.table import AudioRow, split_table
 from experiments.run_folder import RunFolder
 from tests.support.tiny import TinyData
 
@@ -19,7 +19,7 @@ class Tabled(TinyData):
         self.captions = [rf"{caption} $\{chr(33 + i)}$" for i, caption in enumerate(self.captions)]
         self.tables = {}
         for split, audio_ids in self.audio_ids.items():
-            rows = [(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in audio_ids]
+            rows = [AudioRow(audio, f"{audio}.wav", Path(f"{audio}.wav"), AudioInfo(40, 100)) for audio in audio_ids]
             captions = [(i, row, self.captions[i]) for row, a in enumerate(audio_ids) for i in self.captions_of(a)]
             self.tables[split] = split_table(rows, captions, missing=["gone.wav"])
 
