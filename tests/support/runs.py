@@ -1,28 +1,42 @@
 """Small runs of `train.py fit` on the synthetic corpus, whole or killed at a chosen moment."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datamodules.synthetic import Synthetic
 from lightning_modules.dual_encoder import DualEncoder
 from train import main
 
 ROOT = Path(__file__).parents[2]
+CLIPS = {"train_clips": 12, "validation_clips": 4, "test_clips": 6}
+
+
+@cache
+def _rendered() -> Path:
+    """The corpus of all these runs."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Synthetic(str(folder / "corpus"), *CLIPS.values()).prepare_data()
+    return folder / "corpus"
 
 
 def arguments(folder: Path, epochs: int = 1) -> list[str]:
-    """Flags of a run in `folder`/runs/demo_listnet/0 on 12 training clips."""
+    """Flags of a run in `folder`/runs/demo_listnet/0 on 12 training clips, which are put into `folder`/corpus."""
+    if not (folder / "corpus").exists():
+        shutil.copytree(_rendered(), folder / "corpus")
     options = {
         "config": "demo_listnet",
         "data.root": folder / "corpus",
-        "data.train_clips": 12,
-        "data.validation_clips": 4,
-        "data.test_clips": 6,
+        **{f"data.{name}": clips for name, clips in CLIPS.items()},
         "data.batch_size": 6,
         "data.num_workers": 0,
         "run.root": folder / "runs",
