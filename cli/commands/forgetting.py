@@ -12,7 +12,7 @@ class Forgetting(Command):
     """Print forgetting and transfer."""
 
     name = "forgetting"
-    summary = "print how much a model forgets that is trained on one data set after another"
+    summary = "print how much a model forgets when it is trained on one data set after another"
     description = """\
 Print the matrix of scores after each fit of a sequence, with the average, backward and forward transfer
 (Lopez-Paz & Ranzato 2017) and forgetting (Chaudhry et al. 2018). The csv file has a row for each fit and data
