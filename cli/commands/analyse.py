@@ -35,7 +35,7 @@ example:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path, help="of an experiment or a run")
         parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="for csv files and figures")
         parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
         parser.add_argument(

@@ -42,7 +42,7 @@ example:
             default="sentence-transformers/all-mpnet-base-v2",
             help="Hub name, folder or package:NAME/FOLDER.",
         )
-        add("--pairing", default="all", choices=PAIRINGS, help="How several captions of a clip make one h.")
+        add("--pairing", default="all", choices=PAIRINGS, help="How several captions of a clip make one similarity h.")
         add("--out", type=Path, default=Path("runs/calibration"), help="Folder for calibration.yaml and .png.")
 
     def run(self, options: argparse.Namespace) -> None:

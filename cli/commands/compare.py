@@ -35,14 +35,14 @@ example:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path, help="of an experiment or a run")
         parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
         parser.add_argument(
             "--metrics",
             nargs="+",
             default=[],
             metavar="METRIC",
-            help="tested besides text_to_audio/mAP@10 and shown besides the usual ones: R@1 for both directions, "
+            help="more metrics to show and test, besides text_to_audio/mAP@10: R@1 for both directions, "
             "audio_to_text/R@1 for one",
         )
         parser.add_argument(

@@ -31,7 +31,7 @@ example:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+        parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path, help="of an experiment or a run")
         parser.add_argument("--by", required=True, metavar="KEY", help="the setting, as on train.py's command line")
         parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="figure to write: png, pdf, svg")
         parser.add_argument("--split", choices=("test", "validation"), default="test", help="default: test")
@@ -40,7 +40,7 @@ example:
             nargs="+",
             default=["R@1", "R@10"],
             metavar="METRIC",
-            help="R@1 for both directions, audio_to_text/hit@1 for one; default: R@1 R@10",
+            help="to draw: R@1 for both directions, audio_to_text/hit@1 for one; default: R@1 R@10",
         )
 
     def run(self, options: argparse.Namespace) -> None:

@@ -12,13 +12,13 @@ class Forgetting(Command):
     """Print forgetting and transfer."""
 
     name = "forgetting"
-    summary = "print what a sequence of fits forgets, from the scores on each data set after each fit"
+    summary = "print how much a model forgets when it is trained on one data set after another"
     description = """\
 Print the matrix of scores after each fit of a sequence, with the average, backward and forward transfer
 (Lopez-Paz & Ranzato 2017) and forgetting (Chaudhry et al. 2018). The csv file has a row for each fit and data
 set: `fit,data,run`, the folder of a run that was tested on that data set after that fit, or `fit,data,score`, a
-fraction of 1. Fits stand in their order, each on the data set of the same place. One fit more than data sets:
-the first is the model before all fits."""
+fraction of 1. The first fit is on the first data set, and so on. Where there is one fit more than data sets, the
+first is the model before all fits."""
     epilog = """\
 example:
   $ audio-relevance forgetting sequence.csv

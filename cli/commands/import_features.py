@@ -38,8 +38,10 @@ example:
         parser.add_argument("archive", type=Path, help="the file")
         parser.add_argument("--output", type=Path, required=True, help="folder of the store")
         parser.add_argument("--name", type=str, required=True, help="of the expert")
-        parser.add_argument("--sample_rate", type=int | None, default=None, help="in Hz, as far as it is known")
-        parser.add_argument("--hop_seconds", type=float | None, default=None, help="from frame to frame, the same")
+        parser.add_argument("--sample_rate", type=int | None, default=None, help="in Hz, if known")
+        parser.add_argument(
+            "--hop_seconds", type=float | None, default=None, help="from frame to frame, in s, if known"
+        )
         parser.add_argument("--dtype", type=Literal["float16", "float32"], default="float32", help="of the frames")
         parsed = parser.parse_args(options.arguments)
         if not parsed.name.isidentifier():

@@ -80,7 +80,7 @@ example:
             "--missing",
             choices=("refuse", "skip"),
             default="refuse",
-            help="what a recording without audio does: refuse (default), or skip its queries",
+            help="where a recording has no audio: refuse (default), or skip its queries",
         )
         parser.add_argument(
             "--output", type=Path, metavar="FOLDER", help="for predictions.jsonl, figures.csv and queries.csv"

@@ -20,9 +20,12 @@ recordings, the overlap of the best ten, and rank-biased overlap. Where a query 
 rank of its recording is known in both."""
     epilog = """\
 example:
-  $ audio-relevance rank-agreement runs/listnet/0 german.csv    # a tiny model that knows English alone
-                       mean      95 % interval   pairs
-   ────────────────────────────────────────────────────
+  $ audio-relevance rank-agreement runs/demo_listnet/0 german.csv    # a model that knows English alone
+                         mean     95 % interval   pairs
+   ─────────────────────────────────────────────────────
+    spearman            0.205   -0.077 to 0.487      12
+    kendall_tau_b       0.142   -0.067 to 0.351      12
+    overlap@10          0.408    0.269 to 0.548      12
     ..."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,9 @@ class Rerank(Command):
     name = "rerank"
     summary = "rerank the best items of a finished run with the scores of another"
     description = """\
-Evaluate a first run whose best items of each query a second run orders again, from the embeddings that their
-tests left. All of the first k items are candidates, whether they are relevant or not, in each direction by
-itself. The result is a run folder like any other, which `compare` reads."""
+Rank by a first run, and the best items of each query again by the scores of both runs, from the embeddings that
+their tests left. All of the first K items are candidates, whether they are relevant or not, in each direction
+by itself. The result is a run folder like any other, which `compare` reads."""
     epilog = """\
 example:
   $ audio-relevance rerank runs/demo_infonce/0 runs/demo_listnet/0 --top 50 --output runs/reranked/0

@@ -22,10 +22,11 @@ class Twins(Command):
     """Score twin sets."""
 
     name = "twins"
-    summary = "ask finished models whether they tell captions from twins in another order, with another attribute, ..."
+    summary = "test whether finished models use order, attributes, number, overlap and negation"
     description = """\
-Score captions beside twins that differ in one property, and print the share told apart with its 95 % interval
-and what chance gives. A tie counts half; CompA's own scores are strict. Several models stand side by side.
+Score captions beside twins that differ in one property, and print how often the right one scores higher, with a
+95 % interval and what chance gives. A tie counts half; CompA's own scores are strict. Several models stand side
+by side.
 
   synthetic       rendered here: order, attribute, count and overlap of sounds, with two references: a scorer that
                   knows the scenes, and one that knows all words without their order
