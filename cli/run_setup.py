@@ -13,6 +13,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from cli.callback_checks import check_same_callbacks
 from cli.config_checks import check_same_experiment, differing_encoders
+from cli.teachers import teachers_in
 from common.atomic_files import replacing
 from common.errors import RunError
 from common.settings import filled_in
@@ -104,8 +105,11 @@ def checkpoint_to_resume(
             check_same_callbacks(saved, settings["trainer"]["callbacks"])
         elif run.resume:
             log.warning("%s: no last.ckpt to continue from, so the run starts from the beginning", folder.path)
-        if run.overwrite and checkpoint and folder.path.resolve() in Path(checkpoint).resolve().parents:
-            raise RunError(f"{checkpoint} is of the run that --run.overwrite would delete; copy it elsewhere first")
+        teachers = [name for part in teachers_in(options) for name in part.init_args.teachers]
+        for needed in (checkpoint, *teachers) if run.overwrite else ():
+            place = Path(needed or "").expanduser().resolve()
+            if needed and folder.path.resolve() in (place, *place.parents):
+                raise RunError(f"{needed} is of the run that --run.overwrite would delete; copy it elsewhere first")
         return last
     if checkpoint and not run.overwrite and not run.embeddings:
         folder.check_foreign(Path(checkpoint))

@@ -57,6 +57,23 @@ def made(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def filled_at_once(folder: Path) -> Iterator[Path]:
+    """A folder to write files to, which move to `folder` when the block ends well, and are deleted when it does not.
+
+    It lies inside `folder`, which may be a disk of its own.
+    """
+    with made(folder), tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as inside:
+        try:
+            yield Path(inside)
+            for path in sorted(Path(inside).iterdir()):
+                os.replace(path, folder / path.name)
+        except OSError as error:
+            if Path(error.filename or "").parent == Path(inside):
+                error.filename = str(folder / Path(error.filename).name)
+            raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, beside `path`, that replaces it when the block ends well, and is deleted when it does not.
 

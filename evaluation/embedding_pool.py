@@ -131,15 +131,15 @@ def caption_slots(caption_audio: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     return slots
 
 
-def on_common_recordings(pools: Sequence[EmbeddingPool]) -> list[EmbeddingPool]:
+def on_common_recordings(pools: Sequence[EmbeddingPool], split: str = "test") -> list[EmbeddingPool]:
     """Each pool with the recordings that all of them have.
 
     Raises:
-        RunError: there are none, or captions of the same recording differ.
+        RunError: there are none, or captions of the same recording or what is known of their relevance differ.
     """
     names = set.intersection(*(set(pool.names) for pool in pools))
     if not names:
-        raise RunError("the runs have no test recording in common: they were evaluated on different data")
+        raise RunError(f"the runs have no {split} recording in common: they were evaluated on different data")
     common = [pool.only(names) for pool in pools]
     said = [captions_by_name(pool) for pool in common]
     for other in said[1:]:
@@ -147,6 +147,11 @@ def on_common_recordings(pools: Sequence[EmbeddingPool]) -> list[EmbeddingPool]:
             raise RunError(
                 f"captions of '{differing[0]}' differ between the runs: they were evaluated on different data"
             )
+    known = [found for pool in common if (found := pool.in_order().relevance) is not None]
+    if not all(torch.allclose(known[0], other, atol=1e-4) for other in known[1:]):
+        raise RunError(
+            "the known relevance of the recordings differs between the runs: they were evaluated on different data"
+        )
     return common
 
 

@@ -90,9 +90,9 @@ def fuse(
     """Fuse runs and write the results into a run folder; the weights that were used, None for ranks.
 
     Raises:
-        RunError: the output holds a run, there are not two runs, or as `read_shared_pool` and `weights_of`.
+        RunError: there are not two runs, or as `check_output`, `read_shared_pool` and `weights_of`.
     """
-    folder = check_output(output, folders)
+    folder = check_output(output)
     if len(folders) < 2:
         raise RunError(f"{folders[0]}: is the only run; give at least two to fuse")
     facts: dict[str, Any] = {"combined": "fusion", "method": method, "runs": facts_of_runs(folders)}
@@ -105,8 +105,8 @@ def fuse(
     def combined(shared: SharedPool) -> Scores:
         return ReciprocalRankScores(shared.scores) if used is None else FusedScores(shared.scores, used.values)
 
-    for shared in (*_validation_of(folders, intersect), test):
-        write_combined(folder, shared, combined(shared), facts, code)
+    pools = (*_validation_of(folders, intersect), test)
+    write_combined(folder, [(shared, combined(shared)) for shared in pools], facts, code)
     return used
 
 
@@ -116,16 +116,18 @@ def rerank(
     """Rerank the candidates of a first run by a second one; arguments and candidates as of `RerankedScores`.
 
     Raises:
-        RunError: the output holds a run, or as `read_shared_pool`.
+        RunError: as `check_output` and `read_shared_pool`.
         RelevanceError: as `RerankedScores`.
     """
     folders = [first, second]
-    folder = check_output(output, folders)
+    folder = check_output(output)
     about = {"combined": "reranking", "top": top, "weight": weight, "runs": facts_of_runs(folders)}
     test = read_shared_pool(folders, "test", intersect=intersect)
+    combined: list[tuple[SharedPool, Scores]] = []
     for shared in (*_validation_of(folders, intersect), test):
         chosen_by, by = shared.scores
-        write_combined(folder, shared, RerankedScores(chosen_by, by, top, weight), about, code)
+        combined.append((shared, RerankedScores(chosen_by, by, top, weight)))
+    write_combined(folder, combined, about, code)
 
 
 def _validation_of(folders: Sequence[Path], intersect: bool) -> list[SharedPool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from common.atomic_files import check_writable
+from common.atomic_files import check_writable, filled_at_once
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation, evaluate
@@ -19,41 +19,55 @@ from experiments.results.experiment import STAGES
 from experiments.results.metrics_table import print_results
 from experiments.results.pool_file import write_pool
 from experiments.results.query_table import query_tables, write_queries
-from experiments.run_folder import RunFolder
+from experiments.run_folder import CONFIG, RunFolder
 
 
-def check_output(output: Path, runs: Sequence[Path]) -> RunFolder:
+def check_output(output: Path) -> RunFolder:
     """The folder of a new combination.
 
     Raises:
-        RunError: it holds a run.
+        RunError: it holds something, or would count as another seed of trained runs.
         DataError: it is a file, or cannot be written.
     """
-    folder = RunFolder(output)
-    if folder.holds_results() or folder.config.is_file() or output.resolve() in [run.resolve() for run in runs]:
-        raise RunError(f"{output}: holds an earlier run; delete it, or give --output another folder")
+    if held := sorted(path.name for path in output.glob("[!.]*")):
+        raise RunError(f"{output}: holds something already ({held[0]}); delete it, or give --output another folder")
+    around = output.resolve().parent
+    if trained := sorted(around.glob(f"*/{CONFIG}")):
+        raise RunError(
+            f"{output}: would count as another seed of the runs in {output.parent} (such as {trained[0].parent.name}); "
+            "give --output a folder such as runs/fused/0"
+        )
     check_writable(output / "provenance.json")
-    return folder
+    return RunFolder(output)
 
 
-def write_combined(folder: RunFolder, shared: SharedPool, scores: Scores, facts: Mapping[str, Any], code: Path) -> None:
-    """Evaluate combined scores on a split, print the results, and write them as `test` does.
+def write_combined(
+    folder: RunFolder, combined: Sequence[tuple[SharedPool, Scores]], facts: Mapping[str, Any], code: Path
+) -> None:
+    """Evaluate combined scores on one or two splits, write all results as `test` does, or none, and print them.
 
     Args:
         folder: of the new run.
-        shared: the pools that are combined.
-        scores: (C, A) of them.
+        combined: for each split the pools that are combined, and their scores (C, A).
         facts: on the combination, for provenance.json.
         code: folder whose git commit is noted.
     """
-    pool = _joined(shared.pools, scores.weights if isinstance(scores, FusedScores) else None)
-    evaluation = evaluate(shared.split, pool, scores)
-    print_results(evaluation, folder)
-    write_pool(folder.pool(shared.split), _as_products(evaluation, shared))
-    metadata = {"split": shared.split, "manifest_sha256": shared.manifest}
-    write_queries(folder.queries(shared.split), query_tables(evaluation), metadata)
+    evaluations = [_evaluated(shared, scores) for shared, scores in combined]
     about = {"git": git_state(code), "versions": package_versions(), **facts}
-    update_provenance(folder.path / "provenance.json", STAGES[shared.split], about)
+    with filled_at_once(folder.path) as inside:
+        unfinished = RunFolder(inside)
+        for (shared, _), evaluation in zip(combined, evaluations, strict=True):
+            metadata = {"split": shared.split, "manifest_sha256": shared.manifest}
+            write_pool(unfinished.pool(shared.split), _as_products(evaluation, shared))
+            write_queries(unfinished.queries(shared.split), query_tables(evaluation), metadata)
+            update_provenance(inside / "provenance.json", STAGES[shared.split], about)
+    for evaluation in evaluations:
+        print_results(evaluation, folder)
+
+
+def _evaluated(shared: SharedPool, scores: Scores) -> Evaluation:
+    pool = _joined(shared.pools, scores.weights if isinstance(scores, FusedScores) else None)
+    return evaluate(shared.split, pool, scores)
 
 
 def facts_of_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:

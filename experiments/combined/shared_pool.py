@@ -14,9 +14,8 @@ from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool, captions_by_name, on_common_recordings
 from evaluation.evaluator import scores_of
 from evaluation.scores import Scores
-from experiments.results.experiment import STAGES, find_runs
+from experiments.results.experiment import STAGES, checked_queries, find_runs
 from experiments.results.pool_file import read_pool
-from experiments.results.query_table import read_queries
 from experiments.run_folder import RunFolder
 
 
@@ -76,7 +75,7 @@ def read_shared_pool(folders: Sequence[Path], split: str, *, intersect: bool = F
                 f"{run.pool(split)}: no such file; get it with `python train.py {STAGES[split]} --config {run.config}`"
             )
     pools = [read_pool(RunFolder(folder).pool(split)) for folder in folders]
-    shared = [pool.in_order() for pool in on_common_recordings(pools)]
+    shared = [pool.in_order() for pool in on_common_recordings(pools, split)]
     whole = all(len(pool.names) == len(shared[0].names) for pool in pools)
     if not whole and not intersect:
         counts = " and ".join(dict.fromkeys(str(len(pool.names)) for pool in pools))
@@ -107,9 +106,7 @@ def check_apart(validation: SharedPool, test: SharedPool) -> None:
 
 def _ids(run: RunFolder, split: str, pool: EmbeddingPool, *, whole: bool) -> tuple[list[int], list[int], str]:
     """Ids of a pool's recordings and captions in a run's table of queries, and the manifest of its split."""
-    path = run.queries(split)
-    table = read_queries(path)
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    table, manifest = checked_queries(run.path, split)
     heard, said = (table.filter(pc.equal(table["direction"], side)) for side in (AUDIO_TO_TEXT, TEXT_TO_AUDIO))
     by_name = dict(zip(heard["query"].to_pylist(), heard["query_id"].to_pylist(), strict=True))
     by_text: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -124,9 +121,10 @@ def _ids(run: RunFolder, split: str, pool: EmbeddingPool, *, whole: bool) -> tup
             raise KeyError("queries that are not in the pool")
     except (KeyError, IndexError) as error:
         raise RunError(
-            f"{path}: holds other queries than {run.pool(split).name}; run `python train.py {STAGES[split]}` again"
+            f"{run.queries(split)}: holds other queries than {run.pool(split).name}; "
+            f"run `python train.py {STAGES[split]}` again"
         ) from error
-    return audio_ids, caption_ids, metadata.get("manifest_sha256", "")
+    return audio_ids, caption_ids, manifest
 
 
 def _under_ids(pool: EmbeddingPool, audio_ids: Sequence[int], caption_ids: Sequence[int]) -> EmbeddingPool:

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from common.directions import DIRECTIONS
 from common.errors import RunError
-from common.text import cause_of
 from experiments.results.query_table import fault_of, query_tables, read_queries
 from experiments.run_folder import RunFolder
 
@@ -119,9 +118,12 @@ def find_runs(path: Path, split: str) -> tuple[list[Path], list[Path]]:
     if not runs:
         files = [*path.glob("queries_*.parquet"), *path.glob("*/queries_*.parquet")]
         others = {file.stem.removeprefix("queries_") for file in files} & set(STAGES)
+        deeper = sorted(path.glob(f"[!.]*/*/queries_{split}.parquet"))
         remedy = f"run `python train.py {STAGES[split]}` for it first"
         if others:
             remedy += f", or compare what is there with --split {min(others)}"
+        elif deeper:
+            remedy = f"give an experiment in it, such as {deeper[0].parent.parent}"
         raise RunError(f"{path}: no per-query results of the {split} split (queries_{split}.parquet); {remedy}")
     return runs, sorted(set(inside) - set(runs), key=_by_seed)
 
@@ -132,21 +134,27 @@ def read_run(folder: Path, split: str) -> Experiment:
     Raises:
         RunError: they cannot be read, or are not what a test writes.
     """
+    table, manifest = checked_queries(folder, split)
+    directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
+    recordings = directions["text_to_audio"].pool_size
+    return Experiment(_name(folder, [folder]), (folder,), manifest, directions, (recordings,))
+
+
+def checked_queries(folder: Path, split: str) -> tuple[pa.Table, str]:
+    """The table of a run's per-query results, and the manifest of the recordings that they are of.
+
+    Raises:
+        RunError: as `read_run`.
+    """
     path = RunFolder(folder).queries(split)
     table = read_queries(path)
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     again = f"run `python train.py {STAGES[split]}` again"
     if metadata.get("split", split) != split:
         raise RunError(f"{path}: holds results of the {metadata['split']} split, not of {split}; {again}")
-    try:
-        fault = fault_of(table)
-        directions = {str(name): _query_scores(table.filter(pc.equal(table["direction"], name))) for name in DIRECTIONS}
-    except (KeyError, IndexError, pa.ArrowException) as error:
-        raise RunError(f"{path}: is not a table of per-query results ({cause_of(error)}); {again}") from error
-    if fault is not None:
+    if fault := fault_of(table):
         raise RunError(f"{path}: is not what a test writes ({fault}); {again}")
-    manifest, recordings = metadata.get("manifest_sha256", ""), directions["text_to_audio"].pool_size
-    return Experiment(_name(folder, [folder]), (folder,), manifest, directions, (recordings,))
+    return table, metadata.get("manifest_sha256", "")
 
 
 def check_same_pool(runs: Sequence[Experiment]) -> None:
@@ -185,9 +193,7 @@ def _difference(first: Experiment, other: Experiment) -> str | None:
 
 
 def _query_scores(table: pa.Table) -> QueryScores:
-    """Of one direction and run; KeyError for a missing column, IndexError for no row."""
-    if not len(table):
-        raise IndexError("a direction is missing")
+    """Of one direction and run."""
     table = table.sort_by("query_id")
     metrics = [field.name for field in table.schema if pa.types.is_float64(field.type)]
     return QueryScores(
@@ -226,7 +232,7 @@ def _on_shared_recordings(folders: Sequence[Path], split: str) -> list[Experimen
 
     pools = [read_pool(RunFolder(folder).pool(split)) for folder in folders]
     experiments = []
-    for folder, own, shared in zip(folders, pools, on_common_recordings(pools), strict=True):
+    for folder, own, shared in zip(folders, pools, on_common_recordings(pools, split), strict=True):
         tables = query_tables(evaluate(split, shared.in_order()))
         directions = {str(name): _query_scores(table) for name, table in tables.items()}
         experiments.append(Experiment(_name(folder, [folder]), (folder,), "", directions, (len(own.names),)))

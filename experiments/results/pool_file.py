@@ -17,7 +17,7 @@ from evaluation.evaluator import Evaluation
 from evaluation.gated_scores import GatedScores
 from evaluation.scores import EmbeddingScores
 from experiments.provenance import weights_sha256
-from experiments.run_folder import RUN_TEST
+from experiments.results.experiment import STAGES
 
 TENSORS = ("audio", "text", "caption_audio")
 RELEVANCE = "relevance"  # where it is known
@@ -55,46 +55,68 @@ def read_pool(path: Path) -> EmbeddingPool:
     """The pool that `write_pool` wrote, under ids of its own.
 
     Raises:
-        RunError: there is none, it cannot be read, its content is not what was written, it holds NaN, or its scores are
-            not made by products of its embeddings.
+        RunError: there is none, it cannot be read, its content is not what was written or no pool, it holds NaN, or its
+            scores are not made by products of its embeddings.
     """
+    again = f"run `python train.py {STAGES.get(path.stem.removeprefix('pool_'), 'test')}`"
     if not path.is_file():
-        raise RunError(f"{path}: no such file; {RUN_TEST} for this run first")
+        raise RunError(f"{path}: no such file; {again} for this run first")
     try:
         with safe_open(path, "pt") as file:
             metadata: dict[str, str] = file.metadata()
             texts: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
             tensors = {name: file.get_tensor(name) for name in (*TENSORS, *({RELEVANCE} & set(file.keys())))}
-            written = texts.pop("sha256", None)  # files of version 0.1.0 have none
-            metadata.pop("sha256", None)
-            if not metadata.keys() <= METADATA or written not in (None, _sha256(tensors, metadata)):
-                raise ValueError("it changed after it was written: its checksum is another one")
-            audio, text, caption_audio = (tensors[name] for name in TENSORS)
-            described = texts["names"], text, texts["captions"], caption_audio
-            pool = EmbeddingPool.of_texts(audio, *described, int(texts.get("gates", 0)), tensors.get(RELEVANCE))
-            rows = set(pool.caption_audio.tolist())
-            if not all(isinstance(text, str) for text in (*pool.names, *pool.captions)):
-                raise ValueError("its names and captions are no texts")
-            if not (
-                len(pool.captions) > 0
-                and len(pool.names) == len(pool.audio)
-                and len(pool.captions) == len(pool.text) == len(pool.caption_audio)
-                and rows <= set(range(len(pool.audio)))
-                and (pool.relevance is None or pool.relevance.shape == (len(audio), len(audio)))
-            ):
-                raise ValueError("its parts do not fit together")
-            for side, embeddings, names in (("recording", audio, pool.names), ("caption", text, pool.captions)):
-                odd = (~embeddings.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
-                if odd:
-                    raise ValueError(f"the embedding of {side} '{names[odd[0]]}' holds NaN or inf")
-    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); {RUN_TEST} again") from error
-    if "scores" in texts:
+        written = texts.pop("sha256", None)  # files of version 0.1.0 have none
+        metadata.pop("sha256", None)
+        if not metadata.keys() <= METADATA or written not in (None, _sha256(tensors, metadata)):
+            raise ValueError("it changed after it was written: its checksum is another one")
+        pool = None if "scores" in texts else _pool_of(tensors, texts)
+    except (SafetensorError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {again} again") from error
+    if pool is None:
         raise RunError(
             f"{path}: its model scores by more than a product of embeddings ({texts['scores']}), so the file alone "
             "cannot be ranked; leave this run out"
         )
     return pool
+
+
+def _pool_of(tensors: Mapping[str, Tensor], texts: Mapping[str, Any]) -> EmbeddingPool:
+    """The pool of a file's tensors and texts, whose scores are products.
+
+    Raises:
+        ValueError: it is none, or cannot be ranked.
+    """
+    audio, text, caption_audio = (tensors[name] for name in TENSORS)
+    names, captions, gates, relevance = texts["names"], texts["captions"], texts.get("gates", 0), tensors.get(RELEVANCE)
+    for words in (names, captions):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError("its names and captions are no texts")
+    rows = range(len(audio)) if audio.ndim else range(0)
+    if not (
+        audio.ndim == text.ndim == 2
+        and audio.is_floating_point()
+        and text.is_floating_point()
+        and not caption_audio.is_floating_point()
+        and (len(audio), len(text)) == (len(names), len(captions))
+        and caption_audio.shape == (len(captions),)
+        and audio.shape[1] == text.shape[1]
+        and len(captions) > 0
+        and set(caption_audio.tolist()) == set(rows)
+        and isinstance(gates, int)
+        and 0 <= gates < audio.shape[1]
+        and (relevance is None or relevance.shape == (len(audio), len(audio)))
+    ):
+        raise ValueError("its parts do not fit together")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"two of its recordings are called '{twice}'")
+    for side, embeddings, called in (("recording", audio, names), ("caption", text, captions)):
+        if odd := (~embeddings.isfinite().all(1)).nonzero().flatten().tolist():
+            raise ValueError(f"the embedding of {side} '{called[odd[0]]}' holds NaN or inf")
+    if relevance is not None and not bool((relevance.isfinite() & (relevance >= 0)).all()):
+        raise ValueError("its known relevance holds NaN, inf or negative values")
+    return EmbeddingPool.of_texts(audio, names, text, captions, caption_audio.long(), gates, relevance)
 
 
 def _sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

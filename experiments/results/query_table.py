@@ -23,8 +23,20 @@ if TYPE_CHECKING:
     from evaluation.ranking import RankingResult
 
 
-NEVER_NAN = ("first_rank", "tied", "AP@10", "AP@10_all", *(f"{name}@{k}" for name in ("R", "hit") for k in KS))
+SHARES = ("AP@10", "AP@10_all", *(f"{name}@{k}" for name in ("R", "hit") for k in KS))
+"""Metrics from 0 to 1."""
+NEVER_NAN = ("first_rank", "tied", *SHARES)
 """Metrics that every query has."""
+COLUMNS = {
+    "direction": pa.string(),
+    "query_id": pa.int64(),
+    "query": pa.string(),
+    "clip_id": pa.int64(),
+    "pool_size": pa.int64(),
+    "relevant_ids": pa.list_(pa.int64()),
+    "first_rank": pa.float64(),
+}
+"""Those that a comparison needs, with their types."""
 
 
 def query_tables(evaluation: Evaluation) -> dict[Direction, pa.Table]:
@@ -98,18 +110,29 @@ def read_queries(path: Path) -> pa.Table:
 
 
 def fault_of(table: pa.Table) -> str | None:
-    """In words, what no test writes: a query that comes twice in a direction, or a built-in metric that is no number.
+    """In words, what no test writes; None where it can be one that a test wrote.
 
-    Other metrics may be NaN (nDCG@10 of a query without any gain), never infinite.
+    That is: a column that is missing or of another type or has gaps, a direction without queries, a query that comes
+    twice in it, a built-in metric that is no number or out of its range. Metrics of one's own may be NaN, as nDCG@10 of
+    a query without any gain is, but never infinite.
     """
+    for name, kind in COLUMNS.items():
+        if name not in table.schema.names or table.schema.field(name).type != kind:
+            return f"column {name} of type {kind} is missing"
+        if table[name].null_count:
+            return f"column {name} has gaps"
     for direction in DIRECTIONS:
         rows = table.filter(pc.equal(table["direction"], direction))
+        if not len(rows):
+            return f"direction {direction} is missing"
         ids, counts = np.unique(rows["query_id"].to_numpy(), return_counts=True)
         if (counts > 1).any():
             return f"query {ids[counts.argmax()]} of {direction} comes {counts.max()} times"
         for field in (field for field in rows.schema if pa.types.is_float64(field.type)):
             values = rows[field.name].to_numpy()
             bad = np.isinf(values) | (np.isnan(values) & (field.name in NEVER_NAN))
+            if field.name in SHARES:
+                bad |= (values < 0) | (values > 1)
             if bad.any():
                 row = int(bad.argmax())
                 return f"{field.name} of query {rows['query_id'][row]} of {direction} is {values[row]}"

@@ -85,7 +85,7 @@ class EstimatedCorrespondence(Relevance):
     `MixedTargets` of `SameAudio` and this where the annotated pair should have a fixed share of the target.
 
     Raises:
-        RelevanceError: no teachers, not as many weights as teachers, or a weight is negative, or all are 0.
+        RelevanceError: no teachers, one twice, not as many weights as teachers, or a weight is negative, or all are 0.
 
     Source: Primus et al. 2024, section 3; the mean is of cosines, before temperature and softmax.
     """
@@ -105,6 +105,10 @@ class EstimatedCorrespondence(Relevance):
             raise RelevanceError(
                 f"EstimatedCorrespondence: {len(teachers)} teachers and {len(weights)} weights; give at least one "
                 "teacher, such as runs/demo_infonce/0, and one weight for each or none"
+            )
+        if twice := [name for place, name in enumerate(teachers) if name in teachers[:place]]:
+            raise RelevanceError(
+                f"EstimatedCorrespondence: teacher '{twice[0]}' is given twice; name each once, and weigh it by weights"
             )
         if not all(0 <= weight < np.inf for weight in weights) or sum(weights) <= 0:
             raise RelevanceError(f"EstimatedCorrespondence: weights are {weights}; give none below 0 and one above")

@@ -12,10 +12,13 @@ from torch import Tensor
 from common.errors import DataError
 from common.text import nearest_name
 from datamodules.audio_folder import recordings_in
+from datamodules.csv_faults import separator_hint
 from evaluation.ranks import best_items, score_blocks
 from evaluation.scores import Scores
 from retrieval.dcase.forms import PLACES, Form
 from retrieval.dcase.queries import Queries
+
+LARGEST = torch.finfo(torch.float32).max
 
 
 def clips_of(folder: Path) -> dict[str, Path]:
@@ -106,7 +109,7 @@ def _number(where: str, cell: str, name: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:
         raise DataError(f"{where}: the score of '{name}' is {cell!r}; give a finite number")
     return value
 
@@ -116,7 +119,8 @@ def _check_header(path: Path, form: Form, names: Sequence[str], found: Sequence[
     wanted = form.header(list(names))
     for name in wanted:
         if name not in found:
-            raise DataError(f"{path}: column '{name}' is missing; {form.year} asks for it in the first line")
+            remedy = separator_hint(",".join(found)) or f"{form.year} asks for it in the first line"
+            raise DataError(f"{path}: column '{name}' is missing; {remedy}")
     for name in found:
         if name not in {*wanted}:
             raise DataError(f"{path}: column '{name}' is none that {form.year} asks for; delete it")

@@ -42,8 +42,10 @@ def read_query_file(path: Path) -> Queries:
     Raises:
         DataError: no such file, none of these columns, no query, or an empty one.
     """
-    rows = read_csv(path, (), "utf-8-sig", HOW_TO_GET)
-    columns = list(rows[0][1]) if rows else []
+    rows = read_csv(path, (), "utf-8-sig", HOW_TO_GET, optional=("caption", "query", "audio_filenames"))
+    if not rows:
+        raise DataError(f"{path}: holds no queries; {HOW_TO_GET}")
+    columns = list(rows[0][1])
     if {"file_name", "caption_1"} <= {*columns}:
         described = read_caption_csv(path)
         texts = [caption for _, captions in described for caption in captions]

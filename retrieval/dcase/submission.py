@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.atomic_files import check_writable, replacing
+from common.atomic_files import check_writable, filled_at_once
 from common.errors import RunError
 from datamodules.audio import read_info
 from evaluation.fused_scores import FusedScores
@@ -101,31 +101,33 @@ def submit(
     names = list(clips)
     values = parsed_weights(weights, len(runs))
     systems = [open_system(name) for name in runs]
+    folders = [system.folder.path.resolve() for system in systems if system.folder]
+    if twice := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
+        raise RunError(f"--run: {twice[0]} is given twice; name each run once, and weigh it with --weights")
     used = _weights(systems, weights) if values is None else Weights(values, " ".join(weights))
     seconds = {name: (info := read_info(path)).frames / info.sample_rate for name, path in clips.items()}
     parts = [system.scores(clips, queries.texts, queries.per_recording) for system in systems]
     fused = FusedScores(parts, used.values)
-    with replacing(paths["output.csv"]) as beside:
-        write_output(beside, form, queries, names, fused)
-        scored, count = _scored(form, read_output(beside, form, queries, names), names, queries)
-    results = {name: value for name, (value, _) in (scored or _tested(form, systems, used)).items()}
-    meta = filled(wanted, meta_of(label, systems, results))
-    with replacing(paths["meta.yaml"]) as beside:
-        beside.write_text(as_yaml(meta), encoding="utf-8")
-    manifest = {
-        "label": label,
-        "year": form.year,
-        "systems": [
-            {"run": system.name, "weight": weight, "weights_sha256": weights_sha256(system.model.state_dict())}
-            for system, weight in zip(systems, used.values, strict=True)
-        ],
-        "weights_from": used.source,
-        "sha256": {path.name: _sha256(path) for path in (queries_file, paths["output.csv"])},
-        "queries": len(queries.texts),
-        "recordings": len(names),
-    }
-    with replacing(paths["manifest.json"]) as beside:
-        beside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    with filled_at_once(folder) as inside:
+        written = {name: inside / path.name for name, path in paths.items()}
+        write_output(written["output.csv"], form, queries, names, fused)
+        scored, count = _scored(form, read_output(written["output.csv"], form, queries, names), names, queries)
+        results = {name: value for name, (value, _) in (scored or _tested(form, systems, used)).items()}
+        meta = filled(wanted, meta_of(label, systems, results))
+        written["meta.yaml"].write_text(as_yaml(meta), encoding="utf-8")
+        manifest = {
+            "label": label,
+            "year": form.year,
+            "systems": [
+                {"run": system.name, "weight": weight, "weights_sha256": weights_sha256(system.model.state_dict())}
+                for system, weight in zip(systems, used.values, strict=True)
+            ],
+            "weights_from": used.source,
+            "sha256": {path.name: _sha256(path) for path in (queries_file, written["output.csv"])},
+            "queries": len(queries.texts),
+            "recordings": len(names),
+        }
+        written["manifest.json"].write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     cut = _said_of_cut(systems, seconds)
     where = (len(queries.texts), len(names), scored, count)
     return Submitted(paths["output.csv"], *where, used, cut, tuple(nulls(meta)))
@@ -141,7 +143,12 @@ def _in_order(clips: Mapping[str, Path], queries: Queries) -> dict[str, Path]:
 
 
 def _scored(form: Form, matrix: Tensor, names: Sequence[str], queries: Queries) -> tuple[Scored, int]:
-    return ({}, 0) if queries.relevant is None else self_score(form, matrix, names, queries.relevant)
+    if queries.relevant is None:
+        return {}, 0
+    scored, count = self_score(form, matrix, names, queries.relevant)
+    if not count:
+        log.warning("not scored: none of the recordings that the query file names is in the folder of recordings")
+    return scored, count
 
 
 def _weights(systems: Sequence[System], weights: Sequence[str]) -> Weights:

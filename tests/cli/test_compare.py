@@ -186,7 +186,7 @@ def spoil(runs: Path) -> dict[str, list[Path | str]]:
 
 NO_RESULTS = r"no per-query results of the test split \(queries_test.parquet\); run `python train.py test` for it first"
 
-NO_TABLE = r"queries_test.parquet: is not a table of per-query results"
+NO_TABLE = r"queries_test.parquet: is not what a test writes"
 
 REFUSED = {
     "gone": r"gone: no such folder; give an experiment's, such as runs/clotho_listnet, or a run's, such as runs/clotho",
@@ -197,7 +197,7 @@ REFUSED = {
     "corrupt": r"corrupt/0/queries_test.parquet: cannot be read \(.*\); run `python train.py test` again$",
     "renamed": r"queries_test.parquet: holds results of the validation split, not of test; run `python train.py test`",
     "headless": rf"{NO_TABLE} \(.*clip_id.*\); run `python train.py test` again$",
-    "onesided": rf"{NO_TABLE} \(a direction is missing\); run `python train.py test` again$",
+    "onesided": rf"{NO_TABLE} \(direction .* is missing\); run `python train.py test` again$",
     "twice": r"better/0: given twice; name each run once$",
     "inside": r"better/2: given twice; name each run once$",
     "around": r"better/0: given twice; name each run once$",

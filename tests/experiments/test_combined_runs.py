@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -17,7 +19,7 @@ from experiments.combined.combinations import parsed_weights
 from experiments.results.experiment import read_experiments
 from experiments.results.pool_file import read_pool, write_pool
 from tests.support.command_line import refused
-from tests.support.compared import NAMES, plain_scores, said, write_run
+from tests.support.compared import NAMES, changed, plain_scores, rewrite, said, write_run
 
 VALIDATION = [f"validation {name}" for name in NAMES[:12]]
 
@@ -71,7 +73,8 @@ def test_a_fusion_is_evaluated_by_known_relevance_too(runs: Path) -> None:
     relevance = torch.rand(len(NAMES), len(NAMES), generator=torch.Generator().manual_seed(3))
     pools = [read_pool(Path(name) / "0" / "pool_test.safetensors") for name in "ab"]
     for name, pool in zip("ab", pools, strict=True):
-        pool.relevance = relevance
+        rows = [NAMES.index(each) for each in pool.names]
+        pool.relevance = relevance[rows][:, rows]
         write_pool(Path(name) / "0" / "pool_test.safetensors", evaluate("test", pool))
     run("fuse", "a", "b", "--weights", "equal", "--output", "fused/0")
     scores = (matrix(pools[0]) + matrix(pools[1])) / 2
@@ -123,10 +126,8 @@ def test_a_search_never_sees_the_test_split(runs: Path, capsys: pytest.CaptureFi
         "error: --weights test: weights are never searched on the test split, whose results would then be their own; "
         "give validation, equal, or one number for each run"
     )
-    for name in "ab":  # a leak: the validation pool is the test pool
-        for file in ("pool_{}.safetensors", "queries_{}.parquet"):
-            table = Path(name) / "0" / file.format("test")
-            shutil.copy(table, table.with_name(file.format("validation")))
+    for seed, name in enumerate("ab"):  # a leak: the validation split is the test split
+        write_run(Path(name) / "0", NAMES, seed, 1.0, split="validation")
     message = refused(capsys, "fuse", "a", "b", "--output", "fused/0")
     assert "26 validation recordings are test recordings too ('a.wav'): weights searched on them would see" in message
     assert not Path("fused").exists()
@@ -176,7 +177,7 @@ def test_reranking_moves_candidates_alone(runs: Path, capsys: pytest.CaptureFixt
         (("fuse", "a", "--output", "f/0"), "a/0: is the only run; give at least two to fuse"),
         (("fuse", "a", "a/0", "--output", "f/0"), "a/0: given twice; name each run once"),
         (("fuse", "a", "gone", "--output", "f/0"), "gone: no such folder"),
-        (("fuse", "a", "b", "--output", "a/0"), "a/0: holds an earlier run; delete it, or give --output another"),
+        (("fuse", "a", "b", "--output", "a/0"), "a/0: holds something already (pool_test.safetensors); delete it"),
         (("fuse", "a", "b", "--output", "f/0", "--weights", "1"), "--weights 1: give validation, equal, or 2 numbers"),
         (
             ("fuse", "a", "b", "--output", "f/0", "--method", "ranks", "--weights", "equal"),
@@ -206,9 +207,64 @@ def test_an_experiment_stands_for_all_its_runs_and_reranking_takes_one(
 
 
 def test_a_pool_of_another_test_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy("b/0/queries_validation.parquet", "a/0/queries_test.parquet")
+    write_run(runs / "c" / "0", NAMES[6:], 5, 1.0)
+    shutil.copy("c/0/queries_test.parquet", "a/0/queries_test.parquet")
     message = refused(capsys, "fuse", "a", "b", "--output", "f/0", "--weights", "equal")
     assert message.startswith("error: a/0/queries_test.parquet: holds other queries than pool_test.safetensors; run")
+
+
+def without(column: str) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: table.drop_columns([column])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (without("query_id"), "column query_id of type int64 is missing"),
+        (lambda table: changed(table, "query", 3, None), "column query has gaps"),
+        (lambda table: changed(table, "AP@10", 0, 3.0), "AP@10 of query 0 of text_to_audio is 3.0"),
+        (lambda table: table.slice(0, 3), "direction audio_to_text is missing"),
+    ],
+)
+def test_results_that_no_test_writes_are_refused(
+    runs: Path, change: Callable[[pa.Table], pa.Table], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(Path("a/0/queries_test.parquet"), change)
+    expected = f"error: a/0/queries_test.parquet: is not what a test writes ({fault}); run `python train.py test` again"
+    assert refused(capsys, "fuse", "a", "b", "--output", "f/0", "--weights", "equal") == expected
+    assert refused(capsys, "compare", "a", "b") == expected
+
+
+def test_the_output_is_a_folder_of_its_own(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fuse = ("fuse", "a", "b", "--weights", "equal", "--output")
+    assert refused(capsys, *fuse, "a").startswith("error: a: holds something already (0); delete it, or give")
+    Path("mine").mkdir()
+    Path("mine/pool_test.safetensors").write_text("my own")
+    assert "mine: holds something already (pool_test.safetensors)" in refused(capsys, *fuse, "mine")
+    assert Path("mine/pool_test.safetensors").read_text() == "my own"
+    Path("a/0/config_fit.yaml").write_text("seed_everything: 0")
+    assert refused(capsys, *fuse, "a/fused") == (
+        "error: a/fused: would count as another seed of the runs in a (such as 0); give --output a folder such as "
+        "runs/fused/0"
+    )
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_combination_is_written_whole_or_not_at_all(
+    runs: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+
+    def write(path: Path, *rest: object) -> None:
+        written.append(path.name)
+        if path.name == "queries_test.parquet":
+            raise error
+        path.write_text("")
+
+    monkeypatch.setattr("experiments.combined.combined_run.write_queries", write)
+    assert main(["rerank", "a", "b", "--output", "f/0"]) == (1 if isinstance(error, OSError) else 130)
+    assert written == ["queries_validation.parquet", "queries_test.parquet"]
+    assert not Path("f").exists()
 
 
 @pytest.mark.parametrize("words", [["1", "x"], ["1", "2", "3"], ["-1", "2"], ["0", "0"], ["nan", "1"], ["inf", "1"]])

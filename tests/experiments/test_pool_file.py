@@ -120,6 +120,42 @@ def test_an_embedding_that_is_not_finite_is_named(tmp_path: Path, side: str, nam
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"audio": torch.ones(3)}, "its parts do not fit together"),
+        ({"audio": torch.ones(3, 8, dtype=torch.int64)}, "its parts do not fit together"),
+        ({"text": torch.ones(6, 7)}, "its parts do not fit together"),
+        ({"caption_audio": torch.zeros(6)}, "its parts do not fit together"),
+        ({"caption_audio": torch.zeros(6, dtype=torch.int64)}, "its parts do not fit together"),
+        ({"relevance": torch.full((3, 3), torch.nan)}, "its known relevance holds NaN, inf or negative values"),
+        ({"names": ["a", "b", "a"]}, "two of its recordings are called 'a'"),
+        ({"names": None}, "its names and captions are no texts"),
+        ({"gates": [1]}, "its parts do not fit together"),
+        ({"gates": -1}, "its parts do not fit together"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "pool_validation.safetensors"
+    whole = pool("abc")
+    tensors = {"audio": whole.audio, "text": whole.text, "caption_audio": whole.caption_audio}
+    texts = {"names": whole.names, "captions": whole.captions}
+    for name, value in change.items():
+        (tensors if isinstance(value, torch.Tensor) else texts)[name] = value
+    save_file(tensors, path, {name: json.dumps(value) for name, value in texts.items()})
+    with pytest.raises(RunError, match=rf"cannot be read \({message}\); run `python train.py validate` again"):
+        read_pool(path)
+
+
+def test_known_relevance_that_differs_is_of_other_data() -> None:
+    first, second = pool("abc", known=True), pool("abc", known=True)
+    on_common_recordings([first, second.rows([2, 0, 1], range(6)), pool("abc")])
+    assert second.relevance is not None
+    second.relevance = second.relevance.flip(0)
+    with pytest.raises(RunError, match="the known relevance of the recordings differs between the runs"):
+        on_common_recordings([first, second])
+
+
+@pytest.mark.parametrize(
     ("names", "captions", "message"),
     [
         ([1, None], ["a", "b"], "its names and captions are no texts"),

@@ -202,6 +202,9 @@ def test_results_of_another_run_do_not_replace_these(folder: Path, capsys: pytes
     overwriting = ["--run.overwrite", "true", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
     assert main(["fit", *arguments(folder), *overwriting]) == 1
     assert "is of the run that --run.overwrite would delete" in capsys.readouterr().err
+    itself = ["--model.relevance", "EstimatedCorrespondence", "--model.relevance.teachers", f"['{run}']"]
+    assert main(["fit", *arguments(folder), *overwriting[:2], *itself]) == 1
+    assert f"error: {run} is of the run that --run.overwrite would delete" in capsys.readouterr().err
 
 
 def test_a_part_of_the_test_split_gives_no_results(folder: Path) -> None:

@@ -130,6 +130,7 @@ def test_the_mass_off_the_pair_against_a_loop() -> None:
     [
         ([], None, "0 teachers and 0 weights; give at least one teacher"),
         (["a", "b"], [1.0], "2 teachers and 1 weights"),
+        (["a", "b", "a"], None, "teacher 'a' is given twice; name each once, and weigh it by weights"),
         (["a", "b"], [1.0, -1.0], "give none below 0 and one above"),
         (["a"], [0.0], "give none below 0 and one above"),
         (["a"], [float("nan")], "give none below 0 and one above"),

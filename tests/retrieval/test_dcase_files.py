@@ -94,6 +94,7 @@ def changed(rows: Rows, row: int, column: int, value: str) -> Rows:
         (2022, lambda rows: [], "column 'caption' is missing"),
         (2025, lambda rows: changed(rows, 2, 5, "nan"), "line 3: the score of 'clip, 4.wav' is 'nan'; give a finite"),
         (2025, lambda rows: changed(rows, 2, 5, "-inf"), "line 3: the score of 'clip, 4.wav' is '-inf'"),
+        (2025, lambda rows: changed(rows, 2, 5, "1e39"), "line 3: the score of 'clip, 4.wav' is '1e39'"),
         (2025, lambda rows: changed(rows, 2, 5, ""), "line 3: the score of 'clip, 4.wav' is ''"),
         (2025, lambda rows: [row[:-1] for row in rows], "column 'clip, 11.wav' is missing; 2025 asks for it"),
         (2025, lambda rows: changed(rows, 0, 1, "other.wav"), "column 'clip, 0.wav' is missing"),
@@ -116,6 +117,8 @@ def test_a_broken_file_is_refused_by_line_and_name(
 def test_files_that_are_no_csv_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     path = tmp_path / "x.csv"
     assert "cannot be read as csv (No such file" in refused(lambda: read_output(path, FORMS[2022], QUERIES, NAMES))
+    path.write_text("index;a.wav;b.wav\nrain;1;2\n")
+    assert "it is separated by semicolons" in refused(lambda: read_output(path, FORMS[2025], QUERIES, NAMES))
     path.write_bytes(b"\xff\xfe\x00")
     assert "cannot be read as csv" in refused(lambda: read_output(path, FORMS[2022], QUERIES, NAMES))
 
@@ -147,7 +150,8 @@ def test_three_kinds_of_query_files(
     [
         ("text\nrain\n", "has no column 'caption' (found: text)"),
         ("caption\nrain\n \n", "line 3: the caption is empty"),
-        ("caption\n", "has no column 'caption' (found: none)"),
+        ("caption\n", "queries.csv: holds no queries"),
+        ("caption,caption\nrain,a dog\n", "column 'caption' is there twice in the first line"),
     ],
 )
 def test_other_query_files_are_refused(tmp_path: Path, content: str, message: str, refused: Callable[..., str]) -> None:

@@ -104,6 +104,14 @@ def test_two_runs_are_fused_by_their_weights(trained: Path, tmp_path: Path, caps
     assert f"is there already; delete {tmp_path / LABEL}, or give another --label or --output" in again
 
 
+def test_a_run_by_two_names_is_given_twice(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [run_of(trained), str(Path(run_of(trained)).parent)]  # the experiment's folder stands for its only run
+    options = ["--queries", str(captions(trained)), "--audio", str(audio(trained)), "--year", "2025", "--label", LABEL]
+    message = refused(capsys, "submit", "--run", *runs, *options, "--output", str(tmp_path / "out"))
+    assert f"--run: {Path(runs[0]).resolve()} is given twice; name each run once" in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_long_recordings_are_cut_at_the_beginning_and_said(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audio"
     shutil.copytree(audio(trained), folder)
