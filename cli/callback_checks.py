@@ -141,4 +141,6 @@ def check_trainer_numbers(trainer: Any) -> None:
     check_numbers(RunError, "trainer", 0, log_every_n_steps=trainer.log_every_n_steps)
     check_numbers(RunError, "trainer", 0, gradient_clip_val=trainer.gradient_clip_val)
     check_numbers(RunError, "trainer", -1, num_sanity_val_steps=trainer.num_sanity_val_steps)
+    if trainer.val_check_interval == 0:
+        raise RunError("trainer.val_check_interval is 0; give batches from 1, a share of an epoch above 0, or a time")
     check_numbers(RunError, "trainer", -1, max_epochs=trainer.max_epochs, max_steps=trainer.max_steps)

@@ -1,6 +1,7 @@
 """Config files found by name, and one clear line for every mistake on the command line."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from experiments.saved_config import CUT_OFF
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 DEEPEST = 50
-"""Configs that may build on each other; each is a few calls deep."""
+"""Configs that may build on each other, and tables in a config that may hold each other; each is a few calls deep."""
+MOST_SETTINGS = 10_000
+"""In a config; the parser reads each several times."""
 
 
 def configs_first(arguments: Sequence[str]) -> list[str]:
@@ -54,10 +57,13 @@ def none_as_null(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def find_config(name: str, beside: Path | None = None) -> str:
+def find_config(name: str, beside: Path | None = None, named_in: str | None = None) -> str:
     """The file that `--config name` means: as given, else in configs/, with or without `.yaml`; inline YAML is left.
 
-    A config named under `base:` is looked for in the folder of the file that names it first, `beside`.
+    Args:
+        name: of a config.
+        beside: the folder of the file that names it under `base:`, where it is looked for first.
+        named_in: that file, for the message.
 
     Raises:
         TypeError: there is none; the message lists those there are. (The type by which argparse takes a bad value.)
@@ -67,12 +73,18 @@ def find_config(name: str, beside: Path | None = None) -> str:
     near = [beside / name, beside / f"{name}.yaml"] if beside else []
     ours = {path.name: path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "sweeps"}
     for candidate in (*near, Path(name), CONFIGS / name, ours.get(name), ours.get(f"{name}.yaml")):
-        if candidate is not None and candidate.is_file():
+        if candidate is not None and os.path.isfile(candidate):
             return str(candidate)
     names = sorted(ours)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise TypeError(f"config '{name}' is neither a file nor in configs/; {hint}there are: {', '.join(names)}")
+    where = f" (base of {named_in})" if named_in else ""
+    raise TypeError(f"config '{name}'{where} is neither a file nor in configs/; {hint}there are: {', '.join(names)}")
+
+
+def is_file(config: str) -> bool:
+    """Whether a config is a file, not inline YAML, which may be longer than any path."""
+    return "\n" not in config and os.path.isfile(config)
 
 
 def find_sweep(name: str) -> Path:
@@ -90,16 +102,17 @@ class ConfigFile(ActionConfigFile):
         self._apply(parser, cfg, find_config(values), option_string, ())
 
     def _apply(self, parser: Any, cfg: Any, path: str, option_string: str | None, inside: tuple[str, ...]) -> None:
-        if path in inside:
+        file = Path(path) if is_file(path) else None
+        if file and any(is_file(other) and file.samefile(other) for other in inside):
             raise TypeError(f"config {path} builds on itself ({' > '.join([*inside, path])}); fix its `base`")
         if len(inside) == DEEPEST:
             raise TypeError(
                 f"config {path}: {DEEPEST} configs already build on each other by `base`; join some of them"
             )
         named = list(cfg.get(self.dest) or [])
-        folder = Path(path).parent if Path(path).is_file() else None
         for base in bases_of(path):
-            self._apply(parser, cfg, find_config(base, folder), option_string, (*inside, path))
+            found = find_config(base, file and file.parent, named_in=path)
+            self._apply(parser, cfg, found, option_string, (*inside, path))
             cfg[self.dest] = list(named)
         content = converted(path)
         super().__call__(parser, cfg, content, option_string)
@@ -135,23 +148,48 @@ def content_of(config: str) -> dict[str, Any]:
     Raises:
         TypeError: the config is not YAML or no table of settings, or names a key twice.
     """
-    is_file = "\n" not in config and Path(config).is_file()
     try:
-        text = Path(config).read_text(encoding="utf-8") if is_file else config
+        text = Path(config).read_text(encoding="utf-8") if is_file(config) else config
         content = parse_yaml(text)
     except KeyGivenTwiceError as error:
         raise TypeError(f"config {config} gives {error}; leave one of them out") from error
+    except UnicodeDecodeError as error:
+        raise TypeError(f"config {config} is not UTF-8 ({cause_of(error)}); save it as UTF-8") from error
     except ValueError as error:
         raise TypeError(f"config {config} is not YAML ({cause_of(error)}); fix it") from error
-    if is_file and Path(config).name == CONFIG and text and not text.endswith("\n"):
+    if is_file(config) and Path(config).name == CONFIG and text and not text.endswith("\n"):
         raise TypeError(f"config {config} {CUT_OFF}")
     if not isinstance(content, dict):
         what = "is empty" if content is None else "is no table of settings"
         raise TypeError(f"config {config} {what}; write keys such as `model:` into it")
+    _check_size(content, config)
+    for table in (content, *(value for value in content.values() if isinstance(value, dict))):
+        if other := [key for key in table if not isinstance(key, str)]:
+            raise TypeError(f"config {config} has the key {other[0]!r}; the name of a setting is a text")
     for key in ("model", "data", "trainer", "run"):
         if not isinstance(content.get(key, {}), dict if key in ("trainer", "run") else dict | str):
             raise TypeError(f"config {config}: {key} is {content[key]!r}; give a table of settings, or leave it out")
     return content
+
+
+def _check_size(content: dict[str, Any], config: str) -> None:
+    """Refuse a config that would take minutes to parse, or more calls inside each other than Python allows.
+
+    A part counts as often as aliases refer to it: the parser reads it as often.
+    """
+    tables: list[tuple[Any, int]] = [(content, 1)]
+    settings = 0
+    while tables:
+        table, depth = tables.pop()
+        if depth > DEEPEST:
+            raise TypeError(
+                f"config {config}: more than {DEEPEST} tables or lists inside each other; no setting is so deep"
+            )
+        inside = list(table.values()) if isinstance(table, dict) else table
+        settings += len(inside)
+        if settings > MOST_SETTINGS:
+            raise TypeError(f"config {config}: more than {MOST_SETTINGS:,} settings; leave out what is none")
+        tables += [(value, depth + 1) for value in inside if isinstance(value, dict | list)]
 
 
 def bases_of(config: str) -> list[str]:

@@ -38,6 +38,7 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         work: the command.
         interrupted: the line after Ctrl-C.
     """
+    open_closed_streams()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         code = work() or 0
@@ -50,6 +51,8 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
         print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 1
     except BaseException as error:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # rich met it
+            return 141
         if isinstance(error, _loaded(SIGTERM)):
             return 143  # as a shell counts a process that SIGTERM ended
         if _is_ctrl_c(error):
@@ -65,6 +68,13 @@ def exit_code_of(work: Callable[[], int | None], interrupted: str = "interrupted
             time.sleep(PATIENCE)
         print(f"error: {message}{REMEDIES.get(type(error).__name__, '')}", file=sys.stderr)
         return 1
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started with its output closed (`>&-`) one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the process ends)
 
 
 def _is_ctrl_c(error: BaseException) -> bool:

@@ -113,15 +113,18 @@ def check_optimizer(model: L.LightningModule, settings: Any) -> None:
 
 
 def trainer_setting(error: BaseException, trainer: Any) -> str | None:
-    """The setting of the trainer that Lightning's message names first, in backticks; None where it names none.
+    """The setting of the trainer that Lightning names first, in backticks or with an underscore; None for none.
 
     >>> trainer_setting(ValueError("`val_check_interval` (9) must be less"), {"val_check_interval": 9})
     'val_check_interval'
+    >>> trainer_setting(ValueError("invalid value -1 for limit_val_batches, must"), {"limit_val_batches": -1})
+    'limit_val_batches'
     """
     if "Early stopping conditioned on metric" in str(error):
         return "callbacks"
     known = trainer if isinstance(trainer, Mapping) else vars(trainer)
-    return next((name for name in re.findall(r"`(?:Trainer\()?(\w+)", str(error)) if name in known), None)
+    words = re.findall(r"`(?:Trainer\()?(\w+)|([a-z]+_\w+)", str(error))
+    return next((name for name in map("".join, words) if name in known), None)
 
 
 def _is_named(value: Any, message: str) -> bool:

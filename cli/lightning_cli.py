@@ -176,6 +176,8 @@ class RetrievalCLI(LightningCLI):
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")
+        if options.seed_everything is False:
+            parser.error("seed_everything is false, and a run without a seed cannot be repeated; give a whole number")
         if isinstance(options.seed_everything, int) and not 0 <= options.seed_everything <= HIGHEST_SEED:
             parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0 to {HIGHEST_SEED}")
 
@@ -302,16 +304,18 @@ class RetrievalCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the best checkpoint, and draw the run."""
-        if self.trainer.interrupted or not self._options.run.test_after_fit or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self.trainer.interrupted or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.trainer.global_step == 0:
+            log.warning("no training step was taken, so nothing is kept or tested")
+            return
+        if not self._options.run.test_after_fit:
             return
         if not self.datamodule.has_split("test"):
             log.warning("%s has no test split, so nothing is tested", type(self.datamodule).__name__)
             return
         if self.trainer.limit_test_batches == 0:
             log.warning("trainer.limit_test_batches is 0, so nothing is tested")
-            return
-        if self.trainer.global_step == 0:
-            log.warning("no training step was taken, so nothing is tested")
             return
         best: dict[str, Any] = {"ckpt_path": str(best_or_last(self.folder)), "weights_only": True, "verbose": False}
         if self._options.run.ratings is not None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.config_files import bases_of, content_of, find_config, with_flat_model
+from cli.config_files import bases_of, content_of, find_config, is_file, with_flat_model
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.model_class import model_class
 
@@ -57,7 +57,7 @@ def chosen_class(arguments: Sequence[str]) -> type[DualEncoder]:
 def _class_in(config: str, beside: Path | None = None, depth: int = 0) -> str | None:
     try:
         path = find_config(config, beside)
-        folder = Path(path).parent if "\n" not in path and Path(path).is_file() else None
+        folder = Path(path).parent if is_file(path) else None
         found = [_class_in(base, folder, depth + 1) for base in bases_of(path) if depth < DEEPEST]
         chosen = with_flat_model(content_of(path)).get("model_class")
     except (TypeError, OSError):

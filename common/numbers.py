@@ -1,10 +1,21 @@
 """Whether numbers of a config are in range; NaN and infinity never are."""
 
 import math
+import re
 
 from common.errors import UserError
 
 HIGHEST_SEED = 2**32 - 1  # NumPy takes no higher one
+
+
+def number_in(text: str) -> float:
+    """The number that a cell of a file says, NaN where it says none; Python's `float` reads 1_0 and other digits too.
+
+    >>> number_in(" -1.5e2 "), number_in("1_0"), number_in("inf")
+    (-150.0, nan, nan)
+    """
+    plain = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text.strip(), re.IGNORECASE)
+    return float(text) if plain else math.nan
 
 
 def check_numbers(

@@ -78,12 +78,13 @@ def remedy_of(error: OSError) -> str:
 def query_fault(query: str) -> str | None:
     r"""Why a text cannot be searched for; None where it can.
 
-    >>> query_fault("  "), query_fault("dog\udcff"), query_fault("dog")
+    >>> query_fault(" \u200b"), query_fault("dog\udcff"), query_fault("dog")
     ('is empty', 'is not UTF-8', None)
     """
-    if not query.strip():
-        return "is empty"
-    return None if is_utf8(query) else "is not UTF-8"
+    if not is_utf8(query):
+        return "is not UTF-8"
+    seen = any(character.isprintable() and not character.isspace() for character in query)
+    return None if seen else "is empty"
 
 
 def is_utf8(text: str) -> bool:

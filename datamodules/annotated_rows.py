@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from common.errors import DataError
+from common.numbers import number_in
 from datamodules.annotation_files import Row, cells
 from datamodules.audio import Segment
 from datamodules.csv_faults import EMPTY, caption_fault, plain_number
@@ -137,10 +138,7 @@ def _filled(pattern: str, row: Row, split: str) -> str:
 
 def _seconds(row: Row, column: str) -> float:
     text = _one(row, column)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_in(text)
     if not (math.isfinite(value) and value >= 0):
         raise DataError(f"{row[0]}: {column} is '{text}', no number of seconds; fix or delete the row")
     return value

@@ -1,10 +1,10 @@
 """Csv files that the analyses of fits and of translations read."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import DataError, UserError
+from common.numbers import number_in
 from common.text import query_fault
 from datamodules.csv_files import read_csv
 
@@ -61,10 +61,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def _score(text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
+    score = number_in(text)
     if not 0 <= score <= 1:
         raise DataError(f"score is '{text}'; give a number from 0 to 1")
     return score

@@ -80,7 +80,8 @@ def show_neighbours(
             "search": "exact" if index.exact else f"inverted file, nprobe {NPROBE}",
         }
         write_neighbours(save, captions, ids, all_found.ids, all_found.similarity, facts)
-        print(f"{save}: {k} neighbours of each of {len(ids):,} captions ({facts['search']} search)")
+        most = int((all_found.ids >= 0).sum(1).max())  # fewer than k in a small data set
+        print(f"{save}: {most} neighbours of each of {len(ids):,} captions ({facts['search']} search)")
         try:
             print_groups(save, data, similarity)
         except DataError as error:  # the file is whole, and good for smaller batches

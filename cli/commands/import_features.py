@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from cli.command import Command
 
@@ -46,6 +47,9 @@ example:
         parsed = parser.parse_args(options.arguments)
         if not parsed.name.isidentifier():
             parser.error(f"name is {parsed.name!r}; give letters, digits and underscores")
+        for name in ("sample_rate", "hop_seconds"):
+            if parsed[name] is not None and not 0 < parsed[name] < math.inf:
+                parser.error(f"{name} is {parsed[name]:g}; give a number above 0, or leave it out")
         facts = {"expert": parsed.name, "sample_rate": parsed.sample_rate, "hop_seconds": parsed.hop_seconds}
         data, output = built(parser, parsed).data, parsed.output.expanduser()
         done = import_archive(data, parsed.archive.expanduser(), output, facts, parsed.dtype)

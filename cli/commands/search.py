@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,10 +110,10 @@ def folder_and_queries(audio: Path | None, given: list[str]) -> tuple[Path | Non
     if audio is not None or not given:
         return audio, given
     first = Path(given[0]).expanduser()
-    if first.is_dir():
+    if os.path.isdir(first):  # unlike Path's, it takes a query that is longer than any path
         return first, given[1:]
     if "/" in given[0] and " " not in given[0]:
-        what = "is not a folder" if first.exists() else "no such folder"
+        what = "is not a folder" if os.path.exists(first) else "no such folder"
         raise RunError(f"{first}: {what}; give the folder of your recordings")
     return None, given
 

@@ -1,10 +1,12 @@
 """TAU Graded Relevances 2023 (Xie et al. 2023): human ratings of how relevant Clotho's recordings are to captions."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import DataError
+from common.numbers import number_in
 from datamodules.csv_files import read_csv
 
 HOW_TO_GET = (
@@ -127,10 +129,9 @@ def _read_texts(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 def _parse(text: str, where: str) -> float:
     """A rating from 0 to 1, of one from 0 to 100."""
-    try:
-        rating = float(text)
-    except ValueError:
-        raise DataError(f"{where}: rating '{text}' is not a number; give one from 0 to 100") from None
-    if not 0 <= rating <= 100:  # so is nan
+    rating = number_in(text)
+    if math.isnan(rating):
+        raise DataError(f"{where}: rating '{text}' is not a number; give one from 0 to 100")
+    if not 0 <= rating <= 100:
         raise DataError(f"{where}: rating {text} is out of range; give one from 0 to 100")
     return rating / 100

@@ -26,7 +26,8 @@ def number_of_run(run: Path, key: str) -> float:
     except (KeyError, TypeError) as error:
         raise RunError(f"{path}: has no setting {key}; write it as on train.py's command line") from error
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RunError(f"{path}: {key} is {value}, no number; give a setting that is one")
+        shown = f"a {type(value).__name__}" if isinstance(value, dict | list) else value
+        raise RunError(f"{path}: {key} is {shown}, no number; give a setting that is one")
     return float(value)
 
 

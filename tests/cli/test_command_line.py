@@ -257,6 +257,8 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("base: mine.yaml", "builds on itself"),
+        ("base: sub/../mine.yaml", "builds on itself"),
+        ("base: gone.yaml", "config 'gone.yaml' (base of mine.yaml) is neither a file nor in configs/"),
         ("", "config mine.yaml is empty"),
         ("[1, 2]", "config mine.yaml is no table of settings"),
         ("run: 3", "config mine.yaml: run is 3; give a table of settings"),
@@ -270,6 +272,7 @@ def test_a_base_stands_beside_the_config_that_names_it(tmp_path: Path) -> None:
 )
 def test_mistakes_in_a_config(content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text(content)
+    (tmp_path / "sub").mkdir()
     few = [f"--data.{split}_clips=2" for split in ("train", "validation", "test")]  # data are looked for before models
     assert message in refused(capsys, "fit", "--config", "demo_listnet", "--config", "mine.yaml", *TINY, *few)
 

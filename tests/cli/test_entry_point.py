@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -133,3 +134,19 @@ def test_a_reader_that_has_read_enough() -> None:
     )
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_table_that_head_does_not_read_to_its_end_is_no_error() -> None:
+    def closed() -> NoReturn:  # what rich does of a broken pipe
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            raise SystemExit(1)  # noqa: B904
+
+    assert exit_code_of(closed) == 141
+
+
+def test_a_command_may_be_started_with_its_output_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert exit_code_of(lambda: print("unseen")) == 0

@@ -65,6 +65,8 @@ def test_the_option_itself_is_named_beside_one_that_ends_like_it(capsys: pytest.
             ["--seed_everything", "4294967296"],
             "seed_everything is 4294967296; give a whole number from 0 to",
         ),
+        (["--seed_everything", "false"], "seed_everything is false, and a run without a seed cannot be repeated"),
+        (["--trainer.val_check_interval", "0"], "trainer.val_check_interval is 0; give batches from 1"),
         (["--run.wandb_project", "a/b"], "run.wandb_project is 'a/b': give a name without /"),
         (["--ckpt_path", "gone.ckpt"], "--ckpt_path gone.ckpt: no such checkpoint; check the path"),
         (["--ckpt_path", "last"], "--ckpt_path last: there is no runs/clotho_listnet+small/0/checkpoints/last.ckpt"),
@@ -111,12 +113,30 @@ def test_what_a_library_refuses_names_the_setting_and_writes_nothing(
             "gives the key trainer twice (again in line 2)",
         ),
         (f"trainer: {{max_epochs: {'9' * 5000}}}", "config mine.yaml is not YAML (Exceeds the limit"),
+        ("trainer: {1: 2}", "config mine.yaml has the key 1; the name of a setting is a text"),
+        (f"a: {'{a: ' * 60}1{'}' * 60}", "config mine.yaml: more than 50 tables or lists inside each other"),
+        (
+            f"a0: &a0 [{'x, ' * 30}x]\na1: &a1 [{'*a0, ' * 30}*a0]\na2: [{'*a1, ' * 30}*a1]",
+            "config mine.yaml: more than 10,000 settings",
+        ),
+        ("trainer: {max_epochs: 010}", "config mine.yaml is not YAML (line 1: 010 is 8 to YAML; write 8, or '010'"),
         ("model: {loss_batch: 3, loss_batch: 4}", "config mine.yaml gives the key loss_batch twice (again in line 1)"),
     ],
 )
 def test_a_config_that_is_no_config(content: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text(content)
     assert message in refused(capsys, "fit", *CLOTHO, "--config", "mine.yaml")
+
+
+def test_a_config_in_another_encoding(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text("trainer: {max_epochs: 1}", encoding="utf-16")
+    assert "config mine.yaml is not UTF-8" in refused(capsys, "fit", *CLOTHO, "--config", "mine.yaml")
+
+
+def test_inline_yaml_may_be_longer_than_a_path() -> None:
+    for between in ("\n", " "):
+        settings = f"{{base: demo_listnet,{between}{' ' * 5000}run: {{root: here}}}}"
+        assert parsed("fit", "--config", settings).config["fit"].run.root == "here"
 
 
 def test_pythons_none_is_null() -> None:

@@ -34,6 +34,20 @@ def test_a_key_given_twice_is_refused(parse: Any, text: str, message: str) -> No
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("number", "meant"), [("010", 8), ("-0_17", -15), ("007", 7), ("1:30", 90), ("1:12:00:00", 259200)]
+)
+def test_a_number_to_another_base_is_refused(number: str, meant: int) -> None:
+    assert yaml.safe_load(number) == meant
+    with pytest.raises(ValueError, match=f"line 2: {number} is {meant} to YAML; write {meant}, or '{number}' in"):
+        parse_yaml(f"a: 1\nb: [{number}]")
+
+
+def test_other_numbers_and_texts_in_quotes_are_read() -> None:
+    content = "[0, 10, 1_000, 0x10, 1.50, 09, '010', 00:01:00:00, 2024-01-01]"
+    assert parse_yaml(content) == yaml.safe_load(content)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "a: " + "9" * 5000, "a: !!python/name:os.system x"])
 def test_what_is_neither_is_refused(text: str) -> None:
     for parse in (parse_json, parse_yaml):

@@ -101,6 +101,7 @@ def test_the_command_prints_and_draws(swept: list[Path], tmp_path: Path, capsys:
         (0.5, "data.fraction", "has no setting data.fraction; write it as on train.py's command line"),
         (None, KEY, "data.train_fraction is None, no number; give a setting that is one"),
         (True, KEY, "data.train_fraction is True, no number; give a setting that is one"),
+        ({"a": 1}, KEY, "data.train_fraction is a dict, no number; give a setting that is one"),
         ("half", KEY, "data.train_fraction is half, no number; give a setting that is one"),
     ],
 )

@@ -317,7 +317,7 @@ def test_early_stopping_and_timer_end_a_training(folder: Path, caplog: pytest.Lo
     state = torch.load(run_of(folder, "stopped") / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 20
     assert main(["fit", *command(folder, "timed", ("Timer", {"duration": "00:00:00:00"}), epochs=5)]) == 0
-    assert "no training step was taken, so nothing is tested" in caplog.text
+    assert "no training step was taken, so nothing is kept or tested" in caplog.text
 
 
 def test_a_spike_of_the_loss_ends_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
