@@ -27,7 +27,7 @@ def taught(folder: Path, captions: int, recordings: int, teachers: int, dim: int
         for kind, rows in (("audio", recordings), ("text", captions)):
             write_table(folder / f"{name} {kind}.npy", rows, dim)
         audio, text = (np.load(folder / f"{name} {kind}.npy", mmap_mode="r") for kind in ("audio", "text"))
-        tables.append(TeacherTable(name, audio, text))
+        tables.append(TeacherTable(name, "", audio, text))
     texts, audio_of = [f"caption {i}" for i in range(captions)], np.arange(captions) % recordings
     relevance = EstimatedCorrespondence(names)
     relevance.take(tables, TaughtData(np.arange(recordings), np.arange(captions), data_sha256(texts, audio_of)))

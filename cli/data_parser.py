@@ -1,6 +1,7 @@
 """The parser of commands that are about a data set: `--data Clotho --data.root ROOT`, as in a config."""
 
 import argparse
+import os
 from typing import Any
 
 from jsonargparse import DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
@@ -42,8 +43,14 @@ def built(parser: OneLineParser, options: Namespace) -> Any:
         parser.error(str(error.__cause__ or error))  # jsonargparse wraps what a class refuses
 
 
-def check_positive(parser: OneLineParser, options: Namespace, *names: str) -> None:
-    """Refuse numbers below 1."""
+MOST_WORKERS = max(16, 4 * (os.cpu_count() or 1))
+"""Processes of a command; many more are a typing error, and would use up the memory."""
+
+
+def check_range(parser: OneLineParser, options: Namespace, *names: str, low: int = 1, high: int | None = None) -> None:
+    """Refuse numbers below or above a range."""
     for name in names:
-        if options[name] < 1:
-            parser.error(f"{name} is {options[name]}; give at least 1")
+        if options[name] < low:
+            parser.error(f"{name} is {options[name]}; give at least {low}")
+        if high is not None and options[name] > high:
+            parser.error(f"{name} is {options[name]}; give at most {high:,}")

@@ -99,15 +99,18 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], devices: int) -> None:
-    """Whether a training that is resumed has the recordings and the number of devices that it began with.
+def check_same_training(
+    folder: Path, data: Mapping[str, Mapping[str, Any]], devices: int, sources: Mapping[str, str] | None = None
+) -> None:
+    """Whether a training that is resumed has the recordings, devices and teachers that it began with.
 
-    Otherwise the order of the pairs or the global batch would change.
+    Otherwise the order of the pairs, the global batch or the targets would change.
 
     Args:
         folder: the run folder; its provenance.json says what the training began with.
         data: manifest of each split.
         devices: of all nodes together.
+        sources: checksums of what the targets were made from, by name: `Relevance.sources`.
 
     Raises:
         RunError: something differs.
@@ -119,6 +122,13 @@ def check_same_training(folder: Path, data: Mapping[str, Mapping[str, Any]], dev
             f"{folder}: cannot be resumed with another number of devices ({earlier['devices']} before, {devices} now), "
             f"since the global batch would change; give as many as before, {remedy}"
         )
+    for name, now in (sources or {}).items():
+        before = earlier.get("sources", {}).get(name, now)  # runs of earlier versions have none
+        if before != now:
+            raise RunError(
+                f"{folder}: cannot be resumed with other weights of '{name}' ({before[:12]} before, {now[:12]} now), "
+                f"since its targets would change; restore those it began with, {remedy}"
+            )
     for split, manifest in data.items():
         began = earlier.get("data", {}).get(split, manifest)
         before, now = _described(began), _described(manifest)

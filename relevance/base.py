@@ -45,6 +45,10 @@ class Relevance(nn.Module):
         """Make look-ups possible: `audio_ids[i]`, (C,) int64, is the recording that `captions[i]` describes."""
         raise NotImplementedError
 
+    def sources(self) -> dict[str, str]:
+        """Checksums by name of what it was made from besides the data, as of teachers: a resumed run needs the same."""
+        return {}
+
     def forward(self, query_ids: Tensor, item_ids: Tensor, direction: Direction) -> Tensor:
         """Relevance (Q, N) float32 in [0, 1] of pairs `item_ids` (N,) int64 for pairs `query_ids` (Q,) int64.
 

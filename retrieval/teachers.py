@@ -14,6 +14,7 @@ from common.cache_dir import default_cache_dir
 from common.disk_cache import cached_table
 from common.errors import ModelError
 from datamodules.base import AudioCaptionDataModule
+from experiments.provenance import weights_sha256
 from lightning_modules.dual_encoder import embedding_parts
 from lightning_modules.training.embedding_cache import fingerprint
 from relevance.targets.estimated_correspondence import (
@@ -119,7 +120,8 @@ def make_table(
     captions = [text for each in tables for text in each.captions["caption"].to_pylist()]
     text = table(captions, lambda part: _joined(map(teacher.model.embed_text, _cut(part, BATCH))), "captions")
     keys, hear = _recordings(teacher, data)
-    return TeacherTable(name, table(keys, hear, "recordings"), text)
+    weights = nn.ModuleDict(embedding_parts(teacher.model)).state_dict()
+    return TeacherTable(name, weights_sha256(weights), table(keys, hear, "recordings"), text)
 
 
 def teacher_key(teacher: FinishedModel, precision: str) -> str:

@@ -32,7 +32,7 @@ example:
 
         import torch
 
-        from cli.data_parser import built, check_positive, data_parser
+        from cli.data_parser import MOST_WORKERS, built, check_range, data_parser
         from common.numbers import HIGHEST_SEED
         from datamodules.base import AudioCaptionDataModule
         from lightning_modules.audio_encoders import AudioEncoder
@@ -48,7 +48,8 @@ example:
         parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="for the encoder")
         parser.add_argument("--seed", type=int, default=0, help="of weights that are random")
         parsed = parser.parse_args(options.arguments)
-        check_positive(parser, parsed, "batch_size", "workers")
+        check_range(parser, parsed, "batch_size")
+        check_range(parser, parsed, "workers", high=MOST_WORKERS)
         if not 0 <= parsed.seed <= HIGHEST_SEED:
             parser.error(f"seed is {parsed.seed}; give a whole number from 0 to {HIGHEST_SEED}")
         name = parsed.name or parsed.expert.class_path.rpartition(".")[2].lower()

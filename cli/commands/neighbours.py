@@ -34,7 +34,7 @@ example:
         """Parse the data set and the relevance, search, print and write."""
         from pathlib import Path
 
-        from cli.data_parser import built, check_positive, data_parser
+        from cli.data_parser import built, check_range, data_parser
         from cli.quiet import quiet
         from datamodules.base import AudioCaptionDataModule
         from relevance.targets.caption_similarity import CaptionSimilarity
@@ -49,9 +49,7 @@ example:
         parser.add_argument("--k", type=int, default=20, help="captions found for each")
         parser.add_argument("--save", type=Path | None, default=None, help="where the neighbours go, a file FILE.npz")
         parsed = parser.parse_args(options.arguments)
-        check_positive(parser, parsed, "k")
-        if parsed.k > MOST:
-            parser.error(f"k is {parsed.k}; give at most {MOST:,}")
+        check_range(parser, parsed, "k", high=MOST)
         if parsed.save is not None and parsed.save.suffix != ".npz":
             parser.error(f"save is {parsed.save}; give a name that ends in .npz")
         if parsed.save is not None and parsed.split != "train":

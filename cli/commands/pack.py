@@ -31,10 +31,10 @@ example:
         import os
         from pathlib import Path
 
-        from cli.data_parser import built, check_positive, data_parser
+        from cli.data_parser import MOST_WORKERS, built, check_range, data_parser
         from common.text import first_of
         from datamodules.annotated import AnnotatedDataModule
-        from datamodules.audio import HIGHEST_RATE
+        from datamodules.audio import HIGHEST_RATE, LOWEST_RATE
         from datamodules.shards.packing import all_recordings, pack
 
         parser = data_parser(self.name, self.description, self.epilog, AnnotatedDataModule)
@@ -43,9 +43,9 @@ example:
         parser.add_argument("--shard_size", type=int, default=500, help="recordings a shard")
         parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
         parsed = parser.parse_args(options.arguments)
-        check_positive(parser, parsed, "sample_rate", "shard_size", "workers")
-        if parsed.sample_rate > HIGHEST_RATE:  # a typing error would fill the disk
-            parser.error(f"sample_rate is {parsed.sample_rate}; give at most {HIGHEST_RATE} (Hz)")
+        check_range(parser, parsed, "shard_size")
+        check_range(parser, parsed, "sample_rate", low=LOWEST_RATE, high=HIGHEST_RATE)  # one more digit fills the disk
+        check_range(parser, parsed, "workers", high=MOST_WORKERS)
         recordings = all_recordings(built(parser, parsed).data)
         failures = pack(recordings, parsed.folder, parsed.sample_rate, parsed.shard_size, parsed.workers)
         present = sum(recording.path is not None for recording in recordings)

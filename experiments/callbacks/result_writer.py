@@ -30,6 +30,7 @@ from experiments.results.metrics_table import print_results
 from experiments.results.pool_file import with_names, write_pool
 from experiments.results.query_table import query_tables, write_queries
 from experiments.run_folder import RunFolder
+from relevance.base import Relevance
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class RunWriter(L.Callback):
                     "give the same command again"
                 )
             if self.resume:
-                check_same_training(self.folder.path, self._data(trainer), trainer.world_size)
+                check_same_training(self.folder.path, self._data(trainer), trainer.world_size, sources_of(pl_module))
             if trainer.is_global_zero:
                 if self.resume:
                     self.folder.tidy()
@@ -92,7 +93,7 @@ class RunWriter(L.Callback):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._earlier_parts = self._known_of_fit().get("parts", [])
-        self._about = {"seed": self.seed, "data": self._data(trainer)}
+        self._about = {"seed": self.seed, "data": self._data(trainer), "sources": sources_of(pl_module)}
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._part = {**self._facts(trainer), "began": began, "first_step": trainer.global_step}
         self._write_training(trainer)
@@ -188,6 +189,12 @@ class RunWriter(L.Callback):
 
     def _data(self, trainer: L.Trainer) -> dict[str, Any]:
         return {split: table.manifest() for split, table in trainer.datamodule.tables.items()}  # type: ignore[attr-defined]
+
+
+def sources_of(model: Any) -> dict[str, str]:
+    """Checksums of what a model's targets were made from, by name."""
+    parts = [part for part in model.relevance.modules() if isinstance(part, Relevance)]
+    return {name: sha256 for part in parts for name, sha256 in part.sources().items()}
 
 
 def _annotated(datamodule: Any, split: str) -> tuple[list[str], list[str]]:

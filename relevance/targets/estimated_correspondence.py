@@ -22,11 +22,13 @@ class TeacherTable(NamedTuple):
 
     Attributes:
         teacher: its name, for messages.
+        sha256: of its weights.
         audio: (A, D) unit vectors of recordings, float16.
         text: (C, D) unit vectors of captions, float16.
     """
 
     teacher: str
+    sha256: str
     audio: npt.NDArray[np.floating]
     text: npt.NDArray[np.floating]
 
@@ -115,6 +117,7 @@ class EstimatedCorrespondence(Relevance):
         self.teachers = teachers
         self.weights = [weight / sum(weights) for weight in weights]
         self._data: TaughtData | None = None
+        self._sha256: list[str] = []  # by teacher
         self._captions: Sequence[str] = ()
         # Not buffers: DDP would broadcast them at every step.
         self._audio: list[Tensor] = []  # (A, D) by teacher
@@ -140,8 +143,13 @@ class EstimatedCorrespondence(Relevance):
                     f"data {wanted[0]} and {wanted[1]}; make it of these data"
                 )
         self._data = data
+        self._sha256 = [table.sha256 for table in tables]
         self._audio = [_mapped(table.audio) for table in tables]
         self._text = [_mapped(table.text) for table in tables]
+
+    def sources(self) -> dict[str, str]:
+        """Checksum of each teacher's weights; nothing before the tables were taken."""
+        return dict(zip(self.teachers, self._sha256, strict=False))
 
     def holds(self, caption_ids: Ids) -> bool:
         """Whether tables were taken that have these captions."""

@@ -110,14 +110,25 @@ def test_without_its_plan_shards_of_others_are_packed_again(corpus: Corpus, tmp_
     assert len(pq.read_table(folder / "index.parquet")) == 13
 
 
-@pytest.mark.parametrize("rate", [2_000_000_000, 1_000_001])
-def test_a_rate_that_would_fill_the_disk_is_refused(
-    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refused, rate: int
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("sample_rate", 2_000_000_000, "give at most 1,000,000"),  # would fill the disk
+        ("sample_rate", 1, "give at least 1000"),  # the resampler would not end
+        ("workers", 100_000, "give at most "),
+    ],
+)
+def test_numbers_that_the_machine_could_not_bear_are_refused(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: int, remedy: str
 ) -> None:
     with pytest.raises(SystemExit):
-        pack(corpus, tmp_path / "shards", "--sample_rate", str(rate))
-    assert f"sample_rate is {rate}; give at most 1000000 (Hz)" in capsys.readouterr().err
+        pack(corpus, tmp_path / "shards", f"--{option}", str(value))
+    assert f"{option} is {value}; {remedy}" in capsys.readouterr().err
     assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize("rate", [2_000_000_000, 1_000_001])
+def test_a_rate_of_data_beyond_all_recorders_is_refused(corpus: Corpus, refused: Refused, rate: int) -> None:
     message = refused(lambda: Clotho(str(corpus.root), sample_rate=rate))
     assert message == f"data.sample_rate is {rate} Hz; give a number from 1 to 1000000"
 

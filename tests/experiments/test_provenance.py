@@ -109,6 +109,11 @@ def test_a_training_is_resumed_on_as_many_devices_with_the_same_recordings(tmp_p
         other = {**data["validation"], key: value}
         with pytest.raises(RunError, match=r"other recordings \(validation: 12 with 36 captions, sha256 \w+ before, "):
             check_same_training(tmp_path, {**data, "validation": other}, 2)
+    teachers = {"runs/a/0": "1" * 64}
+    update_provenance(tmp_path / "taught" / "provenance.json", "fit", {**former, "sources": teachers})
+    check_same_training(tmp_path / "taught", data, 2, teachers)
+    with pytest.raises(RunError, match=r"with other weights of 'runs/a/0' \(111111111111 before, 222222222222 now\)"):
+        check_same_training(tmp_path / "taught", data, 2, {"runs/a/0": "2" * 64})
     for began, now in ((None, "1"), ("1", "2"), ("1", None)):  # features of experts
         train = [
             {**data["train"], **({"experts": {"a": [{"sha256": {"frames.npy": sha}}]}} if sha else {})}

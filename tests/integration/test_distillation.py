@@ -1,6 +1,7 @@
 """`fit` with teachers: tables are made at its start, kept, and used; mistakes end in one line and change nothing."""
 
 import csv
+import json
 import math
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_a_student_learns_from_the_run_of_its_seed_and_mistakes_leave_it_as_it_w
     assert main(["validate", "--config", str(config)]) == 0  # of the validation split alone
     assert main(["fit", "--config", str(config), "--run.overwrite", "true"]) == 0
     assert tables.items() <= {path: path.stat().st_mtime_ns for path in tables}.items()
+
+    provenance = student / "provenance.json"
+    content = json.loads(provenance.read_text())
+    assert {*content["fit"]["sources"]} == {str(run)}
+    content["fit"]["sources"][str(run)] = "0" * 64  # as if the teacher had been trained again
+    provenance.write_text(json.dumps(content))
+    error = refused(capsys, "fit", "--config", str(config), "--run.resume", "true")
+    assert f"cannot be resumed with other weights of '{run}' (000000000000 before, " in error
 
     before = {path: path.read_bytes() for path in student.rglob("*") if path.is_file()}
     mistaken = write_student(tmp_path, run, ["runs/no_such/0"])

@@ -13,7 +13,7 @@ from common.errors import RelevanceError
 from relevance.objectives.base import mass_off_pair, target_distribution
 from relevance.objectives.listnet import ListNet
 from relevance.targets.binary import SameAudio
-from relevance.targets.estimated_correspondence import EstimatedCorrespondence, TeacherTable
+from relevance.targets.estimated_correspondence import EstimatedCorrespondence
 from relevance.targets.mixture import MixedTargets
 from tests.support.teachers import AUDIO_OF, CAPTIONS, DATA, DIMS, TAU, correspondences, distilling, table_of, taught
 
@@ -163,7 +163,7 @@ def test_tables_of_other_teachers_or_with_missing_rows_are_refused() -> None:
     with pytest.raises(RelevanceError, match=r"tables of \['b', 'a'\] were given for the teachers \['a', 'b'\]"):
         relevance.take([table_of("b"), table_of("a")], DATA)
     whole = table_of("b")
-    for cut in (TeacherTable("b", whole.audio[1:], whole.text), TeacherTable("b", whole.audio, whole.text[1:])):
+    for cut in (whole._replace(audio=whole.audio[1:]), whole._replace(text=whole.text[1:])):
         with pytest.raises(RelevanceError, match=r"teacher 'b': its table has \d+ recordings and \d+ captions, but"):
             relevance.take([table_of("a"), cut], DATA)
 

@@ -28,7 +28,9 @@ def unit(rng: np.random.Generator, rows: int, dim: int) -> np.ndarray:
 def table_of(teacher: str) -> TeacherTable:
     rng = np.random.default_rng(ord(teacher))
     dim = DIMS[teacher]
-    return TeacherTable(teacher, unit(rng, len(DATA.audio_ids), dim), unit(rng, len(DATA.caption_ids), dim))
+    return TeacherTable(
+        teacher, f"sha256 of {teacher}", unit(rng, len(DATA.audio_ids), dim), unit(rng, len(DATA.caption_ids), dim)
+    )
 
 
 def taught(teachers: Sequence[str] = tuple(DIMS), weights: list[float] | None = None) -> EstimatedCorrespondence:
