@@ -263,7 +263,8 @@ class RetrievalCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except (ValueError, TypeError, RuntimeError) as error:
-            if (named := trainer_setting(error, self._options.trainer)) is None or os.environ.get("TRACEBACK"):
+            named = None if isinstance(error, UserError) else trainer_setting(error, self._options.trainer)
+            if named is None or os.environ.get("TRACEBACK"):
                 raise
             raise RunError(f"trainer.{named}: {one_line(error)[:400]}") from error
 
