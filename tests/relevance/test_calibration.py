@@ -219,7 +219,7 @@ def test_ratings_are_read_as_written(tau: Path) -> None:
     [
         ("relevance_data/development_relevances.csv", "TP,93", "TP,101", "line 5: rating 101 is out of range"),
         ("relevance_data/development_relevances.csv", "TP,93", "TP,-1", "line 5: rating -1 is out of range"),
-        ("relevance_data/development_relevances.csv", "TP,93", "TP,nan", "line 5: rating nan is out of range"),
+        ("relevance_data/development_relevances.csv", "TP,93", "TP,nan", "line 5: rating 'nan' is not a number"),
         ("relevance_data/development_relevances.csv", "TP,93", "TP,", "line 5: rating '' is not a number"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t99,f1,TP", "line 5: tid 't99' is not in"),
         ("relevance_data/development_relevances.csv", "t10,f1,TP", "t10,f9,TP", "line 5: fid 'f9' is not in"),
