@@ -4,7 +4,10 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the system's errors that say that a disk or a quota is full."""
@@ -49,6 +52,20 @@ def first_of(names: Iterable[str], most: int = 20) -> str:
     """
     listed = list(names)
     return ", ".join([*listed[:most], *["..."] * (len(listed) > most)]) or "none"
+
+
+def given_twice(items: Iterable[Item], key: Callable[[Item], Hashable] = lambda item: item) -> Item | None:
+    """The first item whose key an earlier one has; None where all differ.
+
+    >>> given_twice(["a", "b", "a"]), given_twice(["a", "A"]), given_twice(["a", "A"], str.lower)
+    ('a', None, 'A')
+    """
+    seen: set[Hashable] = set()
+    for item in items:
+        if key(item) in seen:
+            return item
+        seen.add(key(item))
+    return None
 
 
 def refused_by_system(error: OSError) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import DataError
+from common.text import given_twice
 from common.unique_keys import parse_json
 from datamodules.annotated import Annotation
 from datamodules.csv_files import read_csv, read_text
@@ -46,8 +47,7 @@ def read_ids(path: Path) -> list[str]:
         raise DataError(f"{path}: is no list of ids ({type(error).__name__}: {error}); get the file again") from error
     if not ids:
         raise DataError(f"{path}: holds no ids; get the file again")
-    if len(set(ids)) < len(ids):
-        twice = next(name for number, name in enumerate(ids) if name in ids[:number])
+    if (twice := given_twice(ids)) is not None:
         raise DataError(f"{path}: id '{twice}' comes twice; delete one of the lines")
     return ids
 

@@ -55,7 +55,8 @@ example:
     def run(self, options: argparse.Namespace) -> None:
         """Download it."""
         arguments = vars(options)
-        get, _ = arguments.pop("get"), arguments.pop("refuse")
+        get = arguments.pop("get")
+        del arguments["refuse"]  # of every command
         arguments["root"] = arguments["root"].expanduser()
         arguments["server"] = arguments["server"].rstrip("/")
         if not arguments["server"].startswith(("http://", "https://")):

@@ -6,6 +6,7 @@ import tokenize
 from pathlib import Path
 
 from common.errors import DataError
+from common.text import given_twice
 from datamodules.csv_files import read_csv
 
 COLUMNS = ("query", "audio_filenames")
@@ -49,7 +50,6 @@ def _names(cell: str, where: str) -> tuple[str, ...]:
         raise DataError(f"{where}: audio_filenames has no comma between two names; put one there")
     if not names:
         raise DataError(f"{where}: audio_filenames is an empty list; name a recording, or delete the row")
-    if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
+    if (twice := given_twice(names)) is not None:
         raise DataError(f"{where}: audio_filenames names '{twice}' twice; delete one of them")
     return tuple(names)

@@ -11,6 +11,7 @@ import torch
 
 from common.directions import AUDIO_TO_TEXT, TEXT_TO_AUDIO
 from common.errors import RunError
+from common.text import given_twice
 from evaluation.embedding_pool import EmbeddingPool, captions_by_name, on_common_recordings
 from evaluation.evaluator import scores_of
 from evaluation.scores import Scores
@@ -46,9 +47,8 @@ def single_runs(paths: Sequence[Path]) -> list[Path]:
         RunError: one holds no results of a test, or is given twice.
     """
     folders = [run for path in paths for run in find_runs(path, "test")[0]]
-    resolved = [folder.resolve() for folder in folders]
-    if twice := [folder for place, folder in enumerate(folders) if resolved[place] in resolved[:place]]:
-        raise RunError(f"{twice[0]}: given twice; name each run once")
+    if twice := given_twice(folders, Path.resolve):
+        raise RunError(f"{twice}: given twice; name each run once")
     return folders
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from common.atomic_files import replacing
 from common.errors import RunError
+from common.text import given_twice
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation
 from evaluation.gated_scores import GatedScores
@@ -108,8 +109,7 @@ def _pool_of(tensors: Mapping[str, Tensor], texts: Mapping[str, Any]) -> Embeddi
         and (relevance is None or relevance.shape == (len(audio), len(audio)))
     ):
         raise ValueError("its parts do not fit together")
-    if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
+    if (twice := given_twice(names)) is not None:
         raise ValueError(f"two of its recordings are called '{twice}'")
     for side, embeddings, called in (("recording", audio, names), ("caption", text, captions)):
         if odd := (~embeddings.isfinite().all(1)).nonzero().flatten().tolist():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from common.directions import TEXT_TO_AUDIO, Direction
 from common.errors import RelevanceError
+from common.text import given_twice
 from relevance.base import Relevance
 from relevance.mapped_table import mapped_table
 
@@ -108,9 +109,9 @@ class EstimatedCorrespondence(Relevance):
                 f"EstimatedCorrespondence: {len(teachers)} teachers and {len(weights)} weights; give at least one "
                 "teacher, such as runs/demo_infonce/0, and one weight for each or none"
             )
-        if twice := [name for place, name in enumerate(teachers) if name in teachers[:place]]:
+        if (twice := given_twice(teachers)) is not None:
             raise RelevanceError(
-                f"EstimatedCorrespondence: teacher '{twice[0]}' is given twice; name each once, and weigh it by weights"
+                f"EstimatedCorrespondence: teacher '{twice}' is given twice; name each once, and weigh it by weights"
             )
         if not all(0 <= weight < np.inf for weight in weights) or sum(weights) <= 0:
             raise RelevanceError(f"EstimatedCorrespondence: weights are {weights}; give none below 0 and one above")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from common.atomic_files import check_writable, filled_at_once
 from common.errors import RunError
+from common.text import given_twice
 from datamodules.audio import read_info
 from evaluation.fused_scores import FusedScores
 from experiments.combined.combinations import Weights, parsed_weights, weights_of
@@ -102,8 +103,8 @@ def submit(
     values = parsed_weights(weights, len(runs))
     systems = [open_system(name) for name in runs]
     folders = [system.folder.path.resolve() for system in systems if system.folder]
-    if twice := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
-        raise RunError(f"--run: {twice[0]} is given twice; name each run once, and weigh it with --weights")
+    if twice := given_twice(folders):
+        raise RunError(f"--run: {twice} is given twice; name each run once, and weigh it with --weights")
     used = _weights(systems, weights) if values is None else Weights(values, " ".join(weights))
     seconds = {name: (info := read_info(path)).frames / info.sample_rate for name, path in clips.items()}
     parts = [system.scores(clips, queries.texts, queries.per_recording) for system in systems]
