@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from common.atomic_files import check_writable, replacing
+from common.errors import RelevanceError
 from datamodules.judgements.tau_ratings import Rating, read_tau_ratings
 from experiments.figures.calibration import curve, draw
 from relevance.calibration import (
@@ -88,7 +89,10 @@ def calibrate(root: Path, splits: Sequence[str], model: str, pairing: Pairing, o
     similarity, pair = pool_similarities(list(chain(*h)), list(chain(*own)), pairing)
     rating = np.array([rating.rating for rating in ratings])[pair]
     queries = numbered([rating.query_id for rating in ratings])
-    found = fit_logistic(similarity, rating, groups=queries[pair])
+    try:
+        found = fit_logistic(similarity, rating, groups=queries[pair])
+    except RelevanceError as error:
+        raise RelevanceError(f"{root}: {error}") from error
     origin = (
         f"{len(ratings)} ratings of {queries.max() + 1} queries "
         f"(TAU Graded Relevances 2023, {' + '.join(splits)}), pairing {pairing}, {model}"

@@ -120,7 +120,9 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 
 
 def local_folder(name: str) -> Path | None:
-    """The local folder that a model's name means, None for a hub name; raises `ModelError` where it is missing."""
+    """The local folder that a model's name means, None for a hub name; raises `ModelError` where it means none."""
+    if not name.strip():
+        raise ModelError("a model's name is empty; give a folder, or a hub name (owner/model)")
     if name.startswith(PACKAGE):
         return _inside_package(name)
     folder = Path(name).expanduser()
@@ -133,6 +135,8 @@ def local_folder(name: str) -> Path | None:
 
 def explain_unavailable(name: str, error: Exception) -> str:
     """One line for a model that could not be loaded, with the remedies."""
+    if Path(name).is_dir():
+        return f"model '{name}': the folder holds no model that can be loaded ({cause_of(error)}); give another one"
     return (
         f"model '{name}' is neither a local folder nor in the local hub cache, and the hub could not be reached or "
         f"does not have it ({cause_of(error)}); download it on a machine with a network (hf download {name}), or give "
@@ -158,7 +162,7 @@ def _from_hub(name: str) -> Path:
 
 def _inside_package(name: str) -> Path:
     package, _, inner = name.removeprefix(PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
             f"model '{name}': Python package '{package}' is not installed; "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from common.errors import DataError
 from datamodules.csv_faults import caption_fault
-from datamodules.csv_files import read_csv
+from datamodules.csv_files import read_csv, read_header
 
 LAYOUTS = {"adiff": ("filepath1", "filepath2", "answer"), "plain": ("clip", "target", "text")}
 """Columns of ADIFF's csv files (Deshmukh et al. 2025: CLD of Clotho, ACD of AudioCaps), and of one's own."""
@@ -27,9 +27,8 @@ def read_composed_queries(path: Path) -> list[ComposedQuery]:
         DataError: as `read_csv`; it has no columns of `LAYOUTS`, or a row has an empty cell, no words, or one recording
             for both.
     """
-    rows = read_csv(path, (), "utf-8-sig", HOW_TO_GET)
-    header = rows[0][1] if rows else {}
-    columns = next((names for names in LAYOUTS.values() if header.keys() >= {*names}), LAYOUTS["plain"])
+    header = {*read_header(path, "utf-8-sig", HOW_TO_GET)}
+    columns = next((names for names in LAYOUTS.values() if header >= {*names}), LAYOUTS["plain"])
     rows = read_csv(path, columns, "utf-8-sig", HOW_TO_GET)
     queries = []
     for line, row in rows:

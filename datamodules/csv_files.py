@@ -78,6 +78,16 @@ def read_csv(
     ]
 
 
+def read_header(path: Path, encoding: str, how_to_get: str) -> list[str]:
+    """The columns of a csv file; none of an empty one.
+
+    Raises:
+        DataError: no such file, another encoding, or no csv file.
+    """
+    rows = _rows(path, read_text(path, how_to_get, encoding))
+    return rows[0][2] if rows else []
+
+
 def _rows(path: Path, text: str) -> list[tuple[int, int, list[str]]]:
     """First line, last line and cells of each row that is not empty."""
     rows: list[tuple[int, int, list[str]]] = []

@@ -8,7 +8,7 @@ from typing import Protocol
 from common.errors import DataError
 from common.text import first_of
 from datamodules.csv_faults import EMPTY, id_fault, plain_number
-from datamodules.csv_files import read_csv
+from datamodules.csv_files import read_csv, read_header
 
 VIDEO = re.compile(r"Y?([\w-]{11})(?:_\d+){0,2}(?:\.\w{1,5})?", re.ASCII)
 """A video's id of 11 characters, after a Y or not, before a begin and an end or not, before an ending or not."""
@@ -57,8 +57,7 @@ def read_listed_origins(path: Path) -> dict[str, str]:
     Raises:
         DataError: as `read_csv`; it has none of the columns, no ids, or one that a spreadsheet spoiled.
     """
-    rows = read_csv(path, (), "utf-8-sig", "check the path")
-    header = list(rows[0][1]) if rows else []
+    header = read_header(path, "utf-8-sig", "check the path")
     columns = [name for name in header if name.lower() in ID_COLUMNS]
     if not columns:
         raise DataError(

@@ -1,5 +1,6 @@
 """From a name to a finished model: a run, an exported folder, or a pretrained pair."""
 
+from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from common.errors import ModelError
+from common.errors import ModelError, RunError
 from common.pretrained import find_model
+from common.text import given_twice
 from datamodules.mono import Mix
 from experiments.run_folder import RunFolder, find_run
 from lightning_modules.dual_encoder import DualEncoder
@@ -64,6 +66,21 @@ def run_named(name: str | PathLike[str]) -> RunFolder | None:
     path = Path(fspath(name)).expanduser()
     is_run = path.is_dir() and not is_exported(path) and not (path / "config.json").is_file()
     return find_run(path) if is_run else None
+
+
+def check_named_once(names: Iterable[str]) -> None:
+    """Refuse a run, exported folder or pair that two of the names mean, as runs/a and runs/a/0 may.
+
+    Raises:
+        RunError: there is one, or a name means no finished run.
+    """
+
+    def place(name: str) -> Path:
+        run = run_named(name)
+        return (run.path if run else Path(name).expanduser()).resolve()
+
+    if (twice := given_twice(names, place)) is not None:
+        raise RunError(f"{twice}: given twice; name each run once")
 
 
 def pair_named(name: str, **options: Any) -> Pair:

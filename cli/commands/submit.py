@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.command import Command
-from common.errors import RunError
 
 if TYPE_CHECKING:
     from retrieval.dcase.submission import Submitted
@@ -82,8 +81,6 @@ example:
             report(check(options.check, options.queries, options.audio, form), options.year)
             return
         check_label(options.label)
-        if len({Path(run).resolve() for run in options.run}) < len(options.run):
-            raise RunError("--run: a run is given twice; name each once, and weigh it with --weights")
         submitted = submit(
             options.run,
             options.queries,

@@ -95,14 +95,13 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse("--files and --audio go together: give the annotations, and the folder of their recordings")
     if options.keep and options.kind != "synthetic":
         options.refuse("--keep writes synthetic twins: give --set synthetic")
-    if len({*options.runs}) < len(options.runs):
-        options.refuse("a run is given twice: name each once")
 
 
 def loaded(options: argparse.Namespace) -> dict[str, FinishedModel]:
     """The models by name; after what else may be wrong was read."""
-    from retrieval.open_model import load_run
+    from retrieval.open_model import check_named_once, load_run
 
+    check_named_once(options.runs)
     return {name: load_run(name) for name in options.runs}
 
 

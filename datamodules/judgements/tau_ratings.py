@@ -45,8 +45,9 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
     `root/text_data/{split}_text.csv` (tid, fid, text); the other folders are not needed.
 
     Raises:
-        DataError: a missing file or column, no ratings, a rating that is not a number from 0 to 100, a query or clip
-            that text_data does not know, a pair that is rated twice, a caption that is empty or comes twice.
+        DataError: a missing file or column, no ratings, a rating that is not a number from 0 to 100, no rating above
+            1, a query or clip that text_data does not know, a pair that is rated twice, a caption that is empty or
+            comes twice.
     """
     path, text_path, _ = rating_files(root, split)
     rows = read_csv(path, ("tid", "fid", "fid_group", "rating"), "utf-8-sig", HOW_TO_GET)
@@ -70,6 +71,8 @@ def read_tau_ratings(root: Path, split: str) -> list[Rating]:
         rating = _parse(row["rating"], f"{path}, line {line}")
         captions = tuple(texts[caption_id] for caption_id in ids)
         ratings.append(Rating(query_id, texts[query_id], clip_id, row["fid_group"].strip(), rating, ids, captions))
+    if 0 < max(rating.rating for rating in ratings) <= 0.01:
+        raise DataError(f"{path}: no rating is above 1, where ratings are from 0 to 100; multiply them by 100")
     return ratings
 
 

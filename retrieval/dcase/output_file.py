@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from common.errors import DataError
-from common.text import nearest_name
+from common.text import given_twice, nearest_name
 from datamodules.audio_folder import recordings_in
 from datamodules.csv_faults import separator_hint
 from evaluation.ranks import best_items, score_blocks
@@ -124,8 +124,7 @@ def _check_header(path: Path, form: Form, names: Sequence[str], found: Sequence[
     for name in found:
         if name not in {*wanted}:
             raise DataError(f"{path}: column '{name}' is none that {form.year} asks for; delete it")
-    if len(found) > len(wanted):
-        twice = next(name for name in found if found.count(name) > 1)
+    if (twice := given_twice(found)) is not None:
         raise DataError(f"{path}: column '{twice}' is there twice; delete one")
     if found[0] != form.first or (form.listed is not None and list(found) != wanted):
         raise DataError(f"{path}: the columns are in another order than {', '.join(wanted[:3])}, ...; sort them")

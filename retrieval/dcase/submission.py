@@ -12,7 +12,6 @@ from torch import Tensor
 
 from common.atomic_files import check_writable, filled_at_once
 from common.errors import RunError
-from common.text import given_twice
 from datamodules.audio import read_info
 from evaluation.fused_scores import FusedScores
 from experiments.combined.combinations import Weights, parsed_weights, weights_of
@@ -24,6 +23,7 @@ from retrieval.dcase.output_file import clips_of, read_output, write_output
 from retrieval.dcase.queries import Queries, read_query_file
 from retrieval.dcase.self_score import metrics_of, self_score
 from retrieval.dcase.systems import System, open_system
+from retrieval.open_model import check_named_once
 
 log = logging.getLogger(__name__)
 Scored = Mapping[str, tuple[float, float]]
@@ -92,6 +92,7 @@ def submit(
     Raises:
         UserError: a file or run cannot be used; an earlier submission of this label is there.
     """
+    check_named_once(runs)
     folder = output / label
     paths = {name: folder / f"{label}.{name}" for name in ("output.csv", "meta.yaml", "manifest.json")}
     if there := [path for path in paths.values() if path.exists()]:
@@ -102,9 +103,6 @@ def submit(
     names = list(clips)
     values = parsed_weights(weights, len(runs))
     systems = [open_system(name) for name in runs]
-    folders = [system.folder.path.resolve() for system in systems if system.folder]
-    if twice := given_twice(folders):
-        raise RunError(f"--run: {twice} is given twice; name each run once, and weigh it with --weights")
     used = _weights(systems, weights) if values is None else Weights(values, " ".join(weights))
     seconds = {name: (info := read_info(path)).frames / info.sample_rate for name, path in clips.items()}
     parts = [system.scores(clips, queries.texts, queries.per_recording) for system in systems]

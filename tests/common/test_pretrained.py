@@ -3,15 +3,17 @@
 import hashlib
 import io
 import multiprocessing
+import re
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
 
-from common.errors import ModelError
+from common.errors import ModelError, RelevanceError
 from common.http import CHUNK
 from common.pretrained import cached_path, find_model, find_weights
+from relevance.caption_embeddings import load_sentence_bert
 from tests.support.local_server import Server, serve
 from tests.support.waiting import until
 
@@ -158,6 +160,27 @@ def test_no_network_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(ModelError, match=r"hub:a/b/c.pt: is not in the local hub cache, .* \(no route to host\)"):
         find_weights("hub:a/b/c.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "a model's name is empty; give a folder, or a hub name"),
+        (" ", "a model's name is empty"),
+        ("./gone", "'./gone': no such folder"),
+        ("package:/model", "Python package '' is not installed"),
+        ("package:no_such.part/model", "Python package 'no_such.part' is not installed"),
+        ("package:torch/no_such", "package 'torch' holds no folder 'no_such'"),
+    ],
+)
+def test_a_name_that_means_no_model_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(message)):
+        find_model(name)
+
+
+def test_a_folder_without_a_model_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(RelevanceError, match=r"Sentence-BERT model '.*': the folder holds no model that can be loaded"):
+        load_sentence_bert(find_model(str(tmp_path)), None, "cpu")
 
 
 @pytest.mark.parametrize("name", ["a b/../c", "x/y/z", "-"])

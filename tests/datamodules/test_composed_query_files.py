@@ -42,6 +42,8 @@ def test_a_mistake_is_named_by_line_and_column(
 
 
 def test_other_files_are_refused(tmp_path: Path, refused: Refused) -> None:
+    write_csv(tmp_path / "q.csv", ADIFF)
+    assert "q.csv: holds no queries" in refused(lambda: read_composed_queries(tmp_path / "q.csv"))
     write_csv(tmp_path / "q.csv", ("clip", "text"), ("a", "b"))
     assert "column 'target' is missing (found: clip, text)" in refused(
         lambda: read_composed_queries(tmp_path / "q.csv")

@@ -200,6 +200,25 @@ def test_other_files_of_the_folder_are_not_written_over(
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--sample_rate 0", "sample_rate is 0; give a number above 0, or leave it out"),
+        ("--hop_seconds -0.5", "hop_seconds is -0.5; give a number above 0, or leave it out"),
+        ("--hop_seconds .inf", "hop_seconds is inf; give a number above 0, or leave it out"),
+        ("--name a-b", "name is 'a-b'; give letters, digits and underscores"),
+    ],
+)
+def test_facts_that_can_not_be_are_refused(
+    corpus: Corpus, tmp_path: Path, option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", "Clotho", "--data.root", str(corpus.root), "--name", "a", "--output", str(tmp_path / "store")]
+    with pytest.raises(SystemExit):
+        main(["import-features", str(tmp_path / "x.pkl"), *data, *option.split()])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"x": np.ones((1, 2))}, r"has none of the \d+ recordings \(one of its ids is 'x'"),

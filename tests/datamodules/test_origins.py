@@ -57,6 +57,10 @@ def test_lists_that_hold_no_ids_are_refused(tmp_path: Path, refused: Refused) ->
     assert "a.csv: has no column of ids (found: id, label); call one sound_id, freesound_id, youtube_id" in message
     write_csv(tmp_path / "b.csv", ("youtube_id",), ("not found",))
     assert "b.csv: column 'youtube_id' holds no ids" in refused(lambda: ListedOrigins(tmp_path / "b.csv"))
+    write_csv(tmp_path / "b.csv", ("youtube_id",))
+    assert "b.csv: column 'youtube_id' holds no ids" in refused(lambda: ListedOrigins(tmp_path / "b.csv"))
+    (tmp_path / "b.csv").write_text("")
+    assert "b.csv: has no column of ids (found: none)" in refused(lambda: ListedOrigins(tmp_path / "b.csv"))
     write_csv(tmp_path / "c.csv", ("sound_id", "label"), ("1", "x"), ("1E+05", "y"))
     message = refused(lambda: ListedOrigins(tmp_path / "c.csv"))
     assert message.endswith("c.csv, line 3: sound_id '1E+05' was lost in a spreadsheet; give the id, or delete the row")

@@ -253,6 +253,16 @@ def test_missing_and_empty_files_are_refused(tau: Path, refused: Refused) -> Non
     assert "holds no ratings" in refused(lambda: read_tau_ratings(tau, "development"))
 
 
+def test_ratings_from_0_to_1_are_refused(tau: Path, refused: Refused) -> None:
+    path = tau / "relevance_data/development_relevances.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(",".join([*row[:3], "1" if i == 1 else "0.5" if i else "rating"]) + "\n" for i, row in enumerate(rows))
+    )
+    message = refused(lambda: read_tau_ratings(tau, "development"))
+    assert f"{path}: no rating is above 1, where ratings are from 0 to 100; multiply them by 100" in message
+
+
 # ---- the command
 
 
@@ -316,6 +326,7 @@ def test_own_captions_and_similarities(arguments: list[str], tmp_path: Path) -> 
     [
         (["--ratings", "nowhere"], "no such file"),
         (["--model", "package:no_such_package/model"], "is not installed"),
+        (["--model", ""], "a model's name is empty"),
         (["--pairing", "mean"], "invalid choice: 'mean'"),
         (["--split", "test"], "test_relevances.csv: no such file"),
         (["--colour", "red"], "unrecognized arguments"),

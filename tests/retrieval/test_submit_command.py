@@ -108,8 +108,19 @@ def test_a_run_by_two_names_is_given_twice(trained: Path, tmp_path: Path, capsys
     runs = [run_of(trained), str(Path(run_of(trained)).parent)]  # the experiment's folder stands for its only run
     options = ["--queries", str(captions(trained)), "--audio", str(audio(trained)), "--year", "2025", "--label", LABEL]
     message = refused(capsys, "submit", "--run", *runs, *options, "--output", str(tmp_path / "out"))
-    assert f"--run: {Path(runs[0]).resolve()} is given twice; name each run once" in message
+    assert f"{runs[1]}: given twice; name each run once" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_queries_of_other_recordings_are_not_scored(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "q.csv").write_text(
+        "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\nother.wav,dogs,rain,bells,wind,birds\n"
+    )
+    made = submit([run_of(trained)], tmp_path / "q.csv", audio(trained), FORMS[2025], LABEL, tmp_path / "out")
+    assert (dict(made.scored), made.scored_queries, made.queries) == ({}, 0, 5)
+    assert "not scored: none of the recordings that the query file names is in the folder of recordings" in caplog.text
 
 
 def test_long_recordings_are_cut_at_the_beginning_and_said(trained: Path, tmp_path: Path) -> None:
@@ -168,7 +179,10 @@ def test_weights_can_be_searched_where_the_runs_were_validated(
     [
         (["--year", "2022"], "give --run, --label and --output to write a submission, or --check to check a file"),
         (["--year", "2022", "--check", "x.csv", "--run", "r"], "--check goes without --run"),
-        (["--year", "2022", "--run", "r", "r", "--label", LABEL, "--output", "o"], "a run is given twice"),
+        (
+            ["--year", "2022", "--run", "r", "r", "--label", LABEL, "--output", "o"],
+            "r: given twice; name each run once",
+        ),
         (["--year", "2022", "--run", "r", "--label", "Xie", "--output", "o"], "--label Xie: give Surname_Inst"),
         (["--year", "2021", "--check", "x.csv"], "invalid choice: 2021"),
     ],

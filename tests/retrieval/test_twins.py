@@ -162,7 +162,7 @@ def test_mistakes_are_one_line(teacher: Path, tmp_path: Path, capsys: pytest.Cap
     assert "takes no --files, not 1" in said(run, "--set", "synthetic", "--files", pairs)
     assert "--files and --audio go together" in said(run, "--set", "compa", "--files", pairs)
     assert "--keep writes synthetic twins" in said(run, "--set", "perturbed", "--keep", "x")
-    assert "a run is given twice" in said(run, run, "--set", "synthetic")
+    assert f"{run}/: given twice; name each run once" in said(run, f"{run}/", "--set", "synthetic", "--pairs", "1")
     assert "changed captions: seed is -1; give a number from 0" in said(run, "--set", "perturbed", "--seed", "-1")
     assert "pairs is 0" in said(run, "--set", "synthetic", "--pairs", "0")
     assert "no such folder" in said(run, "--set", "compa", "--files", pairs, "--audio", str(tmp_path / "gone"))
