@@ -33,6 +33,17 @@ def check_writable(*paths: Path) -> None:
             raise DataError(f"{path}: cannot be written ({error.strerror}); give another place") from error
 
 
+def check_nothing_in(folder: Path, option: str) -> None:
+    """Whether a folder that a command fills is new or empty; hidden files do not count.
+
+    Raises:
+        DataError: it holds something, is a file, or cannot be written to.
+    """
+    if held := sorted(path.name for path in folder.glob("[!.]*")):
+        raise DataError(f"{folder}: holds something already ({held[0]}); delete it, or give {option} another folder")
+    check_writable(folder / "new")
+
+
 def check_not_read(path: Path, sources: Iterable[Path]) -> None:
     """Whether a result would be written over a file that it is made from.
 

@@ -20,6 +20,7 @@ from datamodules.batch import padded
 from datamodules.mono import Mix
 from experiments.results.embeddings_file import audio_weights_sha256
 from lightning_modules.dual_encoder import DualEncoder
+from retrieval.long_texts import warn_of_cut
 from retrieval.recording_forms import unwrapped
 from retrieval.search_folder import cut_name, index_folder
 from retrieval.search_index import Hit, SearchIndex, recordings_of
@@ -156,6 +157,7 @@ class FinishedModel:
         many = [texts] if isinstance(texts, str) else list(texts)
         if not all(text.strip() for text in many):
             raise DataError("a text is empty; say in words what is heard")
+        warn_of_cut(self.model, many)
         batches = _batches(many, batch_size, progress, "embedding text")
         with torch.inference_mode():
             vectors = [self.model.embed_text(batch).cpu() for batch in batches]

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import logging
 import tempfile
 import threading
 from collections import OrderedDict
@@ -20,11 +19,10 @@ from datamodules.audio import read_info
 from evaluation.ranks import score_blocks
 from evaluation.scores import EmbeddingScores
 from lightning_modules.dual_encoder import DualEncoder
+from retrieval.long_texts import warn_of_cut
 from retrieval.search_folder import embed_windows, windows_of
 from retrieval.search_store import Windows, as_tensor
 from retrieval.vector_search import VectorSearch
-
-log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -254,8 +252,7 @@ class SearchIndex:
 
     def _embedded(self, text: str) -> torch.Tensor:
         with self._lock, torch.inference_mode():
-            if self.model.text_encoder.count_cut([text.strip()]):
-                log.warning("the query is longer than what the text encoder reads; its end changes nothing, shorten it")
+            warn_of_cut(self.model, [text.strip()])
             return self.model.embed_text([text.strip()]).cpu()  # (1, ...)
 
     def _check_examples(self) -> None:

@@ -59,7 +59,9 @@ example:
         parser.add_argument("--audio", type=Path, metavar="FOLDER", help="the recordings of --files, at any depth")
         parser.add_argument("--pairs", type=int, default=100, help="of each synthetic property (default: 100)")
         parser.add_argument("--seed", type=int, default=0, help="of synthetic and perturbed twins (default: 0)")
-        parser.add_argument("--keep", type=Path, metavar="FOLDER", help="also write the synthetic pairs: wav and csv")
+        parser.add_argument(
+            "--keep", type=Path, metavar="FOLDER", help="also write the synthetic pairs: wav and csv; a new folder"
+        )
         parser.add_argument("--output", type=Path, metavar="FOLDER", help="write twins.csv and twins.png")
 
     def run(self, options: argparse.Namespace) -> None:
@@ -115,10 +117,10 @@ def synthetic_rows(options: argparse.Namespace) -> list[Row]:
 
     rows = []
     drawn = {name: draw_pairs(name, options.pairs, options.seed) for name in PROPERTIES}
+    if options.keep:
+        write_pairs(options.keep, drawn)
     models = loaded(options)
     for name, pairs in drawn.items():
-        if options.keep:
-            write_pairs(options.keep, name, pairs)
         for reference, scored in REFERENCES.items():
             scores = scored(pairs)
             rows += [Row(name, reference, share) for share in told_apart(scores) + compa(scores)]

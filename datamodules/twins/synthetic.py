@@ -9,7 +9,8 @@ sound, as far as the property lets it. Both captions use the same phrases. So no
     overlap    two events one after another, or at the same time
 """
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from types import MappingProxyType
 import numpy as np
 import soundfile
 
+from common.atomic_files import check_nothing_in, filled_at_once
 from common.errors import DataError
 from common.numbers import check_numbers
 from datamodules.synthesis.captions import name_event
@@ -30,6 +32,8 @@ from datamodules.twins.twin_set import Twin, TwinSet
 Rng = np.random.Generator
 PAIRS = 100
 """Of each property by default."""
+MOST = 2_000
+"""Of each property: more sounds would fill the memory."""
 ORDERED = ("{0}, followed by {1}", "{0}, then {1}", "{0} before {1}", "{1} after {0}")
 SEQUENTIAL = ORDERED[:2]
 TOGETHER = ("{0} and {1} at the same time", "{0} over the sound of {1}")
@@ -106,11 +110,11 @@ def draw_pairs(name: str, count: int = PAIRS, seed: int = 0) -> list[ScenePair]:
     """`count` pairs that differ in a property; the first ones of a larger number are those of a smaller one.
 
     Raises:
-        DataError: there is no such property, or fewer than one pair is asked for.
+        DataError: there is no such property, or fewer than one pair or more than 2,000 are asked for.
     """
     if name not in PROPERTIES:
         raise DataError(f"there are no synthetic twins of '{name}'; choose of {', '.join(PROPERTIES)}")
-    check_numbers(DataError, "synthetic twins", 1, pairs=count)
+    check_numbers(DataError, "synthetic twins", 1, MOST, pairs=count)
     check_numbers(DataError, "synthetic twins", 0, seed=seed)
     return [_draw_pair(name, (seed, list(PROPERTIES).index(name), index)) for index in range(count)]
 
@@ -160,31 +164,33 @@ def rendered(name: str, pairs: list[ScenePair]) -> TwinSet:
     return TwinSet(name, recordings, twins)
 
 
-def write_pairs(folder: Path, name: str, pairs: list[ScenePair]) -> Path:
+def write_pairs(folder: Path, drawn: Mapping[str, list[ScenePair]]) -> None:
     """Write the sounds of pairs as wav files, and their captions in CompA's layout, which `read_compa` reads.
 
-    Files: `FOLDER/NAME/NAME_00000.wav`, `..._twin.wav`, and `FOLDER/NAME.csv`, which comes last. The same pairs give
-    the same bytes.
+    Files: `FOLDER/NAME/NAME_00000.wav`, `..._twin.wav`, and `FOLDER/NAME.csv`, for each property; all of them, or none
+    where writing fails. The same pairs give the same bytes.
+
+    Args:
+        folder: new or empty.
+        drawn: pairs by property.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder holds something, or cannot be written.
     """
-    import csv
-
-    from common.atomic_files import replacing
-
-    rows = []
+    check_nothing_in(folder, "--keep")
     try:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for index, pair in enumerate(pairs):
-            files = [f"{name}_{index:05d}.wav", f"{name}_{index:05d}_twin.wav"]
-            for file, sound in zip(files, render_pair(pair), strict=True):
-                soundfile.write(folder / name / file, to_pcm16(sound), SAMPLE_RATE, subtype="PCM_16")
-            rows.append([files[0], pair.caption, files[1], pair.twin_caption])
-        with replacing(folder / f"{name}.csv") as path, path.open("w", encoding="utf-8", newline="") as file_:
-            csv.writer(file_, lineterminator="\n").writerows([COLUMNS, *rows])
+        with filled_at_once(folder) as inside:
+            for name, pairs in drawn.items():
+                (inside / name).mkdir()
+                rows = []
+                for index, pair in enumerate(pairs):
+                    files = [f"{name}_{index:05d}.wav", f"{name}_{index:05d}_twin.wav"]
+                    for file, sound in zip(files, render_pair(pair), strict=True):
+                        soundfile.write(inside / name / file, to_pcm16(sound), SAMPLE_RATE, subtype="PCM_16")
+                    rows.append([files[0], pair.caption, files[1], pair.twin_caption])
+                with (inside / f"{name}.csv").open("w", encoding="utf-8", newline="") as table:
+                    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *rows])
     except (OSError, soundfile.SoundFileError) as error:
         raise DataError(
             f"{folder}: the twins cannot be written ({error}); free the disk or give another one"
         ) from error
-    return folder / f"{name}.csv"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from common.atomic_files import check_writable, filled_at_once
+from common.atomic_files import check_nothing_in, filled_at_once
 from common.errors import RunError
 from evaluation.embedding_pool import EmbeddingPool
 from evaluation.evaluator import Evaluation, evaluate
@@ -26,18 +26,16 @@ def check_output(output: Path) -> RunFolder:
     """The folder of a new combination.
 
     Raises:
-        RunError: it holds something, or would count as another seed of trained runs.
-        DataError: it is a file, or cannot be written.
+        RunError: it would count as another seed of trained runs.
+        DataError: it holds something, is a file, or cannot be written.
     """
-    if held := sorted(path.name for path in output.glob("[!.]*")):
-        raise RunError(f"{output}: holds something already ({held[0]}); delete it, or give --output another folder")
+    check_nothing_in(output, "--output")
     around = output.resolve().parent
     if trained := sorted(around.glob(f"*/{CONFIG}")):
         raise RunError(
             f"{output}: would count as another seed of the runs in {output.parent} (such as {trained[0].parent.name}); "
             "give --output a folder such as runs/fused/0"
         )
-    check_writable(output / "provenance.json")
     return RunFolder(output)
 
 

@@ -15,6 +15,7 @@ from datamodules.mono import Mix
 from evaluation.scores import Scores
 from experiments.run_folder import RunFolder
 from lightning_modules.dual_encoder import DualEncoder
+from retrieval.long_texts import warn_of_cut
 from retrieval.open_model import load_run, run_named
 from retrieval.run_model import data_options, read_config
 from retrieval.search_folder import Window, embed_windows
@@ -84,6 +85,7 @@ class System:
 
     @torch.inference_mode()
     def _texts(self, texts: Sequence[str], per_recording: Sequence[int]) -> Tensor:
+        warn_of_cut(self.model, texts)
         counts = [sum(per_recording[i : i + self.batch_size]) for i in range(0, len(per_recording), self.batch_size)]
         ends = (
             np.cumsum(counts) if counts else np.arange(self.batch_size, len(texts) + self.batch_size, self.batch_size)

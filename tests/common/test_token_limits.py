@@ -17,6 +17,7 @@ from experiments.callbacks.embedding_writer import EmbeddingWriter
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.text_encoders.huggingface import HuggingFaceText
 from relevance.caption_embeddings import embed_captions
+from retrieval.finished_model import FinishedModel
 from retrieval.search_index import Recordings, SearchIndex
 from tests.support.tiny import TinyText, tiny_model
 
@@ -66,14 +67,20 @@ def test_a_model_says_how_many_captions_it_cuts(caplog: pytest.LogCaptureFixture
     )
 
 
-def test_a_query_that_is_cut_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_queries_that_are_cut_are_named(caplog: pytest.LogCaptureFixture) -> None:
     model: DualEncoder = tiny_model()
     model.text_encoder = Cutting()
     index = SearchIndex(model, Recordings("here", ["a.wav"], [None], [None], np.ones((1, 12), np.float32)))
     index.search("a dog barks", 1)
     assert not caplog.records
     index.search(LONG, 1)
-    assert "the query is longer than what the text encoder reads" in caplog.text
+    assert "the text is longer than what the text encoder reads" in caplog.text
+    caplog.clear()
+    finished = FinishedModel(model, device="cpu")
+    finished.encode_text(["a dog barks", "rain"])
+    assert not caplog.records
+    finished.encode_text(["a dog barks", LONG, f"{LONG} and sings"])
+    assert "2 of 3 texts are longer than what the text encoder reads; what is cut changes nothing" in caplog.text
 
 
 def test_a_text_encoder_counts_tokens() -> None:

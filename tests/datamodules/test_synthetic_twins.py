@@ -81,7 +81,8 @@ def test_sounds_are_the_same_each_time_and_not_clipped(name: str) -> None:
 
 def test_written_pairs_are_read_as_compas(tmp_path: Path) -> None:
     pairs = draw_pairs("overlap", 2)
-    twins = read_compa(write_pairs(tmp_path / "kept", "overlap", pairs), tmp_path / "kept")
+    write_pairs(tmp_path / "kept", {"overlap": pairs})
+    twins = read_compa(tmp_path / "kept" / "overlap.csv", tmp_path / "kept")
     held = rendered("overlap", pairs)
     assert (twins.name, list(twins.twins)) == ("overlap", list(held.twins))
     for path, recording in zip(twins.recordings, held.recordings, strict=True):
@@ -96,10 +97,31 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, refused: Refused) -> No
     assert "no synthetic twins of 'time'; choose of order, attribute, count, overlap" in refused(
         lambda: draw_pairs("time")
     )
-    assert "pairs is 0; give a number from 1" in refused(lambda: draw_pairs("order", 0))
+    assert "pairs is 0; give a number from 1 to 2000" in refused(lambda: draw_pairs("order", 0))
     assert "seed is -1" in refused(lambda: draw_pairs("order", 1, -1))
     (tmp_path / "file").touch()
-    assert "cannot be written" in refused(lambda: write_pairs(tmp_path / "file", "order", draw_pairs("order", 1)))
+    assert "pairs is 2001; give a number from 1 to 2000" in refused(lambda: draw_pairs("order", 2001))
+    drawn = {"order": draw_pairs("order", 1)}
+    assert "file: is a file; give a folder" in refused(lambda: write_pairs(tmp_path / "file", drawn))
+    (tmp_path / "order.csv").write_text("mine")
+    message = refused(lambda: write_pairs(tmp_path, drawn))
+    assert message == f"{tmp_path}: holds something already (file); delete it, or give --keep another folder"
+
+
+def test_pairs_that_cannot_all_be_written_leave_nothing(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {name: draw_pairs(name, 1) for name in PROPERTIES}
+
+    def full(path: Path, *_: object, **__: object) -> None:
+        if path.stem.startswith("count"):
+            raise OSError(28, "No space left on device")
+        path.touch()
+
+    monkeypatch.setattr("datamodules.twins.synthetic.soundfile.write", full)
+    message = refused(lambda: write_pairs(tmp_path / "kept", drawn))
+    assert "kept: the twins cannot be written ([Errno 28] No space left on device)" in message
+    assert not (tmp_path / "kept").exists()
 
 
 def test_every_attribute_of_every_kind_can_be_named() -> None:

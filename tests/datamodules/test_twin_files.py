@@ -51,6 +51,12 @@ def test_pairs_without_their_recordings_are_left_out(
     assert "'gone.wav'" in caplog.text
 
 
+def test_a_pair_that_comes_again_counts_once(tmp_path: Path, audio: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_compa(tmp_path / "pairs.csv", [*COMPA, COMPA[2], COMPA[1]])
+    assert len(read_compa(path, audio).twins) == 2
+    assert f"{path}, line 4: this pair is there already; 2 such rows are passed over" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -87,6 +93,8 @@ def test_recordings_are_looked_for_where_they_may_be(tmp_path: Path, audio: Path
     assert "no such folder; give the one with" in refused(lambda: read_compa(path, tmp_path / "gone"))
     write_sounds(tmp_path / "other", "x.wav")
     assert "holds none of the 4 recordings" in refused(lambda: read_compa(path, tmp_path / "other"))
+    write_sounds(tmp_path / "other", "ab.wav", "cd.wav")
+    assert f"of no pair of {path} both recordings are there" in refused(lambda: read_compa(path, tmp_path / "other"))
 
 
 def test_dtu_is_read_as_written(tmp_path: Path, audio: Path) -> None:
