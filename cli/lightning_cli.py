@@ -176,8 +176,9 @@ class RetrievalCLI(LightningCLI):
         options = self.config[self.config.subcommand]
         if not hasattr(options.run, "root"):
             parser.error("run: expected a table of settings, such as run: {root: runs}")
-        if options.seed_everything is False:
-            parser.error("seed_everything is false, and a run without a seed cannot be repeated; give a whole number")
+        if isinstance(options.seed_everything, bool):
+            given = str(options.seed_everything).lower()
+            parser.error(f"seed_everything is {given}; give a whole number, so that the run can be repeated")
         if isinstance(options.seed_everything, int) and not 0 <= options.seed_everything <= HIGHEST_SEED:
             parser.error(f"seed_everything is {options.seed_everything}; give a whole number from 0 to {HIGHEST_SEED}")
 

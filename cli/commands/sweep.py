@@ -54,8 +54,10 @@ example:
         from cli.config_files import ROOT, find_sweep
         from cli.dry_run import planned_run
         from cli.sweep_checks import check_folders, check_trials, trial_arguments
+        from common.errors import RunError
         from experiments.run_folder import check_name
         from experiments.sweeps.forked_program import preload
+        from experiments.sweeps.storage import SQLITE, has_begun
         from experiments.sweeps.sweep_file import read_sweep
         from experiments.sweeps.trials import Trials
         from experiments.sweeps.worker import report, work
@@ -63,14 +65,17 @@ example:
         file = find_sweep(options.file)
         sweep = read_sweep(file, options.name)
         beside = file.parent / sweep.program
-        sweep = replace(sweep, program=str(beside if beside.is_file() else ROOT / sweep.program))
+        program = beside if beside.is_file() else ROOT / sweep.program
+        if not program.is_file():
+            raise RunError(f"{file}: program is {sweep.program}: no such file beside it; give train.py")
+        sweep = replace(sweep, program=str(program))
         check_name(sweep.name, "the sweep's name")
         check_trials(sweep, options.rest)
         folder = options.folder / sweep.name
-        folder.mkdir(parents=True, exist_ok=True)
-        trials = Trials(sweep, options.storage or f"sqlite:///{folder / 'study.db'}", folder, options.rest)
-        if not any(trial.state.is_finished() or "worker" in trial.user_attrs for trial in trials.all()):
+        storage = options.storage or f"{SQLITE}{folder / 'study.db'}"
+        if not has_begun(sweep.name, storage):  # else the runs are the sweep's own
             check_folders(sweep, options.rest)
+        trials = Trials(sweep, storage, folder, options.rest)
         if options.retry_failed:
             trials.retry_failed()
         preload(["cli.lightning_cli", "cli.components", "matplotlib.backends.backend_agg"])

@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from common.errors import RunError
-from common.text import cause_of
 from experiments.sweeps.parameters import Parameter
+from experiments.sweeps.storage import open_study
 from experiments.sweeps.sweep_file import Settings, SweepFile
 
 SILENT_SECONDS = 900.0
@@ -62,33 +62,21 @@ class Trials:
     """
 
     def __init__(self, sweep: SweepFile, storage: str, folder: Path, extra: list[str]) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.sweep, self.folder = sweep, folder
         folder.mkdir(parents=True, exist_ok=True)
         self._worker = f"{socket.gethostname()}:{folder.resolve()}"  # locks show only workers that share them
         self._queue = FileLock(folder / ".queue.lock")
         with self._queue:
-            self.study = self._open(storage)
-            self._plan({"file": sweep.content, "arguments": extra})
-
-    def _open(self, storage: str) -> optuna.Study:
-        early = self.sweep.early_terminate
-        try:
-            return optuna.create_study(
-                study_name=self.sweep.name,
-                storage=storage,
-                direction="maximize" if self.sweep.maximise else "minimize",
-                load_if_exists=True,
+            early = sweep.early_terminate
+            self.study = open_study(
+                sweep.name,
+                storage,
+                direction="maximize" if sweep.maximise else "minimize",
                 pruner=optuna.pruners.SuccessiveHalvingPruner(early.min_iter, early.eta)
                 if early
                 else optuna.pruners.NopPruner(),
             )
-        except Exception as error:  # whatever the data base's driver raises
-            cause = cause_of(error, 300)
-            raise RunError(
-                f"{storage}: no storage that can be opened ({type(error).__name__}: {cause}); give another as "
-                "--storage, such as sqlite:///study.db"
-            ) from error
+            self._plan({"file": sweep.content, "arguments": extra})
 
     def _plan(self, plan: dict[str, Any]) -> None:
         plan = json.loads(json.dumps(plan, default=str))  # as the storage gives it back

@@ -47,10 +47,19 @@ def test_earlier_runs_are_noticed_before_the_first_trial(stub: Path, capsys: pyt
     former = stub / "runs" / "tau=0.2" / "1"
     former.mkdir(parents=True)
     (former / "queries_test.parquet").write_bytes(b"")
-    assert main(["sweep", str(write_sweep(stub))]) == 1
+    command = ["sweep", str(write_sweep(stub)), "--folder", "sweeps"]
+    assert main(command) == 1
     assert (
         "runs/tau=0.2/1 holds an earlier run (1 of 6 trials would meet one); move them away" in capsys.readouterr().err
     )
+    assert not (stub / "sweeps").exists()  # so that the sweep can begin with other arguments
+    main([*command, "--", "--run.root", "elsewhere"])
+    assert "trial 0 of 6" in capsys.readouterr().out
+
+
+def test_a_program_that_is_not_there_is_refused(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", str(write_sweep(stub, program="gone.py"))]) == 1
+    assert "tiny.yaml: program is gone.py: no such file beside it; give train.py" in capsys.readouterr().err
 
 
 def one_trial(stub: Path, program: str) -> tuple[str, Trials]:

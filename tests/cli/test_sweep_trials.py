@@ -11,6 +11,7 @@ import pytest
 
 from common.errors import RunError
 from experiments.sweeps.results import rows_of_trials
+from experiments.sweeps.storage import has_begun
 from experiments.sweeps.sweep_file import Settings, sweep_of
 from experiments.sweeps.trials import Trials
 from tests.support.sweeps import CONTENT, open_trials, with_
@@ -111,6 +112,19 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         open_trials(tmp_path, sweep_of(CONTENT, "x"))
     with pytest.raises(RunError, match=r"nonsense://x: no .*; give another as --storage, such as sqlite:///study.db$"):
         Trials(sweep_of(CONTENT, "x"), "nonsense://x", tmp_path, [])
+    with pytest.raises(RunError, match=r"^nonsense://me:\*\*\*@host/x: no storage"):
+        has_begun("x", "nonsense://me:secret@host/x")
+
+
+def test_a_sweep_has_begun_with_its_first_trial(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    assert not has_begun("x", storage)
+    assert not (tmp_path / "study.db").exists()
+    trials = open_trials(tmp_path, sweep_of(CONTENT, "x"))
+    assert not has_begun("x", storage)
+    trials.claim()
+    assert has_begun("x", storage)
+    assert not has_begun("y", storage)
 
 
 @pytest.mark.slow
