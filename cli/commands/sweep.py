@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.command import Command
+
+if TYPE_CHECKING:
+    from experiments.sweeps.sweep_file import SweepFile
 
 
 class Sweep(Command):
@@ -48,27 +52,18 @@ example:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run trials until none is left; 1 where one failed."""
-        from dataclasses import replace
+        sweep = sweep_with_program(options.file, options.name)
+
         from functools import partial
 
-        from cli.config_files import ROOT, find_sweep
         from cli.dry_run import planned_run
         from cli.sweep_checks import check_folders, check_trials, trial_arguments
-        from common.errors import RunError
         from experiments.run_folder import check_name
         from experiments.sweeps.forked_program import preload
         from experiments.sweeps.storage import SQLITE, has_begun
-        from experiments.sweeps.sweep_file import read_sweep
         from experiments.sweeps.trials import Trials
         from experiments.sweeps.worker import report, work
 
-        file = find_sweep(options.file)
-        sweep = read_sweep(file, options.name)
-        beside = file.parent / sweep.program
-        program = beside if beside.is_file() else ROOT / sweep.program
-        if not program.is_file():
-            raise RunError(f"{file}: program is {sweep.program}: no such file beside it; give train.py")
-        sweep = replace(sweep, program=str(program))
         check_name(sweep.name, "the sweep's name")
         check_trials(sweep, options.rest)
         folder = options.folder / sweep.name
@@ -81,3 +76,28 @@ example:
         preload(["cli.lightning_cli", "cli.components", "matplotlib.backends.backend_agg"])
         work(sweep, trials, folder, partial(trial_arguments, sweep, extra=options.rest), planned_run)
         return int(report(sweep, trials, folder))
+
+
+def sweep_with_program(name: str, called: str | None) -> SweepFile:
+    """The sweep of a file, with the path of its program: beside the file, or else this project's.
+
+    Args:
+        name: of the file, or of one in configs/sweeps/.
+        called: what the sweep is called; None: as the file says.
+
+    Raises:
+        RunError: the file or the program is not there, or the file cannot be used.
+    """
+    from dataclasses import replace
+
+    from cli.config_files import ROOT, find_sweep
+    from common.errors import RunError
+    from experiments.sweeps.sweep_file import read_sweep
+
+    file = find_sweep(name)
+    sweep = read_sweep(file, called)
+    beside = file.parent / sweep.program
+    program = beside if beside.is_file() else ROOT / sweep.program
+    if not program.is_file():
+        raise RunError(f"{file}: program is {sweep.program}: no such file beside it; give train.py")
+    return replace(sweep, program=str(program))
