@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two processes with one thread each; the tests of a file share fixtures, so they stay together.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo check fast test lint types docs bench clean
+.PHONY: help demo check fast test all lint types docs bench clean
 
 help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,11 @@ check: .venv/dev  ## Style, types, spelling and the fast tests, two at a time.
 fast: .venv/dev  ## The fast tests.
 	$(PYTEST) -m 'not slow'
 
-test: lint types  ## Style, types, spelling and all tests.
+test: .venv/dev  ## Style, types, spelling and all tests; types beside the tests, since mypy uses one core.
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory --jobs 2 types all
+
+all: .venv/dev
 	$(PYTEST)
 
 lint: .venv/dev  ## Style and spelling.

