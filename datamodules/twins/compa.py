@@ -47,7 +47,9 @@ def read_compa(path: Path, audio: Path) -> TwinSet:
     place = {name: row for row, name in enumerate(found)}
     both = [(files, captions) for files, captions in rows if {*files} <= {*found}]
     if not both:
-        raise DataError(f"{audio}: of no pair of {path} both recordings are there; give the folder of that data set")
+        raise DataError(
+            f"{audio}: holds both recordings of none of the pairs of {path}; give the folder of that data set"
+        )
     twins = [
         Twin(captions[0], captions[1], place[files[0]], place[files[1]])
         for files, captions in both

@@ -94,7 +94,9 @@ def test_recordings_are_looked_for_where_they_may_be(tmp_path: Path, audio: Path
     write_sounds(tmp_path / "other", "x.wav")
     assert "holds none of the 4 recordings" in refused(lambda: read_compa(path, tmp_path / "other"))
     write_sounds(tmp_path / "other", "ab.wav", "cd.wav")
-    assert f"of no pair of {path} both recordings are there" in refused(lambda: read_compa(path, tmp_path / "other"))
+    assert f"holds both recordings of none of the pairs of {path}" in refused(
+        lambda: read_compa(path, tmp_path / "other")
+    )
 
 
 def test_dtu_is_read_as_written(tmp_path: Path, audio: Path) -> None:
