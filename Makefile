@@ -9,10 +9,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Modules are compiled when they are first imported: most never are, and to compile them all takes a minute.
 .venv/demo .venv/dev: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --editable '.[$(@F)]'
+	$(BIN)/pip install --quiet --editable '.[$(@F)]'
 	touch $@
 
 demo: .venv/demo  ## Train ListNet on a synthetic corpus, test it, print the table and draw the figure (three minutes).
